@@ -1,0 +1,132 @@
+# Every target: `make help`. State lives in NIGHTLEDGER_HOME (default ./var, or ./var-<folder> with DATA=<folder>).
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Compiled bytecode halves every start of dbt and Airflow; some environments switch it off.
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+DATA ?=
+
+ifneq ($(DATA),)
+# The same night on other people's files: an own home, and their folder as the inbox.
+export NIGHTLEDGER_HOME ?= $(CURDIR)/var-$(notdir $(abspath $(DATA)))
+export NIGHTLEDGER_INBOX ?= $(abspath $(DATA))
+endif
+export NIGHTLEDGER_HOME ?= $(CURDIR)/var
+
+##@ The main job
+
+.PHONY: demo
+demo: $(VENV)/.installed ## Two years of a bank, a trained model and a night, through Airflow (DATA=folder: on real files)
+	@$(RUN) -m nightledger.demo run
+
+.PHONY: next-night
+next-night: $(VENV)/.installed ## Add one more simulated day and run its night
+	@$(RUN) -m nightledger.demo next-night
+
+.PHONY: test
+test: $(VENV)/.installed-dev ## All tests: unit, dbt, DAG and end-to-end
+	@$(VENV)/bin/pytest -q
+
+##@ Run Airflow
+
+.PHONY: up
+up: $(VENV)/.installed ## Start Airflow with its UI and the schedule
+	@$(RUN) -m nightledger.demo up
+
+.PHONY: down
+down: $(VENV)/.installed ## Stop exactly what `make up` started
+	@$(RUN) -m nightledger.launcher down
+
+.PHONY: status
+status: $(VENV)/.installed ## Tell what is running
+	@$(RUN) -m nightledger.launcher status
+
+.PHONY: train
+train: $(VENV)/.installed ## Train the models on the current publication (Airflow must be up)
+	@$(RUN) -m nightledger.launcher trigger train
+
+.PHONY: backfill
+backfill: $(VENV)/.installed ## Run the nights FROM=date TO=date again, one after another (Airflow must be up)
+	@$(RUN) -m nightledger.launcher backfill --from "$(FROM)" --to "$(TO)"
+
+##@ Publications
+
+.PHONY: publications
+publications: $(VENV)/.installed ## What was published: when, from what, why
+	@$(RUN) -m nightledger.publications list
+
+.PHONY: rollback
+rollback: $(VENV)/.installed ## Move readers back: REASON="why" [TO=publication]
+	@$(RUN) -m nightledger.publications rollback --reason "$(REASON)" --to "$(TO)"
+
+.PHONY: report
+report: $(VENV)/.installed ## Print the table of the current publication again
+	@$(RUN) -m nightledger.demo report
+
+.PHONY: sql
+sql: $(VENV)/.installed ## A SQL shell on the current publication (read-only)
+	@$(RUN) -m nightledger.demo sql
+
+##@ Develop
+
+.PHONY: check
+check: lint types test ## What CI runs: lint, types and all tests
+
+.PHONY: lint
+lint: $(VENV)/.installed-dev ## ruff on Python, sqlfluff on the dbt models
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@cd dbt_project && ../$(VENV)/bin/sqlfluff lint --disable-progress-bar models tests
+
+.PHONY: types
+types: $(VENV)/.installed-dev ## mypy, strict
+	@$(VENV)/bin/mypy
+
+.PHONY: format
+format: $(VENV)/.installed-dev ## Format Python and SQL
+	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+	@cd dbt_project && ../$(VENV)/bin/sqlfluff fix --disable-progress-bar models tests
+
+.PHONY: lock
+lock: $(VENV)/.installed ## Compile requirements.txt and requirements-dev.txt from their .in files
+	@$(VENV)/bin/uv pip compile -q requirements.in -o requirements.txt $(COMPILE)
+	@$(VENV)/bin/uv pip compile -q requirements-dev.in -o requirements-dev.txt $(COMPILE)
+COMPILE := --python-version 3.11 --no-header --annotation-style line
+
+.PHONY: clean
+clean: ## Remove the environment and what tests leave; never NIGHTLEDGER_HOME
+	@rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache dbt_project/target dbt_project/logs
+
+##@ Help
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The environment, made again when the lock changes.
+INSTALL := $(VENV)/bin/uv pip install --quiet --compile-bytecode
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+		|| { echo "Nightledger needs Python 3.11; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Making the environment in $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "  [1/3] installer"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "  [2/3] $$(grep -c == requirements.txt) pinned packages (about 1.5 GB; a minute or two)"
+	@$(INSTALL) -r requirements.txt
+	@echo "  [3/3] nightledger"
+	@$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@echo "Adding what tests and checks need …"
+	@$(INSTALL) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,95 @@
+"""
+### What
+Builds one business date from whatever the banks have sent, scores it and publishes it. A night works on a
+copy of the last publication, so a failed or killed one has changed nothing that anybody reads.
+
+### Inputs and outputs
+Inputs: the inbox (files matched by `sources/*.yml`), the current publication, the champions of the registry.
+Output: a publication under `builds/`, and the asset event `publication`.
+Which date: `as_of_date` of a run by hand; the first day of the interval of a scheduled one. Dates between the
+last publication and that one are built as well, oldest first: after a pause, the schedule starts one run, for
+the last date that is over.
+
+### When it is urgent
+Readers keep the last publication, so a failure is urgent by the time the business needs today's numbers. The
+run's tab *dbt nodes and files* names the failing test or file; the logs of `audit` and `dbt_*` say the same.
+
+### How to run it again
+Trigger a new run for the date, with `force` if it is published already; what a failed run left is moved to
+`builds/abandoned/` by the next. Or mend the cause and clear the failed task of the same run: it goes on from
+there as long as no other run has started. Many dates: `make backfill FROM=D TO=D`. Rather not by
+`airflow backfill`: it ignores `max_active_runs` (its runs do wait for the lock) and breaks SQLite metadata.
+
+### Tasks
+Errors are tried again; failed tests, a failed audit and a refused publication fail at once.
+
+| task | retries | timeout | what a retry overwrites |
+|---|---|---|---|
+| take_lock | 2 | 12 h of waiting | nothing; the lock is the run's own |
+| open | 2 | 30 min | a half-made copy; a whole one is resumed |
+| ingest | 2 | 2 h | nothing; a file is loaded whole or not at all, and once |
+| dbt_merchants, dbt_features, dbt_marts | 2 | 2 h | the nodes that broke, and what hangs on them |
+| enrich | 2 | 1 h | its own result |
+| score | 2 | 2 h | the partition of each model and as-of date |
+| audit | 2 | 1 h | `audit.json` of the build |
+| publish | 2 | 30 min | nothing; it goes on from the step it had reached |
+"""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from airflow.sdk import CronDataIntervalTimetable, Param, chain, dag, task
+
+from nightledger import airflow_tasks as steps
+from nightledger.settings import Settings
+
+SETTINGS = Settings()
+
+
+@task(execution_timeout=timedelta(hours=2))
+def score() -> dict[str, Any]:
+    """Score tonight's dates with the pinned models. It only reads the warehouse, so it needs no pool."""
+    from ml import scoring
+    from nightledger import night, operations
+
+    settings, run = Settings(), steps.run_name()
+    with operations.stage(settings, run, "score") as detail:
+        detail.update(scoring.score_night(settings, build=night.current_build(settings, run)))
+    return detail
+
+
+@dag(
+    schedule=CronDataIntervalTimetable(SETTINGS.schedule, timezone="UTC") if SETTINGS.schedule else None,
+    start_date=datetime.combine(SETTINGS.schedule_from, time(), UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=steps.DEFAULT_ARGS,
+    params={
+        "as_of_date": steps.AS_OF_DATE,
+        "force": Param(
+            False,
+            type="boolean",
+            title="Force",
+            description="Build the date even if it is published and no new file has come.",
+        ),
+    },
+    doc_md=__doc__,
+    tags=["night"],
+)
+def nightly() -> None:
+    """Order of the steps."""
+    chain(
+        steps.take_lock(),
+        steps.open_night("nightly"),
+        steps.ingest(),
+        steps.dbt.override(task_id="dbt_merchants")("merchants"),
+        steps.enrich(),
+        steps.dbt.override(task_id="dbt_features")("features"),
+        score(),
+        steps.dbt.override(task_id="dbt_marts")("marts"),
+        steps.audit(),
+        steps.publish(),
+    )
+
+
+nightly()

@@ -1,0 +1,21 @@
+{% macro definition_hash() -%}
+    {%- if not execute -%}{{ return("") }}{%- endif -%}
+    {%- set names = [model.unique_id] -%}
+    {%- set parts = [] -%}
+    {#- The list grows while it is walked: parents of parents are taken as well. -#}
+    {%- for name in names -%}
+        {%- set node = graph.nodes[name] -%}
+        {%- do parts.append(node.name ~ node.checksum.checksum if node.resource_type == "seed" else node.name
+            ~ modules.re.sub("\\s+", " ", modules.re.sub("(?s)\\{#.*?#\\}|--[^\\n]*", "", node.raw_code))) -%}
+        {%- for parent in node.depends_on.nodes -%}
+            {%- if (parent.startswith("seed.") or graph.nodes.get(parent, {}).get("schema") == "intermediate")
+                and parent not in names -%}
+                {%- do names.append(parent) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- for column in graph.nodes[model.unique_id].columns.values() -%}
+        {%- do parts.append(tojson([column.name, column.data_type, column.config.meta], sort_keys=true)) -%}
+    {%- endfor -%}
+    {{- return(local_md5(parts | sort | join("\n"))) -}}
+{%- endmacro %}

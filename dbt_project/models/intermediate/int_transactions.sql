@@ -1,0 +1,80 @@
+{{ config(materialized='table') }}
+
+with
+
+movements as (
+    select * from {{ ref('int_movements') }}
+),
+
+merchants as (
+    select * from {{ ref('int_merchants') }}
+),
+
+superseded as (
+    select
+        pending_key,
+        min(posted_known_at) as superseded_at
+    from {{ ref('int_postings') }}
+    group by pending_key
+),
+
+versions as (
+    select
+        movements.transaction_key,
+        movements.client_id,
+        movements.source,
+        movements.customer_id,
+        movements.account_id,
+        movements.transaction_id,
+        movements.original_transaction_id,
+        movements.description,
+        coalesce(merchants.merchant, 'unknown') as merchant,
+        movements.merchant_name,
+        movements.merchant_id,
+        movements.terminal_id,
+        movements.mcc,
+        movements.source_category,
+        movements.movement,
+        movements.card_token,
+        movements.counterparty_token,
+        movements.payment_mode,
+        movements.channel,
+        movements.status,
+        movements.city,
+        movements.region,
+        movements.country,
+        movements.remarks,
+        movements.currency,
+        movements.original_currency,
+        movements.amount,
+        movements.original_amount,
+        movements.base_amount,
+        case
+            when movements.movement in ('own_transfer', 'card_repayment') then 0
+            when movements.direction = 'out' or movements.movement = 'refund' then -coalesce(movements.base_amount, 0)
+            else 0
+        end as spend_amount,
+        case when movements.movement = 'income' then coalesce(movements.base_amount, 0) else 0 end as income_amount,
+        movements.fee_amount,
+        movements.balance_after,
+        movements.latitude,
+        movements.longitude,
+        movements.base_amount is not null as has_base_amount,
+        -- Money that leaves without anybody acting on the day says nothing about whether the customer is still there.
+        movements.direction = 'out'
+        and coalesce(movements.payment_mode, '') not in ('direct_debit', 'standing_order', 'fee', 'interest')
+        and movements.movement not in ('fee', 'interest') as is_customer_initiated,
+        movements.business_date,
+        movements.event_at,
+        movements.authorised_at,
+        movements.booked_at,
+        movements.known_at,
+        superseded.superseded_at,
+        movements._load_id,
+        movements._record
+    from movements
+    left join merchants on movements.description = merchants.description
+    left join superseded on movements.transaction_key = superseded.pending_key
+)
+
+select * from versions

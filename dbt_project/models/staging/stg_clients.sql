@@ -1,0 +1,6 @@
+select
+    client_id,
+    base_currency,
+    timezone,
+    country
+from {{ source('ops', 'clients') }}

@@ -1,0 +1,1 @@
+"""What the DAGs and commands of Nightledger call."""

@@ -1,0 +1,91 @@
+"""The audit of a night: every check, its severity and threshold stand in `audit.yml`."""
+
+import logging
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5
+"""Violations that a message shows; the check's SQL gives them all."""
+
+
+class AuditFailed(RuntimeError):
+    """A check of severity `error` found violations; the night is not published."""
+
+
+class Check(BaseModel):
+    """One check: its SQL returns one row for each violation, and names the load where one is to blame."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    description: str
+    severity: Literal["error", "warn"]
+    allowed: int = 0
+    next_action: str
+    sql: str
+
+
+@cache
+def load_checks() -> tuple[Check, ...]:
+    """The checks of `audit.yml`, in order."""
+    content = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text())
+    return tuple(Check(**check) for check in content["checks"])
+
+
+def run_checks(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[dict[str, Any]]:
+    """Run every check on an open build.
+
+    Returns:
+        One row a check: check, severity, status (`passed`, `failed`), violations, detail.
+    """
+    connection.execute("set variable run_id = ?", [run_id])
+    results = []
+    for check in load_checks():
+        cursor = connection.execute(check.sql)
+        names = [column[0] for column in cursor.description or []]
+        rows = cursor.fetchall()
+        failed = len(rows) > check.allowed
+        shown = "; ".join(
+            ", ".join(f"{name} {value}" for name, value in zip(names, row, strict=True))
+            for row in rows[:SHOWN]
+        )
+        detail = f"{check.description}: {shown}. Next: {check.next_action}" if rows else check.description
+        results.append(
+            {
+                "check": check.name,
+                "severity": check.severity,
+                "status": "failed" if failed else "passed",
+                "violations": len(rows),
+                "detail": detail,
+            }
+        )
+        log.log(
+            logging.WARNING if failed else logging.INFO, "audit %s: %s", check.name, results[-1]["status"]
+        )
+    return results
+
+
+def raise_for(results: Sequence[dict[str, Any]]) -> None:
+    """Raise when a check that blocks publication failed.
+
+    Raises:
+        AuditFailed: names each such check with its first violations and the next action.
+    """
+    bad = [row for row in results if row["severity"] == "error" and row["status"] == "failed"]
+    if bad:
+        lines = "\n".join(f"- {row['check']} ({row['violations']}): {row['detail']}" for row in bad)
+        raise AuditFailed(f"the audit stopped publication; readers keep the last publication.\n{lines}")
+
+
+def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Counts for the log and the report."""
+    warned = [row["check"] for row in results if row["status"] == "failed"]
+    return {"checks": len(results), "passed": len(results) - len(warned), "warned": warned}

@@ -1,0 +1,226 @@
+"""One whole `dbt build` of a selector, by dbt's own runner, on the open night's warehouse."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nightledger import operations, warehouse
+from nightledger.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BROKEN = ("error", "skipped", "runtime error")
+
+
+class DbtFailed(RuntimeError):
+    """dbt could not build a node; trying again can help (`dbt retry` takes up the nodes that broke)."""
+
+
+class TestsFailed(RuntimeError):
+    """A dbt test found rows that must not be there; trying again cannot help."""
+
+    __test__ = False  # not a test class, whatever its name begins with
+
+
+def build(
+    settings: Settings, run_id: str, selector: str, build_path: Path, *, resume: bool
+) -> dict[str, Any]:
+    """Build the nodes of a selector and test them.
+
+    Args:
+        settings: of the installation.
+        run_id: the night; results are kept under it.
+        selector: a name in `dbt_project/selectors.yml`.
+        build_path: the stable path of the open build, `builds/open`.
+        resume: take up only the nodes that broke in the last try of this selector, if there are any.
+
+    Returns:
+        Counts by status, and the seconds of the slowest nodes.
+
+    Raises:
+        TestsFailed: names each failing test, its model and the number of rows.
+        DbtFailed: names each node that broke with dbt's message.
+    """
+    os.environ.update(
+        NIGHTLEDGER_WAREHOUSE=str(build_path / warehouse.FILE),
+        NIGHTLEDGER_LAKE=str(build_path / "lake"),
+        DBT_SEND_ANONYMOUS_USAGE_STATS="false",
+        DO_NOT_TRACK="1",
+    )
+    from dbt.cli.main import dbtRunner
+
+    target = build_path / "target"
+    _restore_parse(settings, target)
+    common = [
+        *("--project-dir", str(settings.dbt_project)),
+        *("--profiles-dir", str(settings.dbt_project)),
+        *("--target-path", str(target)),
+    ]
+    flags = ["--no-use-colors", "--log-path", str(settings.home / "logs" / "dbt"), "--log-level", "warn"]
+    parsed = dbtRunner().invoke([*flags, "parse", *common])
+    if not parsed.success:
+        raise DbtFailed(f"dbt cannot read its project: {parsed.exception}")
+    manifest = json.loads((target / "manifest.json").read_text())
+    changed = _changed_definitions(build_path, manifest, settings)
+    previous = build_path / f"run_results_{selector}.json"
+    if resume and previous.exists() and _broken(previous):
+        state = build_path / "retry"
+        state.mkdir(exist_ok=True)
+        shutil.copy(previous, state / "run_results.json")
+        command = ["retry", "--state", str(state)]
+    else:
+        command = ["build", "--selector", selector, *(["--full-refresh"] if changed else [])]
+    (target / "run_results.json").unlink(missing_ok=True)
+    result = dbtRunner(manifest=parsed.result).invoke([*flags, *command, *common])
+    if not (target / "run_results.json").exists():
+        raise DbtFailed(f"dbt {command[0]} of {selector} ended without results: {result.exception}")
+    nodes = _nodes(target / "run_results.json", build_path, settings)
+    _merge_results(target / "run_results.json", previous)
+    operations.record_nodes(settings, run_id, selector, nodes)
+    _log_table(nodes)
+    _raise_for(nodes, selector)
+    _keep_parse(settings, target)
+    _remember_definitions(build_path, manifest, selector, settings)
+    counts: dict[str, Any] = {}
+    for node in nodes:
+        counts[node["status"]] = counts.get(node["status"], 0) + 1
+    return {"selector": selector, "nodes": counts, "rebuilt": sorted(changed)}
+
+
+def _restore_parse(settings: Settings, target: Path) -> None:
+    """Give a new build the partial parse of the last one: a third of dbt's start."""
+    kept = settings.home / "dbt" / "partial_parse.msgpack"
+    target.mkdir(exist_ok=True)
+    if kept.exists() and not (target / kept.name).exists():
+        shutil.copy(kept, target / kept.name)
+
+
+def _keep_parse(settings: Settings, target: Path) -> None:
+    kept = settings.home / "dbt" / "partial_parse.msgpack"
+    kept.parent.mkdir(exist_ok=True)
+    if (target / kept.name).exists():
+        temporary = kept.with_suffix(".part")
+        shutil.copy(target / kept.name, temporary)
+        temporary.replace(kept)
+
+
+def _broken(path: Path) -> bool:
+    return any(row["status"] in BROKEN for row in json.loads(path.read_text())["results"])
+
+
+def _merge_results(new: Path, kept: Path) -> None:
+    """Add a try's results to those of the selector's earlier tries; the newest word on a node counts."""
+    content = json.loads(new.read_text())
+    if kept.exists() and content["args"].get("which") == "retry":
+        again = {row["unique_id"] for row in content["results"]}
+        earlier = json.loads(kept.read_text())
+        earlier["results"] = [row for row in earlier["results"] if row["unique_id"] not in again]
+        earlier["results"] += content["results"]
+        content = earlier
+    temporary = kept.with_suffix(".part")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(kept)
+
+
+def definition_of(unique_id: str, manifest: Mapping[str, Any]) -> str:
+    """Hash of everything in the project that decides what a model's rows are: its SQL, columns and macros,
+    and those of all models and seeds that it reads."""
+    seen: dict[str, str] = {}
+    queue = [unique_id]
+    while queue:
+        name = queue.pop()
+        node = manifest["nodes"].get(name) or manifest["macros"].get(name)
+        if name in seen or node is None or node.get("package_name") == "dbt":
+            continue
+        text = node.get("macro_sql") or json.dumps(
+            [node.get("checksum"), node.get("columns")], sort_keys=True
+        )
+        seen[name] = hashlib.sha256(text.encode()).hexdigest()
+        depends = node.get("depends_on", {})
+        queue += depends.get("nodes", []) + depends.get("macros", [])
+    return hashlib.sha256(json.dumps(sorted(seen.items())).encode()).hexdigest()
+
+
+def _incremental(manifest: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        unique_id: definition_of(unique_id, manifest)
+        for unique_id, node in manifest["nodes"].items()
+        if node["resource_type"] == "model"
+        and node["config"]["materialized"] == "incremental"
+        and node["config"].get("full_refresh") is not False
+    }
+
+
+def _changed_definitions(build_path: Path, manifest: Mapping[str, Any], settings: Settings) -> set[str]:
+    """Incremental models whose definition is not the one their rows were built with: rebuilt whole."""
+    with warehouse.connect(build_path, read_only=False, settings=settings) as connection:
+        connection.execute(
+            "create table if not exists ops.definitions"
+            " (unique_id varchar primary key, definition_hash varchar)"
+        )
+        known = dict(connection.execute("select unique_id, definition_hash from ops.definitions").fetchall())
+    return {name for name, value in _incremental(manifest).items() if known.get(name, value) != value}
+
+
+def _remember_definitions(
+    build_path: Path, manifest: Mapping[str, Any], selector: str, settings: Settings
+) -> None:
+    built = {row["unique_id"] for row in _results(build_path / f"run_results_{selector}.json")}
+    with warehouse.connect(build_path, read_only=False, settings=settings) as connection:
+        for unique_id, value in _incremental(manifest).items():
+            if unique_id in built:
+                connection.execute("insert or replace into ops.definitions values (?, ?)", [unique_id, value])
+
+
+def _results(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["results"]
+    return rows
+
+
+def _nodes(path: Path, build_path: Path, settings: Settings) -> list[dict[str, Any]]:
+    with warehouse.connect(build_path, settings=settings) as connection:
+        sizes = {
+            f'"warehouse"."{schema}"."{name}"': rows
+            for schema, name, rows in connection.execute(
+                "select schema_name, table_name, estimated_size from duckdb_tables()"
+                " where database_name = 'warehouse'"
+            ).fetchall()
+        }
+    return [
+        {
+            "unique_id": row["unique_id"],
+            "status": row["status"],
+            "seconds": round(row["execution_time"], 3),
+            "rows": row["failures"] if row["failures"] is not None else sizes.get(row["relation_name"]),
+            "message": (row["message"] or "").strip(),
+        }
+        for row in _results(path)
+    ]
+
+
+def _log_table(nodes: list[dict[str, Any]]) -> None:
+    width = max((len(node["unique_id"]) for node in nodes), default=0)
+    for node in nodes:
+        rows = "" if node["rows"] is None else f"{node['rows']:,}"
+        log.info(
+            "%-9s %7.2f s %12s  %s", node["status"], node["seconds"], rows, node["unique_id"].ljust(width)
+        )
+
+
+def _raise_for(nodes: list[dict[str, Any]], selector: str) -> None:
+    failed = [node for node in nodes if node["status"] == "fail"]
+    broken = [node for node in nodes if node["status"] in ("error", "runtime error")]
+    if broken:
+        lines = "\n".join(f"- {node['unique_id']}: {node['message']}" for node in broken)
+        raise DbtFailed(f"{len(broken)} nodes of {selector} broke:\n{lines}")
+    if failed:
+        lines = "\n".join(f"- {node['unique_id']}: {node['rows']} rows. {node['message']}" for node in failed)
+        raise TestsFailed(
+            f"{len(failed)} tests of {selector} failed, so nothing is published:\n{lines}\n"
+            "Each test's SQL lies under builds/open/target/compiled; readers still see the last publication."
+        )

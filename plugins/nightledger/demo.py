@@ -1,0 +1,259 @@
+"""The demo: a whole night through Airflow, on the simulated bank or on a folder of real files.
+
+`run` makes the bank, loads its history, trains a model and runs one night; a second `run` changes nothing.
+`next-night` adds one simulated day. `up` starts Airflow as an operator would. `report` and `sql` look at the
+current publication. The Makefile calls these.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from nightledger import ingestion, launcher, operations, report, warehouse
+from nightledger.airflow_client import AirflowError
+from nightledger.airflow_supervisor import LauncherError, read_state
+from nightledger.settings import Settings
+
+CUSTOMERS = 2000
+FIRST_DAY = date(2024, 7, 1)
+DAYS = 730
+SEED = 7
+
+console = Console(highlight=False)
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the message says why and what to do."""
+
+
+def run(settings: Settings) -> None:
+    """Make or find the input, then history, training and the night of the last date."""
+    started = time.monotonic()
+    simulated = settings.inbox == settings.home / "inbox"
+    state = _state_file(settings)
+    done = json.loads(state.read_text()) if state.exists() else {}
+    if done.get("finished"):
+        report.show(settings, console, ceiling=_ceiling(settings), note=_already_done(settings))
+        return
+    if "last" not in done:
+        done = {
+            "last": (_simulate(settings, None) if simulated else _last_business_date(settings)).isoformat()
+        }
+        _write_state(settings, done)
+    last = date.fromisoformat(done["last"])
+    with _airflow(settings):
+        if report.latest_as_of(settings) is None:
+            _run_dag(settings, "history", {"as_of_date": (last - timedelta(days=1)).isoformat()})
+        if operations.last_decision(settings, report.MODEL) is None:
+            _run_dag(settings, "train", {})
+        if report.latest_as_of(settings) != last:
+            _run_dag(settings, "nightly", {"as_of_date": last.isoformat()})
+    _write_state(settings, done | {"finished": True})
+    minutes, seconds = divmod(round(time.monotonic() - started), 60)
+    report.show(settings, console, ceiling=_ceiling(settings), note=f"Done in {minutes} min {seconds} s.")
+
+
+def next_night(settings: Settings) -> None:
+    """Add the day after the last simulated one and run its night."""
+    state = _state_file(settings)
+    if not state.exists() or not json.loads(state.read_text()).get("finished"):
+        raise DemoError("there is no simulated bank here yet: `make demo` makes one")
+    done = json.loads(state.read_text())
+    if not (settings.home / "bank").exists():
+        raise DemoError("this home holds real files, not the simulated bank: no day can be added to it")
+    published = report.latest_as_of(settings)
+    last = date.fromisoformat(done["last"])
+    # A night that failed is run again before another day is added.
+    day = last + timedelta(days=1) if published and published >= last else last
+    _simulate(settings, day)
+    _write_state(settings, done | {"last": day.isoformat()})
+    with _airflow(settings):
+        _run_dag(settings, "nightly", {"as_of_date": day.isoformat()})
+    report.show(settings, console, ceiling=_ceiling(settings), note=f"The night of {day} is published.")
+
+
+def up(settings: Settings) -> None:
+    """Start Airflow with the schedule.
+
+    The simulated bank sends files only when `next-night` is called, so its schedule starts today instead of
+    catching up with yesterday.
+    """
+    if (settings.home / "bank").exists():
+        os.environ.setdefault("NIGHTLEDGER_SCHEDULE_FROM", operations.clock().date().isoformat())
+    launcher.up(settings)
+    console.print("`make status` tells how it is, `make down` stops it.")
+
+
+def sql(settings: Settings) -> None:
+    """Read statements from the terminal or standard input and print what the current publication answers."""
+    import duckdb
+
+    path = warehouse.publication_path(settings)
+    if path is None:
+        raise DemoError(f"nothing has been published in {settings.home} yet: `make demo` makes a first night")
+    interactive = sys.stdin.isatty()
+    if interactive:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 - gives input() a history
+        console.print(f"Publication {path.name}, read-only. For example: from marts.mart_customer_overview;")
+        console.print("End a statement with ; and leave with Ctrl-D. `show all tables;` lists what there is.")
+    with warehouse.connect(path, settings=settings) as connection:
+        for statement in _statements(interactive):
+            try:
+                relation = connection.sql(statement)
+                if relation is not None:
+                    relation.show(max_rows=40)
+            except duckdb.Error as error:
+                console.print(str(error), style="red", markup=False)
+
+
+def _statements(interactive: bool) -> Iterator[str]:
+    buffer = ""
+    while True:
+        try:
+            buffer += input(("   ...> " if buffer else "ledger> ") if interactive else "") + "\n"
+        except EOFError:
+            if buffer.strip():
+                yield buffer
+            return
+        if buffer.rstrip().endswith(";"):
+            yield buffer
+            buffer = ""
+
+
+def _simulate(settings: Settings, through: date | None) -> date:
+    """Let the bank write its files up to a day (default: the last of its two years) and return that day."""
+    last = through or FIRST_DAY + timedelta(days=DAYS - 1)
+    bank = settings.home / "bank"
+    with console.status("The bank writes its files …"):
+        arguments = [
+            *("--out", str(bank), "--customers", str(CUSTOMERS), "--seed", str(SEED)),
+            *("--start", FIRST_DAY.isoformat(), "--days", str(DAYS), "--through", last.isoformat()),
+        ]
+        started = time.monotonic()
+        _simulation("make", *arguments)
+    inbox = settings.home / "inbox"
+    if not inbox.exists():
+        inbox.symlink_to("bank/files", target_is_directory=True)
+    console.print(f"[green]✓[/] bank files up to {last} in {time.monotonic() - started:.1f} s")
+    return last
+
+
+def _simulation(*arguments: str) -> str:
+    """Run the simulation in a process of its own: nothing of the product may see what it knows."""
+    done = subprocess.run(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "simulation", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise DemoError(f"the simulation failed:\n{done.stderr.strip()}")
+    return done.stdout
+
+
+def _ceiling(settings: Settings) -> float | None:
+    """Average precision that the simulated bank's truth reaches on the model's out-of-time rows."""
+    truth = settings.home / "bank" / "truth"
+    decision = operations.last_decision(settings, report.MODEL)
+    if not truth.exists() or decision is None or not decision["version"]:
+        return None
+    predictions = settings.registry / "predictions" / report.MODEL / f"{decision['version']}.parquet"
+    if not predictions.exists():
+        return None
+    answer: dict[str, Any] = json.loads(
+        _simulation("ceiling", "--truth", str(truth), "--predictions", str(predictions))
+    )
+    return float(answer["average_precision"])
+
+
+def _last_business_date(settings: Settings) -> date:
+    """Latest business date in the files of the inbox, found by loading them into memory once."""
+    import duckdb
+
+    contracts = ingestion.load_contracts(settings)
+    with console.status(f"Reading {settings.inbox} …"):
+        collected = ingestion.collect(settings, contracts, operations.clock())
+        with duckdb.connect() as connection:
+            ingestion.create_tables(connection)
+            far = dict.fromkeys((contract.client for contract in contracts), datetime(9999, 1, 1))  # noqa: DTZ001
+            ingestion.load(connection, settings, contracts, far, "demo")
+            row = connection.execute("select max(business_date) from raw.transactions").fetchone()
+    if row is None or row[0] is None:
+        raise DemoError(f"no transaction could be read from {settings.inbox}. {collected.summary()}")
+    console.print(f"[green]✓[/] {settings.inbox} holds transactions up to {row[0]}")
+    last: date = row[0]
+    return last
+
+
+@contextlib.contextmanager
+def _airflow(settings: Settings) -> Iterator[None]:
+    """Airflow for the time of the block; one that is up already is used and left alone."""
+    state = read_state(settings)
+    if state is not None and state.supervisor.is_alive():
+        yield
+        return
+    # The demo's runs are triggered; the schedule belongs to `make up`.
+    os.environ["NIGHTLEDGER_SCHEDULE"] = ""
+    launcher.up(settings)
+    try:
+        yield
+    finally:
+        launcher.down(settings)
+
+
+def _run_dag(settings: Settings, dag_id: str, conf: dict[str, Any]) -> None:
+    result = launcher.trigger(settings, dag_id, conf)
+    if result.state != "success":
+        raise DemoError(
+            f"{dag_id} failed in {result.failed_task} (see above). `make up` shows all of it. "
+            "Mend the cause and call again: what is done is kept."
+        )
+
+
+def _state_file(settings: Settings) -> Path:
+    return settings.home / "demo.json"
+
+
+def _write_state(settings: Settings, content: dict[str, Any]) -> None:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    _state_file(settings).write_text(json.dumps(content))
+
+
+def _already_done(settings: Settings) -> str:
+    return f"Nothing to do: the demo in {settings.home} is complete, and no file has been changed."
+
+
+def main() -> int:
+    """Run a command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="nightledger.demo", description=__doc__)
+    parser.add_argument("command", choices=("run", "next-night", "up", "report", "sql"))
+    command = parser.parse_args().command
+    settings = Settings()
+    try:
+        match command:
+            case "run":
+                run(settings)
+            case "next-night":
+                next_night(settings)
+            case "up":
+                up(settings)
+            case "report":
+                report.show(settings, console, ceiling=_ceiling(settings))
+            case "sql":
+                sql(settings)
+    except (DemoError, LauncherError, AirflowError, ingestion.ContractError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

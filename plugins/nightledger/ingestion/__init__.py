@@ -1,0 +1,19 @@
+"""From a bank's files to canonical, typed rows: contracts, landing, quarantine, load ledger."""
+
+from nightledger.ingestion.contract import ContractError, SourceContract, load_contract, load_contracts
+from nightledger.ingestion.feeds import create_tables
+from nightledger.ingestion.landing import CollectReport, collect
+from nightledger.ingestion.loading import FileVerdict, has_pending, load
+
+__all__ = [
+    "CollectReport",
+    "ContractError",
+    "FileVerdict",
+    "SourceContract",
+    "collect",
+    "create_tables",
+    "has_pending",
+    "load",
+    "load_contract",
+    "load_contracts",
+]

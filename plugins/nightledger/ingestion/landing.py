@@ -1,0 +1,160 @@
+"""The landing area: files as they arrived, by content hash, never changed.
+
+`landing/<first two of the hash>/<sha256>/` holds the bytes once, and one `<name>.arrival.json` for each name and
+contract under which they came. The time of arrival is written then and never again.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nightledger.ingestion.contract import ContractError, SourceContract
+from nightledger.settings import Settings
+
+MANIFEST = ".manifest.json"
+BYTES = "content"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One file under one name."""
+
+    file: str
+    contract: str
+    sha256: str
+    size: int
+    modified_ns: int
+    arrived_at: datetime
+    manifest: dict[str, Any] | None
+    path: Path
+
+    @property
+    def manifest_known_at(self) -> datetime | None:
+        """When the sender says that its rows became known (UTC without a zone)."""
+        stated = (self.manifest or {}).get("known_at")
+        if stated is None:
+            return None
+        return datetime.fromisoformat(stated).astimezone(UTC).replace(tzinfo=None)
+
+
+@dataclass
+class CollectReport:
+    """What became of the files of the inbox."""
+
+    landed: int = 0
+    known: int = 0
+    waiting: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """One sentence for logs and messages."""
+        parts = [f"{self.landed:,} files landed", f"{self.known:,} known already"]
+        if self.waiting:
+            parts.append(f"{len(self.waiting):,} wait for their manifest (first: {self.waiting[0]})")
+        if self.ignored:
+            parts.append(f"{len(self.ignored):,} match no contract (first: {self.ignored[0]})")
+        return ", ".join(parts) + "."
+
+
+def collect(settings: Settings, contracts: Iterable[SourceContract], now: datetime) -> CollectReport:
+    """Take every file of the inbox that a contract describes into the landing area.
+
+    Args:
+        settings: of the installation.
+        contracts: all of them.
+        now: time of arrival of what is new (UTC without a zone).
+
+    Raises:
+        ContractError: two contracts claim the same file; names both.
+    """
+    contracts = list(contracts)
+    report = CollectReport()
+    seen = {(arrival.file, arrival.size, arrival.modified_ns) for arrival in arrivals(settings)}
+    inbox = settings.inbox
+    if inbox is None or not inbox.is_dir():
+        return report
+    for path in sorted(inbox.rglob("*")):
+        if path.name.endswith(MANIFEST) or not path.is_file():
+            continue
+        claims = [contract for contract in contracts if contract.matches(path.name)]
+        if len(claims) > 1:
+            names = " and ".join(contract.name for contract in claims)
+            raise ContractError(
+                f"{path.name}: claimed by the contracts {names}; narrow `files` of one of them"
+            )
+        if not claims:
+            report.ignored.append(path.name)
+            continue
+        stat = path.stat()
+        if (path.name, stat.st_size, stat.st_mtime_ns) in seen:
+            report.known += 1
+        elif claims[0].needs_manifest and not path.with_name(path.name + MANIFEST).exists():
+            report.waiting.append(path.name)
+        else:
+            land(settings, path, claims[0], now)
+            report.landed += 1
+    return report
+
+
+def land(settings: Settings, path: Path, contract: SourceContract, now: datetime) -> Arrival:
+    """Copy a file into the landing area, whole or not at all; landing it again changes nothing."""
+    stat = path.stat()
+    settings.landing.mkdir(parents=True, exist_ok=True)
+    part = settings.landing / f".{os.getpid()}.part"
+    digest = hashlib.sha256()
+    with path.open("rb") as source, part.open("wb") as target:
+        while block := source.read(1 << 20):
+            digest.update(block)
+            target.write(block)
+    folder = settings.landing / digest.hexdigest()[:2] / digest.hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = ".gz" if path.name.endswith(".gz") else ""
+    content = folder / f"{BYTES}{suffix}"
+    if content.exists():
+        part.unlink()
+    else:
+        part.chmod(0o440)
+        part.rename(content)
+    manifest = path.with_name(path.name + MANIFEST)
+    arrival = Arrival(
+        file=path.name,
+        contract=contract.name,
+        sha256=digest.hexdigest(),
+        size=stat.st_size,
+        modified_ns=stat.st_mtime_ns,
+        arrived_at=now,
+        manifest=json.loads(manifest.read_text()) if manifest.exists() else None,
+        path=content,
+    )
+    record = folder / f"{_safe(path.name)}.{contract.name}.arrival.json"
+    if record.exists():
+        return _read(record)
+    temporary = record.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(asdict(arrival) | {"path": content.name}, default=str))
+    temporary.rename(record)
+    return arrival
+
+
+def _safe(name: str) -> str:
+    """A name that is no path and shows no tricks; the true one stands inside the record."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[-120:]
+    return f"{safe}.{hashlib.sha256(name.encode()).hexdigest()[:6]}" if safe != name else safe
+
+
+def _read(record: Path) -> Arrival:
+    values = json.loads(record.read_text())
+    values["arrived_at"] = datetime.fromisoformat(values["arrived_at"])
+    values["path"] = record.parent / values["path"]
+    return Arrival(**values)
+
+
+def arrivals(settings: Settings) -> list[Arrival]:
+    """Everything that has ever arrived, in the order of arrival."""
+    found = [_read(record) for record in settings.landing.glob("*/*/*.arrival.json")]
+    return sorted(found, key=lambda arrival: (arrival.arrived_at, arrival.file, arrival.sha256))

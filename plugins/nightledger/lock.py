@@ -1,0 +1,152 @@
+"""The lock that lets one night be open, and what is pinned in it.
+
+It is a file, not a row in Airflow's metadata, so that commands, backfills and a second scheduler obey it too.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nightledger import operations, publications, warehouse
+from nightledger.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class NightError(RuntimeError):
+    """A step of the night cannot be done; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Night:
+    """What is pinned when a night opens."""
+
+    run: str
+    kind: str
+    """`nightly`, or `history`: features at every month-end and no scores."""
+    night_of: str
+    """The business date D that the night is for."""
+    base: str | None
+    """The publication that it was copied from."""
+    publication_id: str
+    code_revision: str
+
+
+def take(settings: Settings, run_id: str, is_alive: Callable[[str], bool]) -> bool:
+    """Make `run_id` the one night that is open.
+
+    A run that already holds the lock resumes. The remains of a run that is no longer alive go to
+    `builds/abandoned/` (the last one is kept).
+
+    Args:
+        settings: of the installation.
+        run_id: who asks.
+        is_alive: tells whether another run is still going on.
+
+    Returns:
+        False while another live run holds the lock.
+    """
+    settings.builds.mkdir(parents=True, exist_ok=True)
+    lock = settings.builds / "lock.json"
+    holder = _read(settings)
+    if holder and holder["run"] == run_id:
+        return True
+    if holder:
+        if is_alive(holder["run"]):
+            log.info("the night of %s is open; %s waits", holder["run"], run_id)
+            return False
+        grave = lock.with_name(f".lock.{os.getpid()}")
+        try:
+            lock.rename(grave)
+        except FileNotFoundError:
+            return False  # somebody else took it over just now
+        taken: dict[str, Any] = json.loads(grave.read_text())
+        if taken["run"] != holder["run"]:
+            grave.rename(lock)
+            return False
+        _abandon(settings, holder["run"])
+        grave.unlink()
+    temporary = lock.with_name(f".lock.{os.getpid()}.new")
+    temporary.write_text(json.dumps({"run": run_id, "base": publications.current_id(settings)}))
+    try:
+        os.link(temporary, lock)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
+def release(settings: Settings, run_id: str) -> None:
+    """Let the next night open; only the holder can."""
+    if holder(settings) == run_id:
+        (settings.builds / "lock.json").unlink()
+
+
+def holder(settings: Settings) -> str | None:
+    """The run that has a night open, or None."""
+    content = _read(settings)
+    return content["run"] if content else None
+
+
+def base_of(settings: Settings, run_id: str) -> str | None:
+    """The publication that was current when `run_id` took the lock.
+
+    Raises:
+        NightError: `run_id` does not hold the lock.
+    """
+    content = _read(settings)
+    if not content or content["run"] != run_id:
+        raise NightError(f"{run_id} does not hold the lock; the step `take_lock` comes first")
+    base: str | None = content["base"]
+    return base
+
+
+def pinned(settings: Settings, run_id: str) -> Night | None:
+    """What `run_id` has pinned, or None when it has not opened its night yet.
+
+    Raises:
+        NightError: another run holds the lock, or none does.
+    """
+    content = _read(settings)
+    if not content or content["run"] != run_id:
+        held_by = content["run"] if content else "nobody"
+        raise NightError(f"{run_id} has no night open (the lock is held by {held_by}). Start a new run.")
+    return Night(**content["night"]) if "night" in content else None
+
+
+def pin(settings: Settings, night: Night) -> None:
+    """Write down what a night has pinned, in one atomic step."""
+    temporary = settings.builds / f".lock.{os.getpid()}.night"
+    temporary.write_text(json.dumps({"run": night.run, "base": night.base, "night": asdict(night)}))
+    temporary.replace(settings.builds / "lock.json")
+
+
+def _read(settings: Settings) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads((settings.builds / "lock.json").read_text())
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def _abandon(settings: Settings, dead_run: str) -> None:
+    """Set a dead run's build aside; finish the log of one that died just after moving the pointer."""
+    current = warehouse.publication_path(settings)
+    if current:
+        publications.ensure_logged(settings, current)
+    logged = {row["publication_id"] for row in operations.publication_log(settings)}
+    grave = settings.builds / "abandoned"
+    for path in sorted(settings.builds.iterdir()):
+        if path.is_symlink() or not path.is_dir() or path == grave or path.name in logged:
+            continue
+        if grave.exists():
+            publications.remove(grave)
+        path.chmod(0o750)
+        path.rename(grave)
+        log.warning("the remains of %s (%s) are now in %s", dead_run, path.name, grave)
+    (settings.builds / "open").unlink(missing_ok=True)
+    operations.end_run(settings, dead_run, "failed")

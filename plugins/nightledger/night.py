@@ -1,0 +1,338 @@
+"""A night is one transaction: copy the last publication, build and test the copy, publish it or leave it.
+
+The steps, in order: `take_lock`, `open_night`, `ingest`, `run_dbt` (merchants), `enrich`, `run_dbt`
+(features), scoring (package `ml`), `run_dbt` (marts), `audit`, `publish`. Each can be repeated by its run.
+"""
+
+import json
+import logging
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from nightledger import audit as auditing
+from nightledger import dbt, ingestion, lock, operations, plan, publications, warehouse
+from nightledger.clients import Client, load_clients
+from nightledger.lock import Night, NightError
+from nightledger.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class TooEarly(NightError):
+    """The cutoff of the night's date has not passed yet."""
+
+
+def take_lock(settings: Settings, run_id: str, is_alive: Callable[[str], bool]) -> bool:
+    """Make `run_id` the one night that is open; see `nightledger.lock.take`."""
+    return lock.take(settings, run_id, is_alive)
+
+
+def current_night(settings: Settings, run_id: str) -> Night:
+    """The night that `run_id` has open.
+
+    Raises:
+        NightError: another run holds the lock, none does, or the night is not open yet.
+    """
+    night = lock.pinned(settings, run_id)
+    if night is None:
+        raise NightError(f"{run_id} holds the lock but has not opened its night; the step `open` comes first")
+    return night
+
+
+def current_build(settings: Settings, run_id: str) -> Path:
+    """Stable path of the build that `run_id` has open."""
+    current_night(settings, run_id)
+    return settings.builds / "open"
+
+
+def open_night(
+    settings: Settings, run_id: str, as_of_date: date, kind: str, *, force: bool = False
+) -> dict[str, Any] | None:
+    """Copy the current publication and pin what the night uses.
+
+    Args:
+        settings: of the installation.
+        run_id: holder of the lock.
+        as_of_date: the business date D that the night is for.
+        kind: `nightly` or `history`.
+        force: build the night even if D is published and no new file has arrived.
+
+    Returns:
+        The pinned facts, or None when there is nothing to do; then the lock is free again.
+
+    Raises:
+        TooEarly: a client's cutoff for D has not passed.
+        NightError: the lock is not ours, or the disk is too full.
+    """
+    with operations.stage(settings, run_id, "open") as detail:
+        base = lock.base_of(settings, run_id)
+        night = lock.pinned(settings, run_id)
+        if night is None:
+            reason = None if force else _nothing_to_do(settings, base, as_of_date, kind)
+            _refuse_early(as_of_date, _served_clients(settings))
+            if reason:
+                detail["nothing_to_do"] = reason
+                log.info("nothing to do: %s", reason)
+                lock.release(settings, run_id)
+                return None
+            night = Night(
+                run=run_id,
+                kind=kind,
+                night_of=as_of_date.isoformat(),
+                base=base,
+                publication_id=publications.next_id(
+                    settings, max(as_of_date, _horizon(settings, base) or as_of_date)
+                ),
+                code_revision=_code_revision(settings),
+            )
+            lock.pin(settings, night)
+        build = settings.builds / f"{night.publication_id}.building"
+        if not build.exists():
+            _copy(settings, night, build)
+        publications.point(settings, "open", build.name)
+        detail.update(asdict(night))
+    return asdict(night)
+
+
+def _nothing_to_do(settings: Settings, base: str | None, as_of_date: date, kind: str) -> str | None:
+    """Why this night would change nothing, or None when it would."""
+    horizon = _horizon(settings, base)
+    if base is None or horizon is None or as_of_date > horizon:
+        return None
+    contracts = ingestion.load_contracts(settings)
+    ingestion.collect(settings, contracts, operations.clock())
+    cutoffs = {
+        client_id: client.cutoff_at(horizon) for client_id, client in _served_clients(settings).items()
+    }
+    with warehouse.connect(settings.builds / base, settings=settings) as connection:
+        if ingestion.has_pending(connection, settings, contracts, cutoffs):
+            return None
+    return f"{kind} night of {as_of_date} is published in {base} and no new file has arrived"
+
+
+def _served_clients(settings: Settings) -> dict[str, Client]:
+    """Clients that have a source contract, in order."""
+    clients = load_clients(settings)
+    return {name: clients[name] for name in sorted({c.client for c in ingestion.load_contracts(settings)})}
+
+
+def _refuse_early(as_of_date: date, clients: dict[str, Client]) -> None:
+    latest, client_id = max((client.cutoff_at(as_of_date), name) for name, client in clients.items())
+    if operations.clock() < latest:
+        raise TooEarly(
+            f"the night of {as_of_date} cannot start before {latest} UTC, the cutoff of client {client_id}: "
+            "what will be known by then would be missing"
+        )
+
+
+def _horizon(settings: Settings, base: str | None) -> date | None:
+    """Latest as-of date of a publication."""
+    if base is None:
+        return None
+    return date.fromisoformat(publications.describe(settings.builds / base)["as_of_date"])
+
+
+def _code_revision(settings: Settings) -> str:
+    """Commit of the checkout, with `+` when files differ from it; `unknown` outside git."""
+    git = ["git", "-C", str(settings.project)]
+    try:
+        commit, changed = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+            for words in (
+                ["rev-parse", "--short=12", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no"],
+            )
+        )
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        return "unknown"
+    return f"{commit}{'+' if changed else ''}"
+
+
+def _copy(settings: Settings, night: Night, build: Path) -> None:
+    """Make the build beside its place and rename it there whole."""
+    _check_disk(settings, night.base)
+    part = build.with_suffix(".part")
+    if part.exists():
+        publications.remove(part)
+    part.mkdir()
+    if night.base:
+        _copy_warehouse(settings, night, part / warehouse.FILE)
+    for kind, schema in warehouse.LAKE_SCHEMAS.items():
+        folder = part / "lake" / kind / "model=_empty" / "version=_empty" / "as_of=1970-01-01"
+        folder.mkdir(parents=True)
+        pq.write_table(schema.empty_table(), folder / "part.parquet")
+    operations.open_run(
+        settings,
+        night.run,
+        kind=night.kind,
+        as_of_date=date.fromisoformat(night.night_of),
+        base=night.base,
+        publication_id=night.publication_id,
+        code_revision=night.code_revision,
+    )
+    with warehouse.connect(part, read_only=False, settings=settings) as connection:
+        ingestion.create_tables(connection)
+        plan.create_tables(connection)
+        operations.snapshot(settings, connection)
+    part.rename(build)
+
+
+def _check_disk(settings: Settings, base: str | None) -> None:
+    usage = shutil.disk_usage(settings.builds)
+    needed = 3 * (settings.builds / base / warehouse.FILE).stat().st_size if base else 0
+    if usage.free - needed < settings.min_free_share * usage.total:
+        raise NightError(
+            f"not enough disk for a night: {usage.free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed, and "
+            f"{settings.min_free_share:.0%} of the disk must stay free (NIGHTLEDGER_MIN_FREE_SHARE). "
+            "Make room and run the night again."
+        )
+
+
+def _copy_warehouse(settings: Settings, night: Night, target: Path) -> None:
+    """Byte copy of the published file; the first night of a month rewrites it, which gives space back."""
+    source = settings.builds / str(night.base) / warehouse.FILE
+    horizon = _horizon(settings, night.base)
+    if horizon and horizon.replace(day=1) < date.fromisoformat(night.night_of).replace(day=1):
+        with warehouse.connect(source, settings=settings) as connection:
+            literal = str(target).replace("'", "''")
+            connection.execute(f"attach '{literal}' as compacted")
+            connection.execute("copy from database warehouse to compacted")
+    else:
+        shutil.copyfile(source, target)
+    target.chmod(0o640)
+
+
+def ingest(settings: Settings, run_id: str) -> dict[str, Any]:
+    """Load what has arrived before the cutoff and fix tonight's as-of dates and model versions.
+
+    Raises:
+        nightledger.plan.RequiredSourceMissing: names the source; nothing is published without it.
+        NightError: there is no data at all.
+    """
+    night = current_night(settings, run_id)
+    night_of = date.fromisoformat(night.night_of)
+    published = _horizon(settings, night.base)
+    horizon = max(night_of, published or night_of)
+    with operations.stage(settings, run_id, "ingest") as detail:
+        contracts = ingestion.load_contracts(settings)
+        clients = _served_clients(settings)
+        collected = ingestion.collect(settings, contracts, operations.clock())
+        wanted = {(name, horizon): client.cutoff_at(horizon) for name, client in clients.items()}
+        cutoffs = {name: at for (name, _), at in operations.fix_cutoffs(settings, wanted).items()}
+        build = current_build(settings, run_id)
+        with warehouse.connect(build, read_only=False, settings=settings) as connection:
+            verdicts = ingestion.load(connection, settings, contracts, cutoffs, run_id)
+            operations.record_files(settings, run_id, [verdict.as_dict() for verdict in verdicts])
+            if connection.execute("select count(*) from raw.transactions").fetchone() == (0,):
+                refused = "; ".join(verdict.message for verdict in verdicts if verdict.verdict == "refused")
+                raise NightError(
+                    f"no transaction has been loaded: there is nothing to publish. Inbox: {settings.inbox}. "
+                    f"{collected.summary()} {refused}".strip()
+                )
+            if night.kind == "history":
+                late: list[str] = []
+                tonight = plan.dates_of_history(connection, night_of)
+            else:
+                late = plan.late_sources(connection, contracts, night_of)
+                tonight = plan.dates_of_night(night_of, published)
+            plan.write_dates(connection, settings, tonight, clients)
+            pins = plan.pin_models(connection) if night.kind == "nightly" else 0
+        detail.update(
+            **_count(operations.file_verdicts(settings, run_id)),
+            late=late,
+            as_of_dates=f"{len(tonight)}, {tonight[0]} to {tonight[-1]}",
+            pinned_models=pins,
+        )
+        log.info("ingest: %s", detail)
+    return detail
+
+
+def _count(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Files by verdict, records and quarantined records of a run, over all its tries."""
+    files: dict[str, int] = {}
+    for row in verdicts:
+        files[row["verdict"]] = files.get(row["verdict"], 0) + 1
+    loaded = [row for row in verdicts if row["verdict"] == "loaded"]
+    return {
+        "files": files,
+        "records": sum(row["records"] for row in loaded),
+        "quarantined": sum(row["quarantined"] for row in loaded),
+    }
+
+
+def run_dbt(settings: Settings, run_id: str, selector: str, *, resume: bool = False) -> dict[str, Any]:
+    """Build one selector of the dbt project on the open night; see `nightledger.dbt.build`."""
+    build = current_build(settings, run_id)
+    with operations.stage(settings, run_id, f"dbt_{selector}") as detail:
+        detail.update(dbt.build(settings, run_id, selector, build, resume=resume))
+    return detail
+
+
+def enrich(settings: Settings, run_id: str) -> dict[str, Any]:
+    """Resolve the merchants that SQL left unresolved.
+
+    There are none yet: until merchants are resolved to brands, a merchant is its normalised description.
+    """
+    current_night(settings, run_id)
+    with operations.stage(settings, run_id, "enrich") as detail:
+        detail["unresolved"] = 0
+    return detail
+
+
+def audit(settings: Settings, run_id: str) -> dict[str, Any]:
+    """Run the audit on the open night and keep its evidence; see `nightledger.audit`.
+
+    Raises:
+        nightledger.audit.AuditFailed: a check of severity `error` found violations.
+    """
+    build = current_build(settings, run_id)
+    with operations.stage(settings, run_id, "audit") as detail:
+        with warehouse.connect(build, read_only=False, settings=settings) as connection:
+            operations.snapshot(settings, connection)
+            results = auditing.run_checks(connection, run_id)
+        operations.record_audit(settings, run_id, results)
+        (build / "audit.json").write_text(json.dumps({"run": run_id, "checks": results}, indent=1))
+        auditing.raise_for(results)
+        detail.update(auditing.summarise(results))
+    return detail
+
+
+def publish(settings: Settings, run_id: str) -> dict[str, Any]:
+    """Make the audited build the publication that everybody reads.
+
+    Raises:
+        NightError: the run has no night open, or it has not been audited.
+        nightledger.audit.AuditFailed: the audit has not passed.
+        nightledger.publications.PublicationError: the base is no longer the current publication.
+    """
+    published = publications.published_by(settings, run_id)
+    if published and lock.holder(settings) != run_id:
+        return {"publication_id": published}
+    night = current_night(settings, run_id)
+    with operations.stage(settings, run_id, "publish") as detail:
+        build = settings.builds / f"{night.publication_id}.building"
+        if build.exists():
+            audited = build / "audit.json"
+            if not audited.exists():
+                raise NightError(
+                    f"{night.publication_id} has not been audited; `audit` comes before `publish`"
+                )
+            auditing.raise_for(json.loads(audited.read_text())["checks"])
+            publications.complete(settings, night, build)
+        final = publications.seal(settings, night.publication_id, night.base)
+        publications.ensure_logged(settings, final)
+        detail.update(
+            publication_id=final.name,
+            content_hash=publications.describe(final)["content_hash"],
+            pruned=publications.prune(settings, run_id),
+        )
+    operations.end_run(settings, run_id, "published")
+    lock.release(settings, run_id)
+    return detail

@@ -1,0 +1,428 @@
+"""The operational database: what people, models and runs say, as it happens.
+
+A failed night leaves its evidence here; each night takes a snapshot of it into the warehouse.
+Times ending in `_at` are UTC without a zone, as in the warehouse.
+"""
+
+import functools
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from duckdb import DuckDBPyConnection
+from sqlalchemy.dialects import postgresql, sqlite
+
+from nightledger.settings import Settings
+
+log = logging.getLogger(__name__)
+
+metadata = sa.MetaData()
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run_id", sa.String, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("as_of_date", sa.Date, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("base", sa.String),
+    sa.Column("publication_id", sa.String),
+    sa.Column("code_revision", sa.String),
+    sa.Column("opened_at", sa.DateTime, nullable=False),
+    sa.Column("ended_at", sa.DateTime),
+)
+stages = sa.Table(
+    "stages",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.String, nullable=False, index=True),
+    sa.Column("stage", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
+node_results_table = sa.Table(
+    "node_results",
+    metadata,
+    sa.Column("run_id", sa.String, primary_key=True),
+    sa.Column("unique_id", sa.String, primary_key=True),
+    sa.Column("selector", sa.String, nullable=False),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("rows", sa.BigInteger),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
+file_verdicts_table = sa.Table(
+    "file_verdicts",
+    metadata,
+    sa.Column("run_id", sa.String, primary_key=True),
+    sa.Column("load_id", sa.String, primary_key=True),
+    sa.Column("client_id", sa.String, nullable=False),
+    sa.Column("source", sa.String, nullable=False),
+    sa.Column("file", sa.String, nullable=False),
+    sa.Column("verdict", sa.String, nullable=False),
+    sa.Column("records", sa.BigInteger, nullable=False),
+    sa.Column("quarantined", sa.BigInteger, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
+audits = sa.Table(
+    "audits",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.String, nullable=False, index=True),
+    sa.Column("check", sa.String, nullable=False),
+    sa.Column("severity", sa.String, nullable=False),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("violations", sa.BigInteger, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
+publications = sa.Table(
+    "publications",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("action", sa.String, nullable=False),
+    sa.Column("publication_id", sa.String, nullable=False),
+    sa.Column("base", sa.String),
+    sa.Column("run_id", sa.String),
+    sa.Column("as_of_date", sa.Date),
+    sa.Column("content_hash", sa.String),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
+cutoffs = sa.Table(
+    "cutoffs",
+    metadata,
+    sa.Column("client_id", sa.String, primary_key=True),
+    sa.Column("as_of_date", sa.Date, primary_key=True),
+    sa.Column("cutoff_at", sa.DateTime, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
+model_decisions = sa.Table(
+    "model_decisions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String, nullable=False),
+    sa.Column("version", sa.String),
+    sa.Column("decision", sa.String, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("decided_by", sa.String, nullable=False),
+    sa.Column("run_id", sa.String, nullable=False),
+    sa.Column("publication_id", sa.String),
+    sa.Column("trained_on_as_of", sa.Date, nullable=False),
+    sa.Column("artefact_sha256", sa.String),
+    sa.Column("known_at", sa.DateTime, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+    sa.UniqueConstraint("run_id", "model", name="one_decision_a_run"),
+)
+model_metrics = sa.Table(
+    "model_metrics",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.String, nullable=False, index=True),
+    sa.Column("model", sa.String, nullable=False),
+    sa.Column("version", sa.String, nullable=False),
+    sa.Column("client_id", sa.String, nullable=False),
+    sa.Column("dataset", sa.String, nullable=False),
+    sa.Column("window_label", sa.String, nullable=False),
+    sa.Column("metric", sa.String, nullable=False),
+    sa.Column("baseline", sa.String, nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("lo", sa.Float),
+    sa.Column("hi", sa.Float),
+    sa.Column("n", sa.BigInteger),
+    sa.Column("base_rate", sa.Float),
+    sa.Column("known_at", sa.DateTime, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
+
+SNAPSHOT = (
+    runs,
+    stages,
+    node_results_table,
+    file_verdicts_table,
+    audits,
+    publications,
+    cutoffs,
+    model_decisions,
+    model_metrics,
+)
+_ARROW = {
+    sa.String: pa.string(),
+    sa.Text: pa.string(),
+    sa.Integer: pa.int64(),
+    sa.BigInteger: pa.int64(),
+    sa.Float: pa.float64(),
+    sa.Date: pa.date32(),
+    sa.DateTime: pa.timestamp("us"),
+}
+
+
+def clock() -> datetime:
+    """The one clock of the platform: UTC without a zone. Tests that need another time replace it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+@functools.cache
+def _engine(dsn: str) -> sa.Engine:
+    from alembic import command
+    from alembic.config import Config
+
+    url = sa.make_url(dsn)
+    sqlite_file = url.database if url.get_backend_name() == "sqlite" else None
+    if sqlite_file:
+        Path(sqlite_file).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": 30} if sqlite_file else {})
+    config = Config()
+    config.set_main_option("script_location", "nightledger:migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return engine
+
+
+def engine(settings: Settings) -> sa.Engine:
+    """Engine of the operational database; makes or upgrades its tables on first use in a process."""
+    return _engine(settings.operations_dsn)
+
+
+def reading_engine(settings: Settings) -> sa.Engine:
+    """Engine that can change nothing, not even a file beside the database."""
+    url = sa.make_url(settings.operations_dsn)
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url)
+    return sa.create_engine(f"sqlite:///file:{url.database}?mode=ro&uri=true")
+
+
+def _rows(settings: Settings, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    url = sa.make_url(settings.operations_dsn)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return []  # nothing has happened yet
+    with reading_engine(settings).connect() as connection:
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows or overwrite those with the same primary key."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    keys = [column.name for column in table.primary_key]
+    given = [name for name in rows[0] if name not in keys]
+    statement = dialect.insert(table)
+    statement = statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in given}
+    )
+    connection.execute(statement, rows)
+
+
+@contextmanager
+def stage(settings: Settings, run_id: str, name: str) -> Iterator[dict[str, Any]]:
+    """Record how long one stage of a run took and how it ended; the yielded dict becomes its detail."""
+    started = clock()
+    detail: dict[str, Any] = {}
+    state = "failed"
+    try:
+        yield detail
+        state = "done"
+    except BaseException as error:
+        detail["error"] = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        ended = clock()
+        with engine(settings).begin() as connection:
+            connection.execute(
+                stages.insert(),
+                {
+                    "run_id": run_id,
+                    "stage": name,
+                    "state": state,
+                    "seconds": (ended - started).total_seconds(),
+                    "detail": json.dumps(detail, default=str),
+                    "recorded_at": ended,
+                },
+            )
+        log.info("%s of %s %s in %.1f s", name, run_id, state, (ended - started).total_seconds())
+
+
+def open_run(settings: Settings, run_id: str, **values: Any) -> None:
+    """Record that a run has opened; opening it again (a retry) overwrites what was pinned."""
+    with engine(settings).begin() as connection:
+        _upsert(connection, runs, [{"run_id": run_id, "state": "running", "opened_at": clock(), **values}])
+
+
+def end_run(settings: Settings, run_id: str, state: str) -> None:
+    """Record how a run ended. One that died before it opened has left nothing to end."""
+    with engine(settings).begin() as connection:
+        connection.execute(runs.update().where(runs.c.run_id == run_id).values(state=state, ended_at=clock()))
+
+
+def record_nodes(settings: Settings, run_id: str, selector: str, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the result of each dbt node; a later try of the same run overwrites its node."""
+    now = clock()
+    rows = [dict(node, run_id=run_id, selector=selector, recorded_at=now) for node in nodes]
+    with engine(settings).begin() as connection:
+        _upsert(connection, node_results_table, rows)
+
+
+def node_results(settings: Settings, run_id: str) -> list[dict[str, Any]]:
+    """What dbt did in a run, node by node, slowest first."""
+    table = node_results_table
+    return _rows(settings, sa.select(table).where(table.c.run_id == run_id).order_by(table.c.seconds.desc()))
+
+
+def record_files(settings: Settings, run_id: str, verdicts: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what became of each file of a run."""
+    now = clock()
+    columns = {column.name for column in file_verdicts_table.columns}
+    rows = [
+        {key: value for key, value in verdict.items() if key in columns}
+        | {"run_id": run_id, "recorded_at": now}
+        for verdict in verdicts
+    ]
+    with engine(settings).begin() as connection:
+        _upsert(connection, file_verdicts_table, rows)
+
+
+def file_verdicts(settings: Settings, run_id: str) -> list[dict[str, Any]]:
+    """What became of each file of a run: refused first, then those with quarantined records."""
+    table = file_verdicts_table
+    refused_first = sa.case((table.c.verdict == "refused", 0), else_=1)
+    return _rows(
+        settings,
+        sa.select(table)
+        .where(table.c.run_id == run_id)
+        .order_by(refused_first, table.c.quarantined.desc(), table.c.file),
+    )
+
+
+def record_audit(settings: Settings, run_id: str, results: Sequence[Mapping[str, Any]]) -> None:
+    """Append the audit's results."""
+    now = clock()
+    with engine(settings).begin() as connection:
+        connection.execute(audits.insert(), [dict(row, run_id=run_id, recorded_at=now) for row in results])
+
+
+def record_publication(settings: Settings, **values: Any) -> None:
+    """Append a publication, rollback or pruning to the log."""
+    with engine(settings).begin() as connection:
+        connection.execute(publications.insert().values(recorded_at=clock(), **values))
+
+
+def publication_log(settings: Settings) -> list[dict[str, Any]]:
+    """The publications log, oldest first."""
+    return _rows(settings, sa.select(publications).order_by(publications.c.id))
+
+
+def fix_cutoffs(
+    settings: Settings, wanted: Mapping[tuple[str, date], datetime]
+) -> dict[tuple[str, date], datetime]:
+    """Record the cutoff of each (client, as-of date) once; every rebuild and replay gets the recorded one."""
+    now = clock()
+    with engine(settings).begin() as connection:
+        known = {
+            (row.client_id, row.as_of_date): row.cutoff_at
+            for row in connection.execute(
+                sa.select(cutoffs).where(cutoffs.c.client_id.in_({client for client, _ in wanted}))
+            )
+        }
+        missing = [
+            {"client_id": client, "as_of_date": day, "cutoff_at": at, "recorded_at": now}
+            for (client, day), at in wanted.items()
+            if (client, day) not in known
+        ]
+        if missing:
+            connection.execute(cutoffs.insert(), missing)
+    return {key: known.get(key, at) for key, at in wanted.items()}
+
+
+def record_training(settings: Settings, outcome: Mapping[str, Any], run_id: str) -> None:
+    """Append what a training decided and measured; a second call for the same run changes nothing.
+
+    Args:
+        outcome: `ml.training.TrainingOutcome.as_dict()`.
+        run_id: the training run.
+    """
+    now = clock()
+    known_at = datetime.fromisoformat(str(outcome["known_at"]))
+    decision = {
+        "model": outcome["model"],
+        "version": outcome["version"],
+        "decision": outcome["verdict"],
+        "reason": outcome["reason"],
+        "decided_by": "promotion rules",
+        "run_id": run_id,
+        "publication_id": outcome["publication_id"],
+        "trained_on_as_of": date.fromisoformat(str(outcome["trained_on_as_of"])),
+        "artefact_sha256": outcome["artefact_sha256"],
+        "known_at": known_at,
+        "recorded_at": now,
+    }
+    names = {column.name for column in model_metrics.columns} - {"id", "run_id"}
+    with engine(settings).begin() as connection:
+        already = sa.select(model_decisions.c.id).where(
+            model_decisions.c.run_id == run_id, model_decisions.c.model == outcome["model"]
+        )
+        if connection.execute(already).first() or outcome["verdict"] == "unchanged":
+            return
+        connection.execute(model_decisions.insert(), decision)
+        if outcome["metrics"]:
+            connection.execute(
+                model_metrics.insert(),
+                [
+                    {key: value for key, value in row.items() if key in names}
+                    | {"run_id": run_id, "known_at": known_at, "recorded_at": now}
+                    for row in outcome["metrics"]
+                ],
+            )
+
+
+def last_decision(settings: Settings, model: str) -> dict[str, Any] | None:
+    """The newest decision about a model, or None."""
+    rows = _rows(
+        settings,
+        sa.select(model_decisions)
+        .where(model_decisions.c.model == model)
+        .order_by(model_decisions.c.id.desc())
+        .limit(1),
+    )
+    return rows[0] if rows else None
+
+
+def snapshot(settings: Settings, warehouse: DuckDBPyConnection) -> None:
+    """Copy the whole operational database into schema `operations` of an open build."""
+    warehouse.execute("create schema if not exists operations")
+    with engine(settings).connect() as connection:
+        for table in SNAPSHOT:
+            schema = pa.schema([(column.name, _ARROW[type(column.type)]) for column in table.columns])
+            rows = [dict(row._mapping) for row in connection.execute(sa.select(table))]
+            warehouse.register("_snapshot", pa.Table.from_pylist(rows, schema=schema))
+            warehouse.execute(
+                f'create or replace table operations."{table.name}" as select * from _snapshot'  # noqa: S608
+            )
+            warehouse.unregister("_snapshot")
+
+
+def metrics_of(settings: Settings, run_id: str, model: str) -> list[dict[str, Any]]:
+    """What the training `run_id` measured, of the model and of its baselines."""
+    table = model_metrics
+    return _rows(
+        settings,
+        sa.select(table).where(table.c.run_id == run_id, table.c.model == model).order_by(table.c.id),
+    )
+
+
+def last_stages(settings: Settings) -> list[dict[str, Any]]:
+    """The finished stages of the last run of each DAG, in the order they ran."""
+    done = _rows(settings, sa.select(stages).where(stages.c.state == "done").order_by(stages.c.id))
+    last_runs = {row["run_id"].partition("/")[0]: row["run_id"] for row in done}
+    return [row for row in done if row["run_id"] in last_runs.values()]

@@ -1,0 +1,355 @@
+"""Publications: versioned, read-only directories, and the pointer that says which one counts.
+
+`python -m nightledger.publications list` and `… rollback [--to ID] --reason TEXT` are for people.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from nightledger import operations, warehouse
+from nightledger.settings import Settings
+
+if TYPE_CHECKING:  # lock.py needs this module at run time
+    from nightledger.lock import Night
+
+log = logging.getLogger(__name__)
+
+FILES = (warehouse.FILE, "manifest.json", "run_results.json", "audit.json", "publication.json")
+
+
+class PublicationError(RuntimeError):
+    """A build cannot be published, or a publication cannot be found; the message says what to do."""
+
+
+def current_id(settings: Settings) -> str | None:
+    """Id of the publication that readers see, or None before the first one."""
+    path = warehouse.publication_path(settings)
+    return path.name if path else None
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a publication says of itself (`publication.json`)."""
+    content: dict[str, Any] = json.loads((path / "publication.json").read_text())
+    return content
+
+
+def point(settings: Settings, name: str, target: str) -> None:
+    """Move the symlink `builds/<name>` to the sibling directory `target` in one atomic step."""
+    temporary = settings.builds / f".{name}.{os.getpid()}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target, target_is_directory=True)
+    temporary.replace(settings.builds / name)
+    _sync(settings.builds)
+
+
+def _sync(path: Path) -> None:
+    """Force a file or a directory entry to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def next_id(settings: Settings, as_of: date) -> str:
+    """`<as-of date>.<serial>`, never used before, not even by a publication that is gone."""
+    logged = (row["publication_id"] for row in operations.publication_log(settings))
+    on_disk = (
+        path.name.removesuffix(".building").removesuffix(".part") for path in settings.builds.iterdir()
+    )
+    serials = [
+        int(name.rpartition(".")[2])
+        for name in (*logged, *on_disk)
+        if name.rpartition(".")[0] == as_of.isoformat() and name.rpartition(".")[2].isdigit()
+    ]
+    return f"{as_of.isoformat()}.{max(serials, default=0) + 1}"
+
+
+def complete(settings: Settings, night: "Night", build: Path) -> None:
+    """Write everything that a publication consists of into an audited build; may be repeated.
+
+    Raises:
+        PublicationError: the warehouse holds a relation that nobody declared.
+    """
+    shutil.copyfile(build / "target" / "manifest.json", build / "manifest.json")
+    results = {
+        path.stem.removeprefix("run_results_"): json.loads(path.read_text())
+        for path in sorted(build.glob("run_results_*.json"))
+    }
+    (build / "run_results.json").write_text(json.dumps(results))
+    with warehouse.connect(build, read_only=False, settings=settings) as connection:
+        _settle_relations(settings, night.base, build, connection)
+        content = warehouse.content_hash(connection)
+        dates, models, loads, horizon = (
+            connection.execute(query).fetchall()
+            for query in (
+                "select distinct as_of_date::varchar from ops.as_of_dates where is_tonight order by 1",
+                "select model, as_of_date::varchar as as_of_date, model_version, role from ops.model_pins"
+                " where as_of_date in (select as_of_date from ops.as_of_dates where is_tonight) order by all",
+                "select load_id from ops.loads order by 1",
+                "select max(as_of_date)::varchar from ops.horizon",
+            )
+        )
+        connection.execute("checkpoint warehouse")
+    description = {
+        "id": night.publication_id,
+        "as_of_date": horizon[0][0],
+        "kind": night.kind,
+        "night_of": night.night_of,
+        "as_of_dates": [row[0] for row in dates],
+        "run": night.run,
+        "base": night.base,
+        "code_revision": night.code_revision,
+        "duckdb": duckdb.__version__,
+        "models": [dict(zip(("model", "as_of_date", "version", "role"), row, strict=True)) for row in models],
+        "content_hash": content["hash"],
+        "tables": content["tables"],
+        "load_ids": [row[0] for row in loads],
+    }
+    (build / "publication.json").write_text(json.dumps(description, indent=1))
+    _archive_scores(settings, night.publication_id, build / "lake")
+
+
+def _archive_scores(settings: Settings, publication_id: str, lake: Path) -> None:
+    """Keep scores, reasons and vectors, so that a score can be replayed after its publication is gone."""
+    archived = settings.archive / publication_id
+    if archived.exists():
+        return
+    part = archived.with_name(f"{publication_id}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(lake, part, ignore=shutil.ignore_patterns("model=_empty"))
+    part.rename(archived)
+
+
+def _settle_relations(
+    settings: Settings, base: str | None, build: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    """Drop what a deleted model left behind; refuse relations that nobody declared."""
+    known = _declared(build)
+    before = _declared(settings.builds / base) if base else set()
+    for schema, name, kind in warehouse.relations(connection):
+        if (schema, name) in known or schema in warehouse.UNHASHED_SCHEMAS:
+            continue
+        if (schema, name) not in before:
+            raise PublicationError(
+                f"{schema}.{name} is in the warehouse, but the dbt project declares no such model or source. "
+                "Declare it, or find out who wrote it; nothing is published until then."
+            )
+        connection.execute(f'drop {"view" if kind == "VIEW" else "table"} "{schema}"."{name}" cascade')
+
+
+def _declared(path: Path) -> set[tuple[str, str]]:
+    """(schema, name) of every relation that a manifest knows."""
+    content = json.loads((path / "manifest.json").read_text())
+    nodes = [*content["nodes"].values(), *content["sources"].values()]
+    return {(node["schema"], node.get("alias") or node.get("identifier") or node["name"]) for node in nodes}
+
+
+def ensure_logged(settings: Settings, path: Path) -> None:
+    """Append a publication to the log unless it is there."""
+    description = describe(path)
+    if description["id"] in {row["publication_id"] for row in operations.publication_log(settings)}:
+        return
+    operations.record_publication(
+        settings,
+        action="published",
+        publication_id=description["id"],
+        base=description["base"],
+        run_id=description["run"],
+        as_of_date=date.fromisoformat(description["as_of_date"]),
+        content_hash=description["content_hash"],
+        reason=f"{description['kind']} night of {description['night_of']}",
+    )
+
+
+def published_by(settings: Settings, run_id: str) -> str | None:
+    """The publication that a run has made, or None."""
+    made = [
+        row["publication_id"]
+        for row in operations.publication_log(settings)
+        if row["run_id"] == run_id and row["action"] == "published"
+    ]
+    return made[-1] if made else None
+
+
+def seal(settings: Settings, publication_id: str, base: str | None) -> Path:
+    """Turn the build `<id>.building` into the publication `<id>` and move the pointer to it.
+
+    Each step can be repeated; a process killed between any two leaves readers on a whole publication.
+
+    Raises:
+        PublicationError: the pointer is no longer where the night started, or the build is not complete.
+    """
+    final = settings.builds / publication_id
+    current = current_id(settings)
+    if current not in (base, publication_id):
+        raise PublicationError(
+            f"refused to publish {publication_id}: it was built on {base}, but the current publication is "
+            f"{current}. Run the night again: it will start from {current}."
+        )
+    build = settings.builds / f"{publication_id}.building"
+    if build.exists():
+        _check_complete(build)
+        for path in sorted(build.iterdir()):
+            if path.name in FILES:
+                _sync(path)
+                path.chmod(0o440)
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        _sync(build)
+        build.rename(final)
+        _sync(settings.builds)
+    final.chmod(0o550)
+    point(settings, "current", publication_id)
+    (settings.builds / "open").unlink(missing_ok=True)
+    return final
+
+
+def _check_complete(build: Path) -> None:
+    missing = [name for name in FILES if not (build / name).exists()]
+    if missing:
+        raise PublicationError(
+            f"{build.name} lacks {', '.join(missing)}; run the night's steps before publish"
+        )
+    if (build / f"{warehouse.FILE}.wal").exists():
+        raise PublicationError(
+            f"{build.name} still has a write-ahead log: a writer has not closed its connection"
+        )
+
+
+def remove(path: Path) -> None:
+    """Delete a publication or build directory, read-only or not."""
+    path.chmod(0o750)
+    shutil.rmtree(path)
+
+
+def on_disk(settings: Settings) -> list[dict[str, Any]]:
+    """Log entries of publications that still exist, oldest first; the log decides the order, never names."""
+    published = {
+        row["publication_id"]: row
+        for row in operations.publication_log(settings)
+        if row["action"] == "published" and (settings.builds / row["publication_id"]).is_dir()
+    }
+    return list(published.values())
+
+
+def prune(settings: Settings, run_id: str) -> list[str]:
+    """Remove publications beyond the last `keep_publications`, the last of each month and the current one."""
+    existing = on_disk(settings)
+    last_of_month = {row["as_of_date"].strftime("%Y-%m"): row["publication_id"] for row in existing}
+    keep = {row["publication_id"] for row in existing[-settings.keep_publications :]}
+    keep |= {*last_of_month.values(), current_id(settings)}
+    removed = [row["publication_id"] for row in existing if row["publication_id"] not in keep]
+    for publication_id in removed:
+        remove(settings.builds / publication_id)
+        operations.record_publication(
+            settings,
+            action="pruned",
+            publication_id=publication_id,
+            run_id=run_id,
+            reason=f"beyond the last {settings.keep_publications} and not the last of its month",
+        )
+    return removed
+
+
+def rollback(settings: Settings, reason: str, to: str | None = None) -> str:
+    """Move the pointer back to an earlier publication and log it. The next night starts from there.
+
+    Args:
+        settings: of the installation.
+        reason: why, for the log.
+        to: the publication's id; default: the one published before the current one.
+
+    Raises:
+        PublicationError: there is no such publication; the message lists those there are.
+    """
+    existing = [row["publication_id"] for row in on_disk(settings)]
+    current = current_id(settings)
+    if to is None:
+        earlier = existing[: existing.index(current)] if current in existing else []
+        to = earlier[-1] if earlier else None
+    if to not in existing or to == current:
+        there = ", ".join(name for name in existing if name != current) or "none"
+        raise PublicationError(
+            f"cannot roll back from {current} to {to}. Publications to choose from: {there}"
+        )
+    point(settings, "current", to)
+    description = describe(settings.builds / to)
+    operations.record_publication(
+        settings,
+        action="rolled_back",
+        publication_id=to,
+        base=current,
+        as_of_date=date.fromisoformat(description["as_of_date"]),
+        content_hash=description["content_hash"],
+        reason=reason,
+    )
+    log.info("rolled back from %s to %s: %s", current, to, reason)
+    return to
+
+
+def _print_log(settings: Settings) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    current = current_id(settings)
+    table = Table(title="Publications, oldest first", title_justify="left")
+    for heading in ("recorded (UTC)", "action", "publication", "built on", "by", "content hash", "why", ""):
+        table.add_column(heading, overflow="fold")
+    there = {row["id"] for row in on_disk(settings)}
+    for row in operations.publication_log(settings):
+        mark = "● current" if row["publication_id"] == current and row["action"] != "pruned" else ""
+        gone = row["action"] == "published" and row["id"] not in there
+        table.add_row(
+            f"{row['recorded_at']:%Y-%m-%d %H:%M:%S}",
+            row["action"].replace("_", " "),
+            row["publication_id"],
+            row["base"] or "–",
+            row["run_id"] or "a person",
+            (row["content_hash"] or "")[:12],
+            row["reason"],
+            "pruned" if gone else mark,
+        )
+    Console().print(table)
+
+
+def main() -> int:
+    """List publications or roll back."""
+    parser = argparse.ArgumentParser(prog="nightledger.publications", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="what was published, when, from what, why")
+    back = commands.add_parser("rollback", help="move the pointer to an earlier publication")
+    back.add_argument("--to", help="publication id; default: the one before the current one")
+    back.add_argument("--reason", required=True, help="why, for the log")
+    arguments = parser.parse_args()
+    settings = Settings()
+    if not (settings.builds / "current").is_symlink():
+        sys.stderr.write(
+            f"Nothing has been published in {settings.home} yet. `make demo` makes a first night.\n"
+        )
+        return 1
+    try:
+        if arguments.command == "rollback":
+            to = rollback(settings, reason=arguments.reason, to=arguments.to or None)
+            sys.stdout.write(f"Readers now see {to}.\n")
+        else:
+            _print_log(settings)
+    except PublicationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""What a person reads after a night: one page in the terminal, made from what was published and recorded."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from nightledger import operations, publications, warehouse
+from nightledger.settings import Settings
+
+MODEL = "churn"
+HEADLINE = (
+    ("average_precision", "average precision"),
+    ("precision_at_budget", "precision at the budget"),
+    ("recall_at_budget", "recall at the budget"),
+    ("roc_auc", "ROC AUC"),
+    ("brier", "Brier score (lower is better)"),
+    ("calibration_error", "calibration error (lower is better)"),
+)
+
+
+def show(settings: Settings, console: Console, *, ceiling: float | None = None, note: str = "") -> None:
+    """Print the report of the current publication.
+
+    Args:
+        settings: of the installation.
+        console: where to.
+        ceiling: the average precision that knowing the simulated bank's truth would reach, on the same rows.
+        note: a sentence to begin with.
+    """
+    path = warehouse.publication_path(settings)
+    if path is None:
+        console.print("Nothing has been published yet.")
+        return
+    description = publications.describe(path)
+    with warehouse.connect(path, settings=settings) as connection:
+        parts = [
+            _summary(connection, description, path),
+            _quarantine(connection),
+            _model(settings, description, ceiling),
+            _top_customers(connection),
+            _stages(settings),
+            _next_steps(settings, path),
+        ]
+    title = f"[bold]Nightledger[/bold] · {description['id']}"
+    body: list[Any] = [Text(note, style="green")] if note else []
+    console.print()
+    console.print(Panel(Group(*body, *(part for part in parts if part)), title=title, padding=(1, 2)))
+
+
+def _table(title: str, *headings: tuple[str, str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading, justify in headings:
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    return table
+
+
+def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+    return connection.execute(sql).fetchone() or ()
+
+
+def _summary(connection: duckdb.DuckDBPyConnection, description: dict[str, Any], path: Path) -> Table:
+    files, refused, records, quarantined = _one(
+        connection,
+        "select count(*) filter (where verdict = 'loaded'), count(*) filter (where verdict = 'refused'),"
+        " coalesce(sum(records) filter (where verdict = 'loaded'), 0),"
+        " coalesce(sum(quarantined) filter (where verdict = 'loaded'), 0) from ops.loads",
+    )
+    rows, customers = _one(
+        connection, "select count(*), count(distinct (client_id, customer_id)) from marts.fct_transactions"
+    )
+    features, dates = _one(
+        connection, "select count(*), count(distinct as_of_date) from features.features_customers"
+    )
+    scored = _one(
+        connection,
+        "select count(*) from marts.fct_scores where as_of_date = (select max(as_of_date) from ops.horizon)",
+    )[0]
+    size = (path / warehouse.FILE).stat().st_size / 1e6
+    scores = f"{scored:,} customers" if scored else "none: no model has been promoted (see below)"
+    audit = json.loads((path / "audit.json").read_text())["checks"]
+    warned = [row["check"] for row in audit if row["status"] == "failed"]
+    table = _table("", ("", "left"), ("", "left"))
+    table.show_header = False
+    for name, value in (
+        (
+            "Publication",
+            f"{description['id']}, {size:,.0f} MB, content hash {description['content_hash'][:16]}",
+        ),
+        (
+            "Data through",
+            f"{description['as_of_date']} (built on {description['base'] or 'an empty warehouse'})",
+        ),
+        (
+            "Records in",
+            f"{records:,} from {files:,} files{f', {refused:,} files refused' if refused else ''}",
+        ),
+        ("Quarantined", f"{quarantined:,} records"),
+        ("Published", f"{rows:,} transactions of {customers:,} customers"),
+        ("Features", f"{features:,} vectors on {dates} as-of dates"),
+        ("Scores tonight", scores),
+        ("Audit", f"{len(audit) - len(warned)} of {len(audit)} checks passed"),
+        *((("Warnings", ", ".join(warned)),) if warned else ()),
+    ):
+        table.add_row(f"[cyan]{name}[/cyan]", value)
+    return table
+
+
+def _quarantine(connection: duckdb.DuckDBPyConnection) -> Table | None:
+    rows = connection.execute(
+        "select feed, column_name, reason, min(shape), count(*) from raw.quarantine"
+        " group by all order by count(*) desc, all limit 5"
+    ).fetchall()
+    if not rows:
+        return None
+    table = _table(
+        "\nWhy records were quarantined (shapes, never values)",
+        *(
+            ("feed", "left"),
+            ("column", "left"),
+            ("reason", "left"),
+            ("for example", "left"),
+            ("records", "right"),
+        ),
+    )
+    for feed, column, reason, shape, count in rows:
+        table.add_row(feed, column, reason, Text(shape or "–"), f"{count:,}")
+    return table
+
+
+def _model(settings: Settings, description: dict[str, Any], ceiling: float | None) -> Table | Group:
+    decision = operations.last_decision(settings, MODEL)
+    if decision is None:
+        return Group(Text(f"\nModel {MODEL}: not trained yet.", style="yellow"))
+    if decision["decision"] == "refused":
+        return Group(
+            Text(
+                f"\nModel {MODEL}: training refused, so the night published without scores.", style="yellow"
+            ),
+            Text(decision["reason"]),
+            *_metrics_group(settings, decision, ceiling),
+        )
+    pinned = ", ".join(sorted({row["version"] for row in description["models"]})) or "none"
+    heading = Text(f"\nModel {MODEL}: {decision['version']} {decision['decision']}. {decision['reason']}")
+    return Group(
+        heading, Text(f"This night was scored by: {pinned}"), *_metrics_group(settings, decision, ceiling)
+    )
+
+
+def _metrics_group(settings: Settings, decision: dict[str, Any], ceiling: float | None) -> list[Table]:
+    rows = operations.metrics_of(settings, decision["run_id"], decision["model"])
+    found = [row for row in rows if row["dataset"] == "out_of_time" and row["client_id"] == ""]
+    if not found:
+        return []
+    own = next(row for row in found if row["baseline"] == "")
+    base_rate, n = own["base_rate"] or 0.0, own["n"] or 0
+    names = ["", *sorted({row["baseline"] for row in found} - {""})]
+    title = (
+        f"\nOut of time, {own['window_label']}: {n:,} customers, base rate {base_rate:.1%} "
+        "(95 % intervals by bootstrap over customers)"
+    )
+    headings = [("", "left"), *((name.replace("_", " ") or "model", "right") for name in names)]
+    table = _table(title, *headings, *((("ceiling (true hazards)", "right"),) if ceiling is not None else ()))
+    values = {(row["metric"], row["baseline"]): row for row in found}
+    for metric, label in HEADLINE:
+        if (metric, "") not in values:
+            continue
+        cells = [_interval(values.get((metric, name))) for name in names]
+        reach = f"{ceiling:.3f}" if ceiling is not None and metric == "average_precision" else ""
+        table.add_row(label, *cells, *((reach,) if ceiling is not None else ()))
+    return [table]
+
+
+def _interval(row: dict[str, Any] | None) -> str:
+    if row is None or row["value"] is None:
+        return "–"
+    if row["lo"] is None or row["hi"] is None:
+        return f"{row['value']:.3f}"
+    return f"{row['value']:.3f} ({row['lo']:.3f}–{row['hi']:.3f})"
+
+
+def _top_customers(connection: duckdb.DuckDBPyConnection) -> Table | None:
+    rows = connection.execute(
+        """
+        with top as (
+            select * from marts.fct_scores
+            where model = ? and role = 'champion' and as_of_date = (select max(as_of_date) from ops.horizon)
+            order by score desc, client_id, entity_id limit 10
+        )
+        select t.entity_id, t.score, t.band, r.rank, r.text
+        from top as t
+        left join marts.fct_score_reasons as r
+            on r.client_id = t.client_id and r.model = t.model and r.model_version = t.model_version
+            and r.entity_id = t.entity_id and r.as_of_date = t.as_of_date and r.rank <= 3
+        order by t.score desc, t.client_id, t.entity_id, r.rank
+        """,
+        [MODEL],
+    ).fetchall()
+    if not rows:
+        return None
+    table = _table(
+        "\nThe ten customers most likely to leave",
+        *(("customer", "left"), ("score", "right"), ("band", "left"), ("because", "left")),
+    )
+    customers: dict[str, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        customers.setdefault(row[0], []).append(row)
+    for customer, reasons in customers.items():
+        words = "\n".join(row[4] for row in reasons if row[4])
+        table.add_row(customer[:16], f"{reasons[0][1]:.1%}", reasons[0][2], Text(words))
+    return table
+
+
+def _stages(settings: Settings) -> Table | None:
+    rows = operations.last_stages(settings)
+    if not rows:
+        return None
+    runs = list(dict.fromkeys(row["run_id"] for row in rows))
+    table = _table("\nSeconds by stage", ("", "left"), *((run.partition("/")[0], "right") for run in runs))
+    for stage in dict.fromkeys(row["stage"] for row in rows):
+        seconds = {row["run_id"]: row["seconds"] for row in rows if row["stage"] == stage}
+        table.add_row(stage, *(f"{seconds[run]:.1f}" if run in seconds else "" for run in runs))
+    totals = [sum(row["seconds"] for row in rows if row["run_id"] == run) for run in runs]
+    table.add_row("[bold]sum[/bold]", *(f"[bold]{total:.1f}[/bold]" for total in totals))
+    return table
+
+
+def _next_steps(settings: Settings, path: Path) -> Group:
+    home = settings.home
+    data = f" DATA={settings.inbox}" if settings.inbox and not settings.inbox.is_relative_to(home) else ""
+    table = _table("\nWhere to look next", ("", "left"), ("", "left"))
+    table.show_header = False
+    for command, what in (
+        (f"make up{data}", f"the Airflow UI at http://127.0.0.1:{settings.airflow_port}: runs, tasks, logs"),
+        (f"make sql{data}", "a SQL shell on this publication (read-only)"),
+        (f"make publications{data}", "what was published, when, from what, why"),
+        *((("make next-night", "one more day of the bank"),) if (home / "demo.json").exists() else ()),
+    ):
+        table.add_row(f"[cyan]{command}[/cyan]", what)
+    return Group(table, Text(f"Files: {path}", style="dim"))
+
+
+def latest_as_of(settings: Settings) -> date | None:
+    """Latest as-of date that is published, or None."""
+    path = warehouse.publication_path(settings)
+    return date.fromisoformat(publications.describe(path)["as_of_date"]) if path else None

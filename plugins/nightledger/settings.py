@@ -1,0 +1,115 @@
+"""The one typed settings object, fed by the environment (`.env.example` lists every variable)."""
+
+import os
+import secrets
+from datetime import date
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """Every setting of an installation; all state lives under `home`.
+
+    Relative paths are taken from the project's root, so that a command means the same in every folder.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="NIGHTLEDGER_", env_file=PROJECT / ".env", extra="ignore")
+
+    home: Path = Field(Path("var"), description="directory that holds all state")
+    inbox: Path | None = Field(None, description="where banks drop files; default: <home>/inbox")
+    sources: Path = Field(Path("sources"), description="source contracts")
+    clients: Path = Field(Path("clients"), description="client settings")
+    token_key: SecretStr | None = Field(None, description="key of the hash that tokenises personal columns")
+    operations_dsn: str = Field("", description="SQLAlchemy URL; default: SQLite at <home>/operations.db")
+    registry_uri: str = Field("", description="MLflow tracking URI; default: SQLite under <home>/registry")
+    threads: int = Field(2, ge=1, description="threads of DuckDB and of the models")
+    memory_limit: str = Field("4GB", description="memory limit of one DuckDB connection")
+    keep_publications: int = Field(7, ge=1, description="publications kept besides the month-ends")
+    min_free_share: float = Field(0.05, ge=0, lt=1, description="refuse a night on a fuller disk")
+    airflow_port: int = Field(8080, description="port of the Airflow UI on 127.0.0.1")
+    airflow_dsn: str = Field("", description="SQLAlchemy URL of Airflow's metadata; default: SQLite")
+    schedule: str = Field("0 2 * * *", description="cron of the nightly DAG in UTC; empty: only by hand")
+    schedule_from: date = Field(date(2000, 1, 1), description="first business date that the schedule runs")
+
+    @field_validator("inbox", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: object) -> object:
+        return value or None
+
+    def _from_project(self, path: Path) -> Path:
+        return path if path.is_absolute() else PROJECT / path
+
+    def model_post_init(self, _context: object) -> None:
+        """Make every path absolute and fill the defaults that hang on `home`."""
+        self.home = self._from_project(self.home)
+        self.inbox = self._from_project(self.inbox) if self.inbox else self.home / "inbox"
+        self.sources = self._from_project(self.sources)
+        self.clients = self._from_project(self.clients)
+        self.operations_dsn = self.operations_dsn or f"sqlite:///{self.home / 'operations.db'}"
+        self.registry_uri = self.registry_uri or f"sqlite:///{self.registry / 'mlflow.db'}"
+
+    @property
+    def project(self) -> Path:
+        """Root of the checkout."""
+        return PROJECT
+
+    @property
+    def dbt_project(self) -> Path:
+        """The dbt project."""
+        return PROJECT / "dbt_project"
+
+    @property
+    def landing(self) -> Path:
+        """Files as they arrived, by content hash; never changed."""
+        return self.home / "landing"
+
+    @property
+    def builds(self) -> Path:
+        """Publications, the open night, and the pointers `current` and `open`."""
+        return self.home / "builds"
+
+    @property
+    def archive(self) -> Path:
+        """Scored vectors and reasons of every publication."""
+        return self.home / "archive"
+
+    @property
+    def registry(self) -> Path:
+        """Models and their metadata."""
+        return self.home / "registry"
+
+    @property
+    def reports(self) -> Path:
+        """Reports for people, one directory a publication."""
+        return self.home / "reports"
+
+    @property
+    def airflow_home(self) -> Path:
+        """Airflow's own directory."""
+        return self.home / "airflow"
+
+    def token_key_bytes(self) -> bytes:
+        """Key of the tokenising hash.
+
+        Without the setting, a random key is made once and kept at `<home>/secrets/token.key` (mode 0600):
+        an installation without a key would write tokens that anybody can recompute.
+        """
+        if self.token_key is not None:
+            return self.token_key.get_secret_value().encode()
+        path = self.home / "secrets" / "token.key"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary = path.with_suffix(f".{os.getpid()}")
+            temporary.write_text(secrets.token_hex(32))
+            temporary.chmod(0o600)
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                pass  # another process was first; its key is the one that counts
+            finally:
+                temporary.unlink()
+        return path.read_text().encode()

@@ -1,0 +1,125 @@
+"""The one way to open a warehouse, and what Python parts exchange with it."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from nightledger.settings import Settings
+
+FILE = "warehouse.duckdb"
+"""Views embed the catalog's name, which is the stem of the file: it never changes."""
+
+UNHASHED_SCHEMAS = ("operations", "ops")
+
+_SCORED = [
+    ("client_id", pa.string()),
+    ("model", pa.string()),
+    ("model_version", pa.string()),
+    ("entity", pa.string()),
+    ("entity_id", pa.string()),
+    ("as_of_date", pa.date32()),
+]
+LAKE_SCHEMAS: dict[str, pa.Schema] = {
+    "scores": pa.schema(
+        [
+            *_SCORED,
+            ("role", pa.string()),
+            ("score", pa.float32()),
+            ("margin", pa.float32()),
+            ("band", pa.string()),
+            ("confidence", pa.float32()),
+            ("expected_value", pa.decimal128(18, 4)),
+            ("receipt_id", pa.string()),
+        ]
+    ),
+    "reasons": pa.schema(
+        [
+            *_SCORED,
+            ("rank", pa.int32()),
+            ("feature", pa.string()),
+            ("reason_code", pa.string()),
+            ("value", pa.float32()),
+            ("contribution", pa.float32()),
+            ("text", pa.string()),
+        ]
+    ),
+}
+"""What scoring hands to dbt. Vectors are archived beside them and are not read by dbt."""
+
+
+def publication_path(settings: Settings) -> Path | None:
+    """Directory of the current publication with the pointer resolved, or None before the first one."""
+    pointer = settings.builds / "current"
+    return pointer.resolve(strict=True) if pointer.is_symlink() else None
+
+
+def connect(
+    path: Path, *, read_only: bool = True, settings: Settings | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Open a warehouse and make it the default catalog, under the name `warehouse`.
+
+    Args:
+        path: a build or publication directory, or the warehouse file itself. Symlinks are resolved now, so a
+            connection keeps reading the publication it was opened on.
+        read_only: only the tasks of the open night may pass False.
+        settings: threads and memory limit; the defaults of `Settings` otherwise.
+
+    Raises:
+        duckdb.IOException: another process holds the file.
+        FileNotFoundError: a warehouse to be read does not exist.
+    """
+    settings = settings or Settings()
+    file = (path / FILE if path.suffix != ".duckdb" else path).resolve()
+    if read_only and not file.exists():
+        raise FileNotFoundError(f"no warehouse at {file}")
+    connection = duckdb.connect(":memory:")
+    connection.execute(f"set threads = {settings.threads:d}")
+    connection.execute("set memory_limit = ?", [settings.memory_limit])
+    connection.execute("set autoinstall_known_extensions = false")
+    connection.execute("set timezone = 'UTC'")
+    literal = str(file).replace("'", "''")
+    connection.execute(f"attach '{literal}' as warehouse{' (read_only)' if read_only else ''}")
+    connection.execute("use warehouse")
+    return connection
+
+
+def relations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
+    """(schema, name, type) of every table and view of the warehouse, in order."""
+    return connection.execute(
+        "select table_schema, table_name, table_type from information_schema.tables"
+        " where table_catalog = 'warehouse' order by all"
+    ).fetchall()
+
+
+def content_hash(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Hash of what the warehouse says, table by table.
+
+    A table's hash is its row count and the sum of its rows' hashes over the columns that do not begin with
+    `_`; the order of rows does not matter. Views and the schemas `ops` and `operations` (facts about runs)
+    are left out.
+
+    Returns:
+        `{"tables": {"schema.table": [rows, hash]}, "hash": str}`.
+    """
+    tables: dict[str, list[Any]] = {}
+    for schema, name, kind in relations(connection):
+        if schema in UNHASHED_SCHEMAS or kind != "BASE TABLE":
+            continue
+        columns = [
+            f'"{column}"'
+            for (column,) in connection.execute(
+                "select column_name from information_schema.columns where table_catalog = 'warehouse'"
+                " and table_schema = ? and table_name = ? and not starts_with(column_name, '_')"
+                " order by column_name",
+                [schema, name],
+            ).fetchall()
+        ]
+        row = connection.execute(
+            f"select count(*), coalesce(sum(hash({', '.join(columns)})::hugeint), 0)::varchar"  # noqa: S608
+            f' from "{schema}"."{name}"'
+        ).fetchone()
+        tables[f"{schema}.{name}"] = list(row or ())
+    digest = connection.execute("select sha256(?)", [repr(sorted(tables.items()))]).fetchone()
+    return {"tables": tables, "hash": digest[0] if digest else ""}

@@ -1,0 +1,27 @@
+"""What Nightledger adds to Airflow's UI. Every component imports this file, so it stays light."""
+
+from functools import cached_property
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class NightledgerPlugin(AirflowPlugin):
+    """A tab on the page of a DAG run: what dbt and ingestion did in it."""
+
+    name = "nightledger"
+    external_views = [  # noqa: RUF012 - the base class declares it like this
+        {
+            "name": "dbt nodes and files",
+            "href": "/nightledger/runs/{DAG_ID}/{RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "nightledger-run",
+        }
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override] # read once, when needed
+        """The pages; only the API server asks for them."""
+        from nightledger.airflow_pages import app
+
+        return [{"app": app, "url_prefix": "/nightledger", "name": "Nightledger"}]

@@ -1,0 +1,101 @@
+"""The reachable ceiling of the churn task: what somebody who sees the hidden state would score.
+
+For each row (customer, as-of date D) the true probability of no customer-initiated transaction on D+1 …
+D+60 is computed from the hidden state on D, the customer's dispositions and the laws of the chain,
+marginalising over everything after D. No model sees the hidden state, so in expectation none ranks better;
+on a finite set of rows one can be ahead by luck only. The ceiling is below 1 because the future itself is
+uncertain: a customer who has left may come back, one who pauses may stay away for long, an occasional one
+may just happen to be silent.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simulation.latent import probability_of_silence
+from simulation.truth import Truth, TruthError, read_truth
+
+WINDOW_DAYS = 60
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Average precision of the true probability, beside that of the model, on the same rows.
+
+    Attributes:
+        rows: number of rows.
+        base_rate: share of rows whose label is 1.
+        expected_base_rate: mean true probability; near `base_rate` when the labels follow the bank's rule.
+        average_precision: of the true probability; the ceiling.
+        model_average_precision: of the column `score`.
+    """
+
+    rows: int
+    base_rate: float
+    expected_base_rate: float
+    average_precision: float
+    model_average_precision: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return asdict(self)
+
+
+def compute_ceiling(truth_folder: Path, predictions: Path, window: int = WINDOW_DAYS) -> Ceiling:
+    """The ceiling on exactly the rows of a predictions file.
+
+    Args:
+        truth_folder: as written by `make`.
+        predictions: Parquet with customer_id, as_of_date, label (0/1), score (higher = likelier to leave).
+        window: days of the label's window.
+
+    Raises:
+        TruthError: a customer or date is not in the truth, or a window reaches beyond the simulated days.
+    """
+    # Takes seconds to import, and only this command needs it.
+    from sklearn.metrics import average_precision_score
+
+    table = pq.read_table(predictions, columns=["customer_id", "as_of_date", "label", "score"])
+    label = table["label"].to_numpy().astype(np.int64)
+    truth = read_truth(truth_folder)
+    probability = true_probabilities(truth, table["customer_id"], table["as_of_date"], window)
+    return Ceiling(
+        rows=len(label),
+        base_rate=float(label.mean()),
+        expected_base_rate=float(probability.mean()),
+        average_precision=float(average_precision_score(label, probability)),
+        model_average_precision=float(average_precision_score(label, table["score"].to_numpy())),
+    )
+
+
+def true_probabilities(
+    truth: Truth, customer_id: Any, as_of_date: Any, window: int = WINDOW_DAYS
+) -> npt.NDArray[np.float64]:
+    """True probability of silence for each row of two Arrow columns.
+
+    Raises:
+        TruthError: a customer or date is not in the truth, or a window reaches beyond the simulated days.
+    """
+    position = {customer: number for number, customer in enumerate(truth.customer_id)}
+    customer = np.array([position.get(one, -1) for one in customer_id.to_pylist()], dtype=np.int64)
+    if (customer < 0).any():
+        raise TruthError(f"{int((customer < 0).sum())} rows have a customer that this bank never had")
+    dates = np.array(as_of_date.cast(pa.date32()).to_pylist(), dtype="datetime64[D]")
+    day = (dates - np.datetime64(truth.bank.start, "D")).astype(np.int64)
+    outside = (day < 0) | (day + window >= truth.bank.horizon)
+    if outside.any():
+        raise TruthError(
+            f"{int(outside.sum())} rows have an as-of date whose {window} days are outside the "
+            f"{truth.bank.horizon} simulated days from {truth.bank.start}"
+        )
+    probability = np.empty(len(day))
+    for one in np.unique(day).tolist():
+        rows = day == one
+        silence = probability_of_silence(truth.chain, one, window, truth.state[one], truth.causes[one])
+        probability[rows] = silence[customer[rows]]
+    return probability

@@ -1,0 +1,25 @@
+"""Independent, reproducible random streams."""
+
+from enum import IntEnum
+
+import numpy as np
+
+from simulation.parameters import Bank
+
+
+class Stream(IntEnum):
+    """One number per use, so that a new use never shifts the draws of another."""
+
+    PEOPLE = 1
+    LATENT = 2
+    MERCHANTS = 3
+    TRANSACTIONS = 4
+    EVENTS = 5
+    PROFILES = 6
+    ACTIVITY = 7
+    FLAWS = 8
+
+
+def generator(bank: Bank, stream: Stream, block: int = 0) -> np.random.Generator:
+    """Generator of one stream (and block of days) of one bank."""
+    return np.random.default_rng([bank.seed, int(stream), block])

@@ -1,0 +1,333 @@
+"""What comes regularly: income, mandates, payments by hand, charges, interest; and what people send."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from simulation import text
+from simulation.days import Shift
+from simulation.latent import SHOCK, State
+from simulation.names import EMPLOYERS, SUBSCRIPTIONS
+from simulation.people import Account, Booleans, Floats, Integers, Work
+from simulation.purchases import skewed
+from simulation.rows import Channel, Kind, Mode, Rows, rows
+from simulation.world import CONTACTS, World
+
+PATIENCE_DAYS = 10
+"""A payment by hand waits for an active day for so long; then it is made elsewhere."""
+
+RENT_DAY, SWEEP_DAY = 3, 8
+BOUNCE_CHARGE, SMS_CHARGE = 59_000, 1_770  # paise
+
+
+class Regular:
+    """Draws the regular transactions of the days [first, last)."""
+
+    def __init__(self, world: World, rng: np.random.Generator, first: int, last: int) -> None:
+        self.world, self.rng, self.first, self.last = world, rng, first, last
+        self.people, self.latent = world.people, world.latent
+
+    def draw(self) -> Iterator[Rows]:
+        """All of them, kind by kind."""
+        yield self._salaries()
+        yield self._earnings()
+        yield from self._rent()
+        yield from self._instalments()
+        yield self._investments()
+        yield from self._subscriptions()
+        yield self._premiums()
+        yield from self._sweeps()
+        yield from self._card_repayments()
+        yield from self._interest_and_charges()
+        yield self._from_people()
+
+    def _due(self, shift: Any, nominal_day: Any, among: Booleans, first: int) -> tuple[Integers, Integers]:
+        """(customer, day) of monthly payments due from `first` on at open accounts."""
+        chosen = np.flatnonzero(among)
+        shifts = np.broadcast_to(np.asarray(shift), among.shape)[chosen]
+        nominal = np.broadcast_to(np.asarray(nominal_day), among.shape)[chosen]
+        row, column = np.nonzero(self.world.days.falls_due[shifts, nominal, first : self.last])
+        customer, day = chosen[row], column + first
+        is_open = self.latent.is_open[day, customer]
+        return customer[is_open], day[is_open]
+
+    def _by_mandate(
+        self, shift: Shift, nominal_day: Any, among: Booleans, linger: int
+    ) -> tuple[Integers, Integers]:
+        """Monthly payments that go on by themselves, for a while even after the customer has gone."""
+        customer, day = self._due(shift, nominal_day, among, self.first)
+        keep = self.world.still_serves(customer, day, linger)
+        return customer[keep], day[keep]
+
+    def _by_hand(self, nominal_day: Any, among: Booleans) -> tuple[Integers, Integers]:
+        """Monthly payments that wait for an active day, so that they add nothing to what silence means."""
+        customer, due = self._due(Shift.NONE, nominal_day, among, max(0, self.first - PATIENCE_DAYS))
+        day = self.world.next_visit[due, customer].astype(np.int64)
+        paid = (day < due + PATIENCE_DAYS) & (day >= self.first) & (day < self.last)
+        return customer[paid], day[paid]
+
+    def _between(self, from_hour: int, to_hour: int, count: int) -> Integers:
+        return self.rng.integers(from_hour * 3600, to_hour * 3600, count)
+
+    def _reference(self, digits: int, count: int) -> pa.Array:
+        return text.digits(self.rng.integers(10 ** (digits - 1), 10**digits, count))
+
+    def _month(self, day: Integers) -> pa.Array:
+        return text.pick(self.world.days.month_label, day)
+
+    def _noise(self, sigma: float, count: int) -> Floats:
+        return np.exp(sigma * self.rng.standard_normal(count))
+
+    def _salaries(self) -> Rows:
+        people = self.people
+        earns = np.isin(people.work, (Work.SALARIED, Work.PENSIONER))
+        customer, day = self._due(people.pay_shift, people.pay_day, earns, self.first)
+        keep = self.latent.has_salary[day, customer]
+        customer, day = customer[keep], day[keep]
+        raised = people.income[customer] * 1.06 ** self.world.days.pay_rises[day]
+        is_pension = people.work[customer] == Work.PENSIONER
+        payers = [f"-{name}-SALARY " for name, _ in EMPLOYERS] + ["-CENTRAL PENSION ACCTG-PENSION "]
+        payer = text.pick(payers, np.where(is_pension, len(EMPLOYERS), people.employer[customer]))
+        return rows(
+            customer,
+            day,
+            self._between(3, 11, len(day)),
+            _paise(np.round(raised * self._noise(0.02, len(day)))),
+            text.join("NEFT CR-", self._reference(8, len(day)), payer, self._month(day)),
+            mode=Mode.NEFT,
+            kind=Kind.SAL,
+        )
+
+    def _earnings(self) -> Rows:
+        """Customers' payments to the self-employed, and the platforms' Friday payouts to drivers."""
+        people = self.people
+        weekday = self.world.days.weekday[self.first : self.last, None]
+        is_gig = people.work == Work.GIG
+        earns = np.isin(people.work, (Work.SELF_EMPLOYED, Work.GIG)) & ~people.is_occasional
+        chance = (
+            np.where(is_gig, np.where(weekday == 4, 0.92, 0.0), np.where(weekday < 6, 0.16, 0.03)) * earns
+        )
+        customer, day = self._happens(chance)
+        by_platform = is_gig[customer]
+        contact = customer * CONTACTS + self.rng.integers(0, CONTACTS, len(day))
+        payer = pc.if_else(
+            pa.array(by_platform), "-ZOMATO DELIVERY PAYOUT", text.take(self.world.contact_name, contact)
+        )
+        return rows(
+            customer,
+            day,
+            self._between(9, 21, len(day)),
+            _paise(people.income[customer] * 0.235 * self._noise(0.5, len(day))),
+            text.join(
+                text.pick(["UPI/CR/", "NEFT CR-"], by_platform.astype(np.int64)),
+                self._reference(6, len(day)),
+                text.pick(["/", ""], by_platform.astype(np.int64)),
+                payer,
+            ),
+            mode=np.where(by_platform, Mode.NEFT, Mode.UPI),
+            kind=Kind.BIZ,
+        )
+
+    def _happens(self, chance: Floats) -> tuple[Integers, Integers]:
+        """(customer, day) of events with a daily chance (days × customers) while a customer uses the bank."""
+        engaged = self.latent.state[self.first : self.last] <= State.FADING_2
+        step, customer = np.nonzero((self.rng.random(chance.shape) < chance) & engaged)
+        return customer, step + self.first
+
+    def _rent(self) -> Iterator[Rows]:
+        people = self.people
+        pays = people.rent > 0
+        hand = self._by_hand(RENT_DAY, pays & people.rent_by_hand)
+        standing = self._by_mandate(Shift.NEXT_WORKDAY, RENT_DAY, pays & ~people.rent_by_hand, linger=20)
+        for (customer, day), mode, channel, head in (
+            (hand, Mode.NEFT, Channel.APP, "IMPS/P2A/"),
+            (standing, Mode.SI, Channel.NONE, "SI RENT/"),
+        ):
+            landlord = customer * CONTACTS
+            yield rows(
+                customer,
+                day,
+                self._between(8, 21, len(day)),
+                -_paise(people.rent[customer]),
+                text.join(
+                    head,
+                    self._reference(6, len(day)),
+                    "/",
+                    text.take(self.world.contact_name, landlord),
+                    "/RENT",
+                ),
+                mode=mode,
+                channel=channel,
+                kind=Kind.RENT,
+                contact=landlord,
+            )
+
+    def _instalments(self) -> Iterator[Rows]:
+        """Loan instalments; during an income shock many are returned, for which the bank charges."""
+        people = self.people
+        customer, day = self._by_mandate(
+            Shift.NEXT_WORKDAY, people.instalment_day, people.instalment > 0, linger=60
+        )
+        shock = (self.latent.causes[day, customer] & SHOCK) > 0
+        bounces = shock & (self.rng.random(len(day)) < 0.4)
+        drawn = rows(
+            customer,
+            day,
+            self._between(2, 7, len(day)),
+            -_paise(people.instalment[customer]),
+            text.join("ACH D- HDFC LTD-", text.digits(customer * 17 + 100_000)),
+            mode=Mode.NACH,
+            kind=Kind.EMI,
+        )
+        yield drawn.pick(np.flatnonzero(~bounces))
+        returned = np.flatnonzero(bounces)
+        yield drawn.pick(
+            returned,
+            paise=-BOUNCE_CHARGE,
+            mode=Mode.CHG,
+            kind=Kind.CHG,
+            description=text.join("NACH RTN CHG ", self._month(day[returned])),
+        )
+
+    def _investments(self) -> Rows:
+        people = self.people
+        customer, day = self._by_mandate(
+            Shift.NEXT_WORKDAY, people.investment_day, people.investment > 0, linger=0
+        )
+        return rows(
+            customer,
+            day,
+            self._between(4, 9, len(day)),
+            -_paise(people.investment[customer]),
+            text.join("ACH D- BSE STAR MF-", text.digits(customer * 13 + 200_000)),
+            mode=Mode.NACH,
+            kind=Kind.SIP,
+        )
+
+    def _subscriptions(self) -> Iterator[Rows]:
+        people = self.people
+        for number, (name, rupees, _) in enumerate(SUBSCRIPTIONS):
+            nominal = people.subscriptions[:, number]
+            customer, day = self._by_mandate(Shift.NONE, nominal, nominal > 0, linger=45)
+            keep = day >= people.subscription_from[customer, number]
+            keep &= day < people.subscription_to[customer, number]
+            customer, day = customer[keep], day[keep]
+            yield rows(
+                customer,
+                day,
+                self._between(0, 24, len(day)),
+                np.full(len(day), -rupees * 100),
+                text.join("UPI AUTOPAY/", name, "/", self._reference(6, len(day))),
+                mode=Mode.NACH,
+                kind=Kind.SUB,
+            )
+
+    def _premiums(self) -> Rows:
+        people = self.people
+        day_of_year = self.world.days.day_of_year[self.first : self.last, None]
+        due = (day_of_year == people.premium_day_of_year) & (people.premium > 0)
+        step, customer = np.nonzero(due & (self.latent.state[self.first : self.last] < State.LEFT))
+        return rows(
+            customer,
+            step + self.first,
+            self._between(4, 9, len(step)),
+            -_paise(people.premium[customer]),
+            text.join("ACH D- LIC OF INDIA-", text.digits(customer * 11 + 300_000)),
+            mode=Mode.NACH,
+            kind=Kind.INS,
+        )
+
+    def _sweeps(self) -> Iterator[Rows]:
+        customer, day = self._by_hand(SWEEP_DAY, self.people.sweep > 0)
+        yield from self._own_transfer(
+            customer,
+            day,
+            self.people.sweep[customer],
+            (Account.SAVINGS, "TRF TO OWN SB A/C ", "TRF FROM OWN A/C "),
+            mode=Mode.NEFT,
+            channel=Channel.APP,
+            kind=Kind.OWN,
+        )
+
+    def _card_repayments(self) -> Iterator[Rows]:
+        people = self.people
+        due, cards = people.card_repayment_day, people.has_credit_card
+        hand = self._by_hand(due, cards & people.card_repaid_by_hand)
+        standing = self._by_mandate(Shift.NONE, due, cards & ~people.card_repaid_by_hand, linger=45)
+        for (customer, day), mode, channel in (
+            (hand, Mode.NEFT, Channel.APP),
+            (standing, Mode.NACH, Channel.NONE),
+        ):
+            usual = 10_000 * people.means[customer] * np.minimum(people.visit_rate[customer], 1)
+            yield from self._own_transfer(
+                customer,
+                day,
+                usual * self._noise(0.4, len(day)),
+                (Account.CREDIT_CARD, "CC BILLPAY ", "PAYMENT RECEIVED THANK YOU "),
+                mode=mode,
+                channel=channel,
+                kind=Kind.CCP,
+            )
+
+    def _own_transfer(
+        self, customer: Integers, day: Integers, rupees: Floats, to: tuple[Account, str, str], **columns: Any
+    ) -> Iterator[Rows]:
+        """Both sides of a movement from the current account to another of the customer's own."""
+        account, head_out, head_in = to
+        second, reference = self._between(7, 23, len(day)), self._reference(9, len(day))
+        paise = _paise(rupees)
+        yield rows(customer, day, second, -paise, text.join(head_out, reference), **columns)
+        yield rows(customer, day, second, paise, text.join(head_in, reference), account=account, **columns)
+
+    def _interest_and_charges(self) -> Iterator[Rows]:
+        customer, day = self._due(Shift.NONE, 31, np.ones(len(self.people), dtype=np.bool_), self.first)
+        ends_quarter = self.world.days.month[day] % 3 == 0
+        customer, day = customer[ends_quarter], day[ends_quarter]
+        second = np.full(len(day), 86_000)
+        interest = _paise(self.people.income[customer] * 0.006 * self._noise(0.5, len(day)))
+        yield rows(
+            customer,
+            day,
+            second,
+            interest,
+            text.join("CREDIT INTEREST ", self._month(day)),
+            account=Account.SAVINGS,
+            mode=Mode.INT,
+            kind=Kind.INT,
+        )
+        yield rows(
+            customer,
+            day,
+            second,
+            np.full(len(day), -SMS_CHARGE),
+            text.join("SMS CHARGES ", self._month(day)),
+            mode=Mode.CHG,
+            kind=Kind.CHG,
+        )
+
+    def _from_people(self) -> Rows:
+        people = self.people
+        chance = np.broadcast_to(
+            0.05 * np.minimum(people.visit_rate, 1), (self.last - self.first, len(people))
+        )
+        customer, day = self._happens(chance)
+        contact = customer * CONTACTS + skewed(self.rng, len(day), CONTACTS)
+        return rows(
+            customer,
+            day,
+            self._between(8, 23, len(day)),
+            _paise(600 * people.means[customer] * self._noise(1.1, len(day))),
+            text.join(
+                "UPI/CR/", self._reference(6, len(day)), "/", text.take(self.world.contact_name, contact)
+            ),
+            mode=Mode.UPI,
+            kind=Kind.P2P,
+            contact=contact,
+        )
+
+
+def _paise(rupees: Floats) -> Integers:
+    return np.maximum(np.round(rupees * 100), 100).astype(np.int64)

@@ -1,0 +1,130 @@
+"""Transactions as the bank's core system writes them to its daily file, a few malformed ones included."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from simulation import text
+from simulation.names import CITIES
+from simulation.parameters import BLOCK_DAYS, CURRENCY
+from simulation.people import Account, Booleans, Integers
+from simulation.randomness import Stream, generator
+from simulation.rows import Channel, Kind, Mode, Rows
+from simulation.world import World
+
+HEADER = (
+    "txn_id,account_no,customer_id,txn_time,booked_time,amount,currency,narration,txn_type,pay_mode,channel,status,"
+    "original_txn_id,merchant_id,terminal_id,mcc,card_number,counterparty_phone,city\n"
+)
+
+
+class Flaw(IntEnum):
+    """What can be wrong with a malformed record."""
+
+    NONE = 0
+    TIME = 1  # a month 13 that a terminal made up
+    AMOUNT = 2  # a letter O among the decimals
+    CUSTOMER = 3  # no customer
+
+
+@dataclass(frozen=True)
+class Statements:
+    """Rows of one block in the order of their lines.
+
+    Attributes:
+        paise: signed amounts, also where the printed amount cannot be read: the bank knows its sums.
+        flaw: `Flaw` codes.
+        lines: the text by file day.
+    """
+
+    paise: Integers
+    flaw: Integers
+    lines: text.Lines
+
+    def paise_of(self, day: int) -> int:
+        """Sum of the amounts in the file of a day."""
+        return int(self.paise[self.lines.rows(day)].sum())
+
+
+def card_numbers(count: int, prefix: int) -> pa.Array:
+    """Sixteen digits that fail the Luhn check on purpose, so that none is anybody's card."""
+    numbers = []
+    for number in range(count):
+        body = f"{prefix}{(number * 7_368_787 + 424_242) % 99_999_999_977:011d}"
+        doubled = [int(digit) * (2 - place % 2) for place, digit in enumerate(body)]
+        check = -sum(value - 9 * (value > 9) for value in doubled) % 10
+        numbers.append(f"{body}{(check + 5) % 10}")
+    return pa.array(numbers)
+
+
+def account_numbers(count: int) -> pa.Array:
+    """Three accounts for each customer: current, savings, credit card (`3 · customer + Account`)."""
+    return pa.array(
+        [
+            f"{code}{10_000_000 + (number * 48_271 + 77) % 89_999_999:08d}"
+            for number in range(count)
+            for code in ("5010", "5020", "5412")
+        ]
+    )
+
+
+def write_up(world: World, drawn: Rows, block: int) -> Statements:
+    """The lines of a block.
+
+    Ids are made of the block and the row's place in it, so they never depend on what was written before.
+    """
+    place = np.arange(len(drawn))
+    number = 10**11 + block * 10**8
+    ids = text.join("TX", text.digits(number + place))
+    original = text.take(ids, drawn.origin)
+    flaw = _flaws(world, drawn, block)
+
+    start, people = world.days.datetime64[0], world.people
+    merchants, is_card = world.merchants, drawn.mode == Mode.CARD
+    on_credit = drawn.account == Account.CREDIT_CARD
+    count = len(people)
+    cards = pa.concat_arrays([card_numbers(count, 4321), card_numbers(count, 5412)])
+    amounts = text.amounts(drawn.paise)
+    misread = pc.replace_substring(amounts, ".", ".O")
+    times = text.local_times(start, drawn.day, drawn.second)
+    impossible = pc.replace_substring_regex(times, "-[0-9]{2}-[0-9]{2} ", "-13-45 ")
+    lines = text.join(
+        ids,
+        text.take(account_numbers(count), drawn.customer * 3 + drawn.account),
+        text.take(pa.array(people.customer_id), np.where(flaw == Flaw.CUSTOMER, -1, drawn.customer)),
+        pc.if_else(pa.array(flaw == Flaw.TIME), impossible, times),
+        pc.if_else(
+            pa.array(drawn.is_pending),
+            pa.scalar(None, pa.string()),
+            text.local_times(start, drawn.day, drawn.booked_second),
+        ),
+        pc.if_else(pa.array(flaw == Flaw.AMOUNT), misread, amounts),
+        text.pick([CURRENCY], np.zeros(len(drawn), dtype=np.int64)),
+        text.csv_field(drawn.description),
+        text.pick([kind.name for kind in Kind], drawn.kind),
+        text.pick([mode.name for mode in Mode], drawn.mode),
+        text.pick([None if channel == Channel.NONE else channel.name for channel in Channel], drawn.channel),
+        text.pick(["S", "P"], drawn.is_pending.astype(np.int64)),
+        original,
+        text.take(merchants.ids, drawn.merchant),
+        pa.array(drawn.terminal + 20_000_000, mask=drawn.terminal < 0).cast(pa.string()),
+        text.take(merchants.codes, drawn.merchant),
+        text.take(cards, np.where(is_card, drawn.customer + count * on_credit, -1)),
+        text.take(world.contact_phone, np.where(drawn.mode == Mode.UPI, drawn.contact, -1)),
+        text.take(pa.array([city for city, _, _ in CITIES]), drawn.city),
+        separator=",",
+    )
+    return Statements(drawn.paise, flaw, text.Lines(text.join(lines, "\n"), drawn.file_day))
+
+
+def _flaws(world: World, drawn: Rows, block: int) -> Integers:
+    """Which records are malformed, and how; mostly an impossible time."""
+    filing = world.parameters.filing
+    rng = generator(world.bank, Stream.FLAWS, block)
+    in_file = np.bincount(drawn.file_day - block * BLOCK_DAYS)[drawn.file_day - block * BLOCK_DAYS]
+    bad: Booleans = (rng.random(len(drawn)) < filing.malformed_share) & (in_file >= filing.malformed_min_rows)
+    kind = rng.choice((Flaw.TIME, Flaw.AMOUNT, Flaw.CUSTOMER), len(drawn), p=(0.5, 0.25, 0.25))
+    return np.where(bad, kind, Flaw.NONE)

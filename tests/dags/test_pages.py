@@ -1,0 +1,118 @@
+"""Our pages inside the real Airflow application: who may see them, and what they show."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nightledger import operations
+from nightledger.settings import Settings
+
+RUN = "manual__2026-03-05T02:00:00+00:00"
+PAGE = f"/nightledger/runs/nightly/{RUN}"
+NAUGHTY = "<script>alert(1)</script>.csv"
+
+
+@pytest.fixture(scope="module")
+def client(airflow_db, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """The API server with our plugin, and the results of one run."""
+    from airflow.api_fastapi.app import create_app
+    from fastapi.testclient import TestClient
+
+    passwords = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
+    passwords.write_text(json.dumps({"admin": "admin", "viewer": "viewer"}))
+    name = f"nightly/{RUN}"
+    node = {"seconds": 1.0, "message": ""}
+    operations.record_nodes(
+        Settings(),
+        name,
+        "features",
+        [
+            node | {"unique_id": "model.nightledger.slow", "status": "success", "seconds": 9.0, "rows": 1234},
+            node | {"unique_id": "test.nightledger.unique_x.0f", "status": "fail", "rows": 2},
+        ],
+    )
+    verdict = {"client_id": "bank", "source": "transactions", "verdict": "refused", "records": 0}
+    operations.record_files(
+        Settings(),
+        name,
+        [verdict | {"load_id": "1", "file": NAUGHTY, "quarantined": 0, "message": "unknown column"}],
+    )
+    with TestClient(create_app()) as client:
+        yield client
+
+
+def token(client, user: str) -> dict[str, str]:
+    answer = client.post("/auth/token", json={"username": user, "password": user})
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+def test_no_plugin_of_ours_fails_to_import(client):
+    """Catches a broken plugin, which Airflow otherwise passes over in silence."""
+    answer = client.get("/api/v2/plugins/importErrors", headers=token(client, "admin"))
+    assert answer.json() == {"import_errors": [], "total_entries": 0}
+
+
+def test_only_the_plugin_file_is_executed_as_a_plugin(client):
+    """Catches library modules that Airflow would run once more as plugins."""
+    plugins = client.get("/api/v2/plugins", headers=token(client, "admin")).json()["plugins"]
+    ours = [plugin for plugin in plugins if "nightledger" in str(plugin["source"])]
+    assert [plugin["name"] for plugin in ours] == ["nightledger"]
+    assert [(view["name"], view["destination"]) for view in ours[0]["external_views"]] == [
+        ("dbt nodes and files", "dag_run")
+    ]
+
+
+def test_nobody_sees_a_page_without_logging_in(client):
+    """Catches a route that does not ask: pages of a plugin are public unless each one does."""
+    assert client.get(PAGE).status_code == 401
+    assert client.get(PAGE, headers={"Authorization": "Bearer forged"}).status_code in (401, 403)
+
+
+def test_no_route_of_the_pages_is_public(client):
+    """Catches a route that somebody adds outside the private router, and FastAPI's own ones."""
+    from nightledger.airflow_pages import app
+
+    for route in app.routes:
+        assert client.get(f"/nightledger{route.path}").status_code == 401, route.path
+    for path in ("/nightledger/docs", "/nightledger/openapi.json"):
+        assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("user", ["viewer", "admin"])
+def test_who_may_see_the_run_sees_its_nodes_and_files(client, user):
+    """Catches a page that does not find the run, whose id holds signs that addresses treat specially."""
+    page = client.get(PAGE, headers=token(client, user))
+    assert page.status_code == 200
+    for text in ("unique_x.0f", "slow", "1,234", "refused", "unknown column"):
+        assert text in page.text
+    assert page.text.index("unique_x.0f") < page.text.index(">slow<"), "trouble comes first"
+
+
+def test_what_a_bank_writes_is_shown_and_never_executed(client):
+    """Catches markup in a file's name that would act as the person who looks at it."""
+    page = client.get(PAGE, headers=token(client, "viewer"))
+    assert NAUGHTY not in page.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;.csv" in page.text
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert "frame-ancestors 'self'" in policy
+
+
+def test_a_run_that_has_recorded_nothing_says_so(client):
+    """Catches an error page for a run that has just begun, or that trains a model."""
+    page = client.get("/nightledger/runs/train/new", headers=token(client, "viewer"))
+    assert page.status_code == 200
+    assert "No dbt step of this run has ended yet" in page.text
+
+
+def test_before_the_first_night_the_page_is_empty(client, monkeypatch, tmp_path):
+    """Catches an error page in an installation that has no operational database yet."""
+    monkeypatch.setenv("NIGHTLEDGER_HOME", str(tmp_path))
+    page = client.get(PAGE, headers=token(client, "viewer"))
+    assert page.status_code == 200
+    assert "This run has judged no file" in page.text
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,200 @@
+"""A temporary warehouse with seeded raw data, and real dbt on it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nightledger import warehouse
+from nightledger.ingestion.feeds import create_tables
+from nightledger.settings import PROJECT
+
+DBT_PROJECT = PROJECT / "dbt_project"
+_TABLES = {
+    "ops.as_of_dates": "client_id varchar, as_of_date date, cutoff_at timestamp, is_tonight boolean",
+    "ops.horizon": "client_id varchar, as_of_date date, cutoff_at timestamp",
+    "ops.clients": "client_id varchar, base_currency varchar, timezone varchar, country varchar",
+    "operations.model_metrics": "model varchar, version varchar, client_id varchar, dataset varchar,"
+    " window_label varchar, metric varchar, baseline varchar, value double, lo double, hi double, n bigint,"
+    " base_rate double, known_at timestamp, recorded_at timestamp",
+}
+
+
+def cutoff(day: date) -> datetime:
+    """First moment that is too late for an as-of date; the same for every client of the tests."""
+    return datetime.combine(day + timedelta(days=1), datetime.min.time()) + timedelta(hours=2)
+
+
+@cache
+def _manifest() -> Any:
+    """The project as dbt parses it, once for all invocations. Paths come from the environment."""
+    return _dbt("parse").result
+
+
+def _dbt(*arguments: str, manifest: Any = None) -> Any:
+    from dbt.cli.main import dbtRunner
+
+    home = Path(os.environ["NIGHTLEDGER_WAREHOUSE"]).parent.parent
+    return dbtRunner(manifest=manifest).invoke(
+        [
+            *("--no-use-colors", "--quiet", "--warn-error", "--log-level-file", "none"),
+            *arguments,
+            *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
+            *("--target-path", str(home / "target")),
+        ]
+    )
+
+
+class Warehouse:
+    """The open build of a night.
+
+    Args:
+        home: gets `open`, which points at the warehouse that dbt is run on, as in production.
+        name: directory of this warehouse under `home`.
+        base: the warehouse to begin from, as a night begins from a publication; none: empty tables.
+    """
+
+    def __init__(self, home: Path, name: str, base: "Warehouse | None" = None) -> None:
+        self.home, self.path = home, home / name
+        if base:
+            shutil.copytree(base.path, self.path)
+            return
+        self.path.mkdir(parents=True)
+        with self.connect() as connection:
+            create_tables(connection)
+            connection.execute("create schema operations")
+            for table, columns in _TABLES.items():
+                connection.execute(f"create table {table} ({columns})")
+        self.empty_lake()
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A writable connection; close it before dbt runs."""
+        return warehouse.connect(self.path, read_only=False)
+
+    def execute(self, sql: str) -> None:
+        """Run one statement and close the file again."""
+        with self.connect() as connection:
+            connection.execute(sql)
+
+    def frame(self, sql: str) -> pd.DataFrame:
+        """Rows of a query."""
+        with self.connect() as connection:
+            return connection.execute(sql).df()
+
+    def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows by name; what a row does not mention is null."""
+        rows = list(rows)
+        names = dict.fromkeys(name for row in rows for name in row)  # pyarrow looks at the first row only
+        records = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
+        with self.connect() as connection:
+            connection.register("records", records)
+            connection.execute(f"insert into {table} by name select * from records")
+
+    def set_dates(self, built: Iterable[date], tonight: Iterable[date]) -> None:
+        """As-of dates of every client; the last of them is the horizon."""
+        days = sorted({*built, *tonight})
+        self.execute("delete from ops.as_of_dates; delete from ops.horizon")
+        clients = self.frame("select client_id from ops.clients").client_id
+        tonight = set(tonight)
+        rows = [
+            {"client_id": client, "as_of_date": day, "cutoff_at": cutoff(day)}
+            for client in clients
+            for day in days
+        ]
+        self.insert("ops.as_of_dates", [row | {"is_tonight": row["as_of_date"] in tonight} for row in rows])
+        self.insert("ops.horizon", [row for row in rows if row["as_of_date"] == days[-1]])
+
+    def empty_lake(self) -> None:
+        """What opening a night leaves in the lake."""
+        shutil.rmtree(self.path / "lake", ignore_errors=True)
+        for kind, schema in warehouse.LAKE_SCHEMAS.items():
+            self._write_lake(kind, "_empty", "_empty", date(1970, 1, 1), schema.empty_table())
+
+    def write_scores(self, version: str, day: date, scores: Mapping[tuple[str, str], float]) -> None:
+        """What scoring leaves in the lake for one model version and date, with one reason each."""
+        common = {"model": "churn", "model_version": version, "entity": "customer", "as_of_date": day}
+        common |= {"role": "champion", "rank": 1, "text": f"because of {version}"}
+        scored = [
+            {"client_id": client, "entity_id": customer, "score": score, **common}
+            for (client, customer), score in scores.items()
+        ]
+        for kind, schema in warehouse.LAKE_SCHEMAS.items():
+            self._write_lake(kind, "churn", version, day, pa.Table.from_pylist(scored, schema))
+
+    def _write_lake(self, kind: str, model: str, version: str, day: date, table: pa.Table) -> None:
+        folder = self.path / "lake" / kind / f"model={model}" / f"version={version}" / f"as_of={day}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, folder / "part.parquet")
+
+    def dbt(self, *arguments: str) -> dict[str, str]:
+        """Run dbt on this warehouse; a warning is an error.
+
+        Returns:
+            Status of each node by name: success, pass, fail or skipped.
+
+        Raises:
+            RuntimeError: a node broke; says which and why.
+        """
+        self._invoke(*arguments)
+        run = json.loads((self.home / "target" / "run_results.json").read_text())
+        nodes = run["results"]
+        broken = [f"{node['unique_id']}: {node['message']}" for node in nodes if node["status"] == "error"]
+        if broken:
+            raise RuntimeError("\n".join(broken))
+        return {node["unique_id"].split(".", 2)[2]: node["status"] for node in nodes}
+
+    def build_features(self, *arguments: str) -> None:
+        """Everything up to the features, without tests."""
+        kinds = ("--resource-type", "model", "--resource-type", "seed")
+        self.dbt("build", "--select", "+features_customers", *kinds, *arguments)
+
+    def list_nodes(self, *arguments: str) -> list[str]:
+        """Names of the models, seeds and tests that dbt would run."""
+        others = ("--exclude-resource-type", "source", "--exclude-resource-type", "exposure")
+        listed = self._invoke("ls", *arguments, *others, "--output", "json", "--output-keys", "unique_id")
+        return [json.loads(line)["unique_id"].split(".", 2)[2] for line in listed]
+
+    def _invoke(self, *arguments: str) -> Any:
+        pointer = self.home / "open"
+        pointer.unlink(missing_ok=True)
+        pointer.symlink_to(self.path)
+        os.environ["NIGHTLEDGER_WAREHOUSE"] = str(pointer / warehouse.FILE)
+        os.environ["NIGHTLEDGER_LAKE"] = str(pointer / "lake")
+        result = _dbt(*arguments, manifest=_manifest())
+        if result.exception:
+            raise result.exception
+        return result.result
+
+    def content_hash(self) -> dict[str, Any]:
+        """See `nightledger.warehouse.content_hash`."""
+        with self.connect() as connection:
+            return warehouse.content_hash(connection)
+
+
+def manifest(home: Path) -> dict[str, Any]:
+    """dbt's manifest of the last invocation."""
+    content: dict[str, Any] = json.loads((home / "target" / "manifest.json").read_text())
+    return content
+
+
+def compiled_hash(project: Path) -> str:
+    """`_definition_hash` as a copy of the project compiles it, on the warehouse that dbt was run on last."""
+    from dbt.cli.main import dbtRunner
+
+    where = ("--project-dir", "--profiles-dir", "--target-path")
+    folders = (project, project, project / "target")
+    command = ("--quiet", "--log-level-file", "none", "compile", "--select", "features_customers")
+    result = dbtRunner().invoke(
+        [*command, *(str(word) for pair in zip(where, folders, strict=True) for word in pair)]
+    )
+    code = str(result.result.results[0].node.compiled_code)
+    return code.rsplit("' as _definition_hash", 1)[0].rsplit("'", 1)[1]

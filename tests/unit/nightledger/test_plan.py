@@ -1,0 +1,97 @@
+from datetime import date, datetime
+
+import duckdb
+import pytest
+
+from nightledger import plan
+from nightledger.clients import Client
+
+
+def test_a_night_builds_every_missing_date_oldest_first():
+    """Catches a night after an outage that leaves holes in the feature history."""
+    assert plan.dates_of_night(date(2026, 1, 4), date(2026, 1, 1)) == [
+        date(2026, 1, 2), date(2026, 1, 3), date(2026, 1, 4),
+    ]  # fmt: skip
+    assert plan.dates_of_night(date(2026, 1, 4), None) == [date(2026, 1, 4)]
+
+
+def test_a_night_for_a_published_date_builds_only_that_date():
+    """Catches a backfill that rewrites other dates."""
+    assert plan.dates_of_night(date(2026, 1, 4), date(2026, 1, 9)) == [date(2026, 1, 4)]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        (date(2024, 1, 15), date(2024, 3, 10), [date(2024, 1, 31), date(2024, 2, 29), date(2024, 3, 10)]),
+        (date(2024, 1, 31), date(2024, 2, 29), [date(2024, 1, 31), date(2024, 2, 29)]),
+    ],
+)
+def test_history_has_features_at_every_month_end_and_its_last_day(first, last, expected):
+    """Catches a leap day, or a last day that is itself a month-end, counted twice."""
+    with duckdb.connect() as connection:
+        connection.execute("create schema raw; create table raw.transactions (business_date date)")
+        connection.execute("insert into raw.transactions values (?)", [first])
+        assert plan.dates_of_history(connection, last) == expected
+
+
+@pytest.fixture
+def pinning():
+    with duckdb.connect() as connection:
+        connection.execute("create schema ops; create schema operations")
+        plan.create_tables(connection)
+        connection.execute(
+            "create table operations.model_decisions"
+            " (id int, model varchar, version varchar, decision varchar, trained_on_as_of date)"
+        )
+        yield connection
+
+
+def pins(connection, day: date) -> list[str]:
+    connection.execute("update ops.as_of_dates set is_tonight = false")
+    connection.execute("insert or replace into ops.as_of_dates values ('c', ?, '2030-01-01', true)", [day])
+    plan.pin_models(connection)
+    return [
+        row[0]
+        for row in connection.execute(
+            "select model_version from ops.model_pins where as_of_date = ?", [day]
+        ).fetchall()
+    ]
+
+
+def test_a_model_scores_only_dates_after_the_one_it_was_trained_on(pinning):
+    """Catches a score made by a model that had not been trained then."""
+    pinning.execute(
+        "insert into operations.model_decisions values (1, 'churn', 'v1', 'promoted', '2026-01-31')"
+    )
+    assert pins(pinning, date(2026, 1, 31)) == []
+    assert pins(pinning, date(2026, 2, 1)) == ["v1"]
+
+
+def test_a_rebuilt_date_keeps_the_version_that_first_scored_it(pinning):
+    """Catches a backfill that scores the past with today's champion."""
+    pinning.execute(
+        "insert into operations.model_decisions values (1, 'churn', 'v1', 'promoted', '2026-01-31')"
+    )
+    assert pins(pinning, date(2026, 2, 1)) == ["v1"]
+    pinning.execute(
+        "insert into operations.model_decisions values (2, 'churn', 'v2', 'promoted', '2026-01-31')"
+    )
+    assert pins(pinning, date(2026, 2, 1)) == ["v1"]
+    assert pins(pinning, date(2026, 2, 2)) == ["v2"]
+
+
+def test_challengers_and_refused_models_score_nothing(pinning):
+    """Catches a model in production that nobody promoted."""
+    pinning.execute(
+        "insert into operations.model_decisions values"
+        " (1, 'churn', 'v1', 'kept_as_challenger', '2026-01-31'), (2, 'churn', null, 'refused', '2026-01-31')"
+    )
+    assert pins(pinning, date(2026, 2, 1)) == []
+
+
+def test_the_cutoff_follows_the_clients_clock_through_summer_time():
+    """Catches a cutoff that is an hour off for half of the year."""
+    client = Client(client_id="c", name="C", timezone="Europe/London", base_currency="GBP")
+    assert client.cutoff_at(date(2026, 1, 10)) == datetime(2026, 1, 11, 2)
+    assert client.cutoff_at(date(2026, 7, 10)) == datetime(2026, 7, 11, 1)

@@ -1,0 +1,129 @@
+"""The true probability of leaving: calibrated, and better than what the files show."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import average_precision_score
+
+from simulation.__main__ import main
+from simulation.ceiling import compute_ceiling, true_probabilities
+from simulation.days import Days
+from simulation.latent import probability_of_silence
+from simulation.parameters import Bank, Parameters
+from simulation.truth import TruthError, read_truth
+from simulation.world import build_world
+
+LABELLED = """
+    with dates as (select unnest(?::date[]) as as_of_date),
+    started as (
+        select distinct customer_id, txn_time::date as day from readable
+        where amount < 0 and pay_mode not in ('NACH', 'SI', 'CHG', 'INT')
+    ),
+    closings as (select customer_id, max(closed_on)::date as closed_on from customers group by 1)
+    select
+        customer_id, as_of_date,
+        (count(*) filter (where day > as_of_date and day <= as_of_date + 60) = 0)::integer as label,
+        min(as_of_date - day) filter (where day <= as_of_date) as score
+    from started cross join dates inner join closings using (customer_id)
+    where closed_on is null or closed_on > as_of_date
+    group by 1, 2
+    having count(*) filter (where day <= as_of_date and day > as_of_date - 90) > 0
+    order by 1, 2
+"""
+
+
+@pytest.fixture(scope="module")
+def predictions(files: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labels as the project defines them, taken from the files alone; the score is recency."""
+    first = date(2024, 4, 30)
+    days = [first + timedelta(days=30 * step) for step in range(7)]
+    path = tmp_path_factory.mktemp("predictions") / "recency.parquet"
+    pq.write_table(files.execute(LABELLED, [days]).to_arrow_table(), path)
+    return path
+
+
+def test_ceiling_stands_above_recency_and_below_one(bank_folder: Path, predictions: Path) -> None:
+    """Catches a bank whose leavers everybody sees, and one in which even the truth does not help."""
+    ceiling = compute_ceiling(bank_folder / "truth", predictions)
+    assert ceiling.rows > 1_500
+    assert 0.02 < ceiling.base_rate < 0.12
+    assert ceiling.model_average_precision < 0.7
+    assert ceiling.model_average_precision + 0.1 < ceiling.average_precision < 0.95
+
+
+def test_probability_is_calibrated_against_labels_of_the_files(bank_folder: Path, predictions: Path) -> None:
+    """Catches a payment outside the active days, or a law that only the simulation follows."""
+    table = pq.read_table(predictions)
+    truth = read_truth(bank_folder / "truth")
+    probability = true_probabilities(truth, table["customer_id"], table["as_of_date"])
+    label = table["label"].to_numpy()
+    # Windows overlap, so neighbouring dates of a customer are not independent: a wide margin of 4 sigma.
+    for low, high in ((0.0, 0.02), (0.02, 0.2), (0.2, 0.7), (0.7, 1.01), (0.0, 1.01)):
+        rows = (probability >= low) & (probability < high)
+        margin = 4 * np.sqrt((probability[rows] * (1 - probability[rows])).sum()) + 1
+        assert abs(label[rows].sum() - probability[rows].sum()) <= margin, (low, high)
+
+
+def test_probability_is_calibrated_on_the_chain_alone() -> None:
+    """Catches small errors of the recursion that a few hundred customers in files would hide."""
+    bank = Bank(customers=20_000, start=date(2024, 1, 1), days=60, seed=29)
+    world = build_world(bank, Parameters())
+    day = 100
+    state, causes = world.latent.state[day], world.latent.causes[day].astype(np.int64)
+    probability = probability_of_silence(world.chain, day, 60, state, causes)
+    silent = ~world.latent.is_visit[day + 1 : day + 61].any(axis=0)
+    joined = world.people.signed_up <= day
+    for code in range(6):
+        rows = (state == code) & joined
+        margin = 3.5 * np.sqrt((probability[rows] * (1 - probability[rows])).sum())
+        assert rows.sum() > 20
+        assert abs(silent[rows].sum() - probability[rows].sum()) <= margin, code
+    assert (probability[(state == 6) & joined] == 1).all()
+
+
+def test_ceiling_command_prints_the_same_precision_as_the_library(
+    bank_folder: Path, predictions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches a command line that drifts away from the function, or another definition of the metric."""
+    truth = bank_folder / "truth"
+    assert main(["ceiling", "--truth", str(truth), "--predictions", str(predictions)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    table = pq.read_table(predictions)
+    probability = true_probabilities(read_truth(truth), table["customer_id"], table["as_of_date"])
+    assert printed["average_precision"] == average_precision_score(table["label"].to_numpy(), probability)
+    assert printed["rows"] == table.num_rows
+
+
+def test_rows_that_the_truth_does_not_know_are_refused(bank_folder: Path) -> None:
+    """Catches a ceiling computed on another bank's rows, or on a window that was never simulated."""
+    truth = read_truth(bank_folder / "truth")
+    known = pa.array([truth.customer_id[0]])
+    with pytest.raises(TruthError, match="never had"):
+        true_probabilities(truth, pa.array(["nobody"]), pa.array([date(2024, 5, 31)]))
+    with pytest.raises(TruthError, match="outside"):
+        true_probabilities(truth, known, pa.array([date(2025, 2, 1)]))
+
+
+def test_truth_of_no_bank_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Catches a stack trace where a person mistyped a folder."""
+    arguments = ["ceiling", "--truth", str(tmp_path), "--predictions", str(tmp_path / "none.parquet")]
+    pq.write_table(
+        pa.table({"customer_id": ["x"], "as_of_date": [date(2024, 1, 1)], "label": [1], "score": [0.5]}),
+        tmp_path / "none.parquet",
+    )
+    assert main(arguments) == 1
+    assert "make the bank first" in capsys.readouterr().err
+
+
+def test_monthly_payments_fall_due_once_a_month() -> None:
+    """Catches a payment that a weekend shift moves out of or twice into the calendar."""
+    days = Days(Bank(customers=1, start=date(2024, 1, 1), days=246, seed=1))  # 246 + 120 days: the leap year
+    due = days.falls_due[:, 1:, :].sum(axis=2)
+    assert set(due[0].ravel().tolist()) == {12}
+    assert due.min() >= 11 and due.max() <= 13
