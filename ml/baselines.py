@@ -29,7 +29,9 @@ def predict(use_case: UseCase, training: Rows, test: Rows) -> dict[str, NDArray[
             LogisticRegression(max_iter=2000, random_state=use_case.seed),
         )
         pipeline.fit(_matrix(training, features), training.labels())
-        predictions[name] = np.asarray(pipeline.predict_proba(_matrix(test, features))[:, 1], dtype=np.float64)
+        predictions[name] = np.asarray(
+            pipeline.predict_proba(_matrix(test, features))[:, 1], dtype=np.float64
+        )
     return predictions
 
 

@@ -1,8 +1,7 @@
 """The only reader of the warehouse for training: dates, features, labels.
 
 Features come from the published feature table, as each month-end knew them; labels from the versions of
-transactions that were known when the outcome matured. Nothing is read that a night of that date could not have
-known.
+transactions that were known when the outcome matured.
 """
 
 import hashlib
@@ -148,7 +147,8 @@ def read_features(build: Path, use_case: UseCase) -> tuple[Feature, ...]:
     manifest = open_manifest if open_manifest.exists() else build / "manifest.json"
     nodes = json.loads(manifest.read_text())["nodes"].values()
     table = next(
-        (node for node in nodes if node["resource_type"] == "model" and node["name"] == use_case.features), None
+        (node for node in nodes if node["resource_type"] == "model" and node["name"] == use_case.features),
+        None,
     )
     if table is None:
         raise DatasetError(f"the dbt manifest has no model {use_case.features}")
@@ -198,7 +198,7 @@ def matured_month_ends(connection: duckdb.DuckDBPyConnection, use_case: UseCase)
 
 
 def split(month_ends: Sequence[date], use_case: UseCase) -> Split | None:
-    """Latest month-ends for the test, and the latest before them whose labels were known at the first test date.
+    """Latest month-ends for the test, and the latest whose labels were known at the first of them.
 
     Returns:
         None when there are too few.
@@ -259,7 +259,7 @@ def register_dates(
     Raises:
         DatasetError: a client has no settings.
     """
-    fixed = {
+    fixed: dict[tuple[str, date], datetime] = {
         (client_id, day): at
         for client_id, day, at in connection.execute(
             "select client_id, as_of_date, cutoff_at from ops.as_of_dates"

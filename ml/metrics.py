@@ -1,7 +1,7 @@
 """How good a ranking and its probabilities are, with intervals.
 
-Every metric is a function of labels (1 = the event), scores (higher = more likely) and row weights; weights are
-what the bootstrap draws. Rows with equal scores are one step: their order never matters.
+Every metric is a function of labels (1 = the event), scores (higher = more likely) and row weights; the weights
+are what the bootstrap draws. Rows with equal scores are one step: their order never matters.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,11 +39,11 @@ class Evaluated:
     gains: dict[str, Estimate]
 
 
-def _steps(label: Vector, score: Vector, weight: Vector) -> tuple[Vector, Vector]:
-    """Cumulated (all, events) weights from the highest score down, one entry a distinct score."""
+def _steps(what: Vector, score: Vector, weight: Vector) -> tuple[Vector, Vector]:
+    """Cumulated weights, and weights times `what`, from the highest score down, one entry a distinct score."""
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    return np.cumsum(weight[order])[ends], np.cumsum((weight * label)[order])[ends]
+    return np.cumsum(weight[order])[ends], np.cumsum((weight * what)[order])[ends]
 
 
 def average_precision(label: Vector, score: Vector, weight: Vector) -> float:
@@ -92,11 +92,11 @@ def brier(label: Vector, score: Vector, weight: Vector) -> float:
 
 def calibration_error(label: Vector, score: Vector, weight: Vector, *, bins: int) -> float:
     """Mean distance of predicted and observed rate over `bins` groups of equal size; lower is better."""
-    order = np.argsort(score, kind="stable")
-    heavy, gap = weight[order], (weight * (score - label))[order]
-    middle = np.cumsum(heavy) - heavy / 2
-    group = np.minimum((middle * bins / heavy.sum()).astype(np.int64), bins - 1)
-    return float(np.abs(np.bincount(group, gap, minlength=bins)).sum() / heavy.sum())
+    total, excess = _steps(score - label, score, weight)
+    middle = total - np.diff(total, prepend=0.0) / 2
+    group = np.minimum((middle * bins / total[-1]).astype(np.int64), bins - 1)
+    gaps = np.bincount(group, np.diff(excess, prepend=0.0), minlength=bins)
+    return float(np.abs(gaps).sum() / total[-1])
 
 
 def evaluate(
@@ -156,7 +156,8 @@ def evaluate(
         base_rate=float(label.mean()),
         metrics={
             scorer: {
-                name: bounded(estimate(float(values[s, m]), draws[:, s, m])) for m, name in enumerate(measures)
+                name: bounded(estimate(float(values[s, m]), draws[:, s, m]))
+                for m, name in enumerate(measures)
             }
             for s, scorer in enumerate(scores)
         },

@@ -11,7 +11,8 @@ POPULATION = """
     inner join intermediate.int_transactions as transactions
         on transactions.client_id = dates.client_id
         and transactions.is_customer_initiated
-        and transactions.business_date between dates.as_of_date - ($active_days - 1)::integer and dates.as_of_date
+        and transactions.business_date > dates.as_of_date - $active_days::integer
+        and transactions.business_date <= dates.as_of_date
         and transactions.known_at < dates.cutoff_at
         and (transactions.superseded_at is null or transactions.superseded_at >= dates.cutoff_at)
 """
@@ -23,7 +24,8 @@ ACTED_AFTERWARDS = """
     inner join intermediate.int_transactions as transactions
         on transactions.client_id = dates.client_id
         and transactions.is_customer_initiated
-        and transactions.business_date between dates.as_of_date + 1 and dates.as_of_date + $horizon_days::integer
+        and transactions.business_date > dates.as_of_date
+        and transactions.business_date <= dates.as_of_date + $horizon_days::integer
         and transactions.known_at < dates.judged_at
         and (transactions.superseded_at is null or transactions.superseded_at >= dates.judged_at)
 """

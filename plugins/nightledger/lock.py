@@ -3,10 +3,11 @@
 It is a file, not a row in Airflow's metadata, so that commands, backfills and a second scheduler obey it too.
 """
 
+import fcntl
 import json
 import logging
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,34 +51,24 @@ def take(settings: Settings, run_id: str, is_alive: Callable[[str], bool]) -> bo
         False while another live run holds the lock.
     """
     settings.builds.mkdir(parents=True, exist_ok=True)
-    lock = settings.builds / "lock.json"
-    holder = _read(settings)
-    if holder and holder["run"] == run_id:
-        return True
-    if holder:
-        if is_alive(holder["run"]):
-            log.info("the night of %s is open; %s waits", holder["run"], run_id)
-            return False
-        grave = lock.with_name(f".lock.{os.getpid()}")
-        try:
-            lock.rename(grave)
-        except FileNotFoundError:
-            return False  # somebody else took it over just now
-        taken: dict[str, Any] = json.loads(grave.read_text())
-        if taken["run"] != holder["run"]:
-            grave.rename(lock)
-            return False
-        _abandon(settings, holder["run"])
-        grave.unlink()
-    temporary = lock.with_name(f".lock.{os.getpid()}.new")
-    temporary.write_text(json.dumps({"run": run_id, "base": publications.current_id(settings)}))
-    try:
-        os.link(temporary, lock)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink()
+    with _guard(settings):
+        content = _read(settings)
+        if content and content["run"] != run_id:
+            if is_alive(content["run"]):
+                log.info("the night of %s is open; %s waits", content["run"], run_id)
+                return False
+            _abandon(settings, content["run"])
+        if not content or content["run"] != run_id:
+            _write(settings, {"run": run_id, "base": publications.current_id(settings)})
     return True
+
+
+@contextmanager
+def _guard(settings: Settings) -> Iterator[None]:
+    """Let one process at a time look at the lock and take it; the kernel frees the guard of a dead one."""
+    with (settings.builds / ".guard").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def release(settings: Settings, run_id: str) -> None:
@@ -120,9 +111,7 @@ def pinned(settings: Settings, run_id: str) -> Night | None:
 
 def pin(settings: Settings, night: Night) -> None:
     """Write down what a night has pinned, in one atomic step."""
-    temporary = settings.builds / f".lock.{os.getpid()}.night"
-    temporary.write_text(json.dumps({"run": night.run, "base": night.base, "night": asdict(night)}))
-    temporary.replace(settings.builds / "lock.json")
+    _write(settings, {"run": night.run, "base": night.base, "night": asdict(night)})
 
 
 def _read(settings: Settings) -> dict[str, Any] | None:
@@ -131,6 +120,12 @@ def _read(settings: Settings) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return content
+
+
+def _write(settings: Settings, content: dict[str, Any]) -> None:
+    temporary = settings.builds / ".lock.part"
+    temporary.write_text(json.dumps(content))
+    temporary.replace(settings.builds / "lock.json")
 
 
 def _abandon(settings: Settings, dead_run: str) -> None:

@@ -182,6 +182,7 @@ def _engine(dsn: str) -> sa.Engine:
     if sqlite_file:
         Path(sqlite_file).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, connect_args={"timeout": 30} if sqlite_file else {})
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its start-up lines bury a task's own
     config = Config()
     config.set_main_option("script_location", "nightledger:migrations")
     with engine.begin() as connection:

@@ -274,15 +274,14 @@ def rollback(settings: Settings, reason: str, to: str | None = None) -> str:
     Raises:
         PublicationError: there is no such publication; the message lists those there are.
     """
-    existing = [row["publication_id"] for row in on_disk(settings)]
+    existing: list[str] = [row["publication_id"] for row in on_disk(settings)]
     current = current_id(settings)
-    if to is None:
-        earlier = existing[: existing.index(current)] if current in existing else []
-        to = earlier[-1] if earlier else None
-    if to not in existing or to == current:
+    if to is None and current in existing[1:]:
+        to = existing[existing.index(current) - 1]
+    if to is None or to not in existing or to == current:
         there = ", ".join(name for name in existing if name != current) or "none"
         raise PublicationError(
-            f"cannot roll back from {current} to {to}. Publications to choose from: {there}"
+            f"cannot roll back from {current} to {to or 'an earlier one'}. Publications to choose from: {there}"
         )
     point(settings, "current", to)
     description = describe(settings.builds / to)
@@ -301,27 +300,29 @@ def rollback(settings: Settings, reason: str, to: str | None = None) -> str:
 
 def _print_log(settings: Settings) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     current = current_id(settings)
-    table = Table(title="Publications, oldest first", title_justify="left")
-    for heading in ("recorded (UTC)", "action", "publication", "built on", "by", "content hash", "why", ""):
-        table.add_column(heading, overflow="fold")
+    table = Table(title="Publications, oldest first", title_justify="left", box=None, pad_edge=False)
+    for heading in ("recorded (UTC)", "action", "publication", "built on", "content"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("why", overflow="fold")
     there = {row["id"] for row in on_disk(settings)}
     for row in operations.publication_log(settings):
-        mark = "● current" if row["publication_id"] == current and row["action"] != "pruned" else ""
+        current_row = row["publication_id"] == current and row["action"] != "pruned"
         gone = row["action"] == "published" and row["id"] not in there
+        mark = " [green]← current[/]" if current_row else " [dim](pruned)[/]" if gone else ""
+        by = "" if row["run_id"] else ", by a person"
         table.add_row(
-            f"{row['recorded_at']:%Y-%m-%d %H:%M:%S}",
+            f"{row['recorded_at']:%Y-%m-%d %H:%M}",
             row["action"].replace("_", " "),
             row["publication_id"],
             row["base"] or "–",
-            row["run_id"] or "a person",
-            (row["content_hash"] or "")[:12],
-            row["reason"],
-            "pruned" if gone else mark,
+            (row["content_hash"] or "")[:8],
+            f"{escape(row['reason'])}{by}{mark}",
         )
-    Console().print(table)
+    Console(soft_wrap=False, width=max(110, Console().width)).print(table)
 
 
 def main() -> int:
@@ -341,6 +342,8 @@ def main() -> int:
         return 1
     try:
         if arguments.command == "rollback":
+            if not arguments.reason.strip():
+                raise PublicationError('say why, for the log: make rollback REASON="..."')
             to = rollback(settings, reason=arguments.reason, to=arguments.to or None)
             sys.stdout.write(f"Readers now see {to}.\n")
         else:
