@@ -56,9 +56,12 @@ class Evaluation(_Section):
 
 
 class Promotion(_Section):
-    """What the lower bound of the paired difference of average precision must exceed."""
+    """What the lower bound of the paired difference of average precision must exceed.
 
-    over_baselines: float
+    The difference itself must be positive everywhere.
+    """
+
+    over_baselines: dict[str, float]
     over_champion: float
 
 
@@ -110,10 +113,12 @@ class UseCase(_Section):
     reasons: Reasons
 
     @model_validator(mode="after")
-    def _bands_ascend_from_zero(self) -> "UseCase":
+    def _numbers_fit_together(self) -> "UseCase":
         thresholds = list(self.bands.values())
         if not thresholds or thresholds[0] != 0 or thresholds != sorted(set(thresholds)):
             raise ValueError("bands must begin at 0 and ascend")
+        if set(self.promotion.over_baselines) != set(self.baselines):
+            raise ValueError("promotion.over_baselines must name each of the baselines, and nothing else")
         if "scale_pos_weight" in self.xgboost:
             raise ValueError("xgboost.scale_pos_weight spoils the probabilities; plain log-loss needs none")
         return self

@@ -1,7 +1,7 @@
 """How good a ranking and its probabilities are, with intervals.
 
-Every metric is a function of labels (1 = the event), scores (higher = more likely) and row weights; the weights
-are what the bootstrap draws. Rows with equal scores are one step: their order never matters.
+Every metric is a function of labels (1 = the event), scores (higher = more likely) and row weights; the
+weights are what the bootstrap draws. Rows with equal scores are one step: their order never matters.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ class Evaluated:
 
 
 def _steps(what: Vector, score: Vector, weight: Vector) -> tuple[Vector, Vector]:
-    """Cumulated weights, and weights times `what`, from the highest score down, one entry a distinct score."""
+    """Cumulated weights, and weights times `what`, from the highest score down; one entry a score."""
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     return np.cumsum(weight[order])[ends], np.cumsum((weight * what)[order])[ends]

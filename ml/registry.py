@@ -1,10 +1,10 @@
 """Models and their metadata: files under `settings.registry`, metadata in MLflow.
 
-An artefact is a folder `models/<model>/<version>` of two files: the booster (`model.ubj`) and what it needs beside
-it (`model.json`, which also holds the booster's hash). The hash of `model.json` is the artefact's; MLflow keeps it,
-and loading checks both. MLflow knows an artefact by a path relative to the registry, written
-`mlflow-artifacts:/<path>`: a home that was moved or copied still works, and MLflow's own UI shows the files when it
-is started with `--artifacts-destination <registry>`.
+An artefact is a folder `models/<model>/<version>` of two files: the booster (`model.ubj`) and what it needs
+beside it (`model.json`, which also holds the booster's hash). The hash of `model.json` is the artefact's;
+MLflow keeps it, and loading checks both. MLflow knows an artefact by a path relative to the registry, written
+`mlflow-artifacts:/<path>`: a home that was moved or copied still works, and MLflow's own UI shows the files
+when it is started with `--artifacts-destination <registry>`.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +48,8 @@ class Model:
     """Median of each feature over the fitted rows: what is called typical. None: always missing."""
     ranges: dict[str, tuple[float, float] | None]
     """Range of each feature over the fitted rows that counts as known ground."""
+    use_case: dict[str, Any]
+    """Numbers of the use case: the same booster under other rules is another version."""
 
     def contributions(self, table: pa.Table, threads: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Contributions of each feature and margins of each row.
@@ -118,6 +119,7 @@ class Model:
             "definition_hash": self.definition_hash,
             "medians": self.medians,
             "ranges": self.ranges,
+            "use_case": self.use_case,
         }
         return {"model.ubj": booster, "model.json": json.dumps(sidecar, indent=1).encode()}
 
@@ -204,6 +206,7 @@ class Registry:
             definition_hash=sidecar["definition_hash"],
             medians=sidecar["medians"],
             ranges={name: tuple(ends) if ends else None for name, ends in sidecar["ranges"].items()},
+            use_case=sidecar["use_case"],
         )
 
     def save(
@@ -242,11 +245,11 @@ class Registry:
         return self.find(model, version) or self._register(model, version, sha256(files), params, metrics)
 
     def decide(self, registered: Registered, verdict: str, reason: str, alias: str | None) -> None:
-        """Record the verdict about a version and, last of all, give it its alias."""
-        for key, value in (("verdict", verdict), ("reason", reason)):
-            self._client.set_model_version_tag(registered.model, registered.number, key, value)
+        """Give a version its alias, then record its verdict; without a verdict it is judged again."""
         if alias is not None:
             self._client.set_registered_model_alias(registered.model, alias, registered.number)
+        for key, value in (("reason", reason), ("verdict", verdict)):
+            self._client.set_model_version_tag(registered.model, registered.number, key, value)
 
     def _register(
         self, model: str, version: str, digest: str, params: Mapping[str, Any], metrics: Mapping[str, float]

@@ -115,7 +115,7 @@ def _summary(connection: duckdb.DuckDBPyConnection, description: dict[str, Any],
 def _quarantine(connection: duckdb.DuckDBPyConnection) -> Table | None:
     rows = connection.execute(
         "select feed, column_name, reason, min(shape), count(*) from raw.quarantine"
-        " group by all order by count(*) desc, all limit 5"
+        " group by 1, 2, 3 order by 5 desc, 1, 2, 3 limit 5"
     ).fetchall()
     if not rows:
         return None

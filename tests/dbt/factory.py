@@ -46,7 +46,7 @@ def _dbt(*arguments: str, manifest: Any = None) -> Any:
     home = Path(os.environ["NIGHTLEDGER_WAREHOUSE"]).parent.parent
     return dbtRunner(manifest=manifest).invoke(
         [
-            *("--no-use-colors", "--quiet", "--warn-error", "--log-level-file", "none"),
+            *("--no-use-colors", "--quiet", "--warn-error", "--log-path", str(home / "logs")),
             *arguments,
             *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
             *("--target-path", str(home / "target")),
@@ -192,7 +192,7 @@ def compiled_hash(project: Path) -> str:
 
     where = ("--project-dir", "--profiles-dir", "--target-path")
     folders = (project, project, project / "target")
-    command = ("--quiet", "--log-level-file", "none", "compile", "--select", "features_customers")
+    command = ("--quiet", "--log-path", str(project / "logs"), "compile", "--select", "features_customers")
     result = dbtRunner().invoke(
         [*command, *(str(word) for pair in zip(where, folders, strict=True) for word in pair)]
     )

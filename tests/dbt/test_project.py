@@ -14,8 +14,8 @@ READ_BY_OTHERS = r"^(features_|dim_|fct_|agg_|mart_|metrics$)"
 FAULTS = {
     "unique_combination_features_customers": "insert into features.features_customers"
     " select * from features.features_customers where customer_id = 'C0'",
-    "not_null_combination_features_customers": "insert into features.features_customers (client_id, customer_id)"
-    " values ('uk', 'C0')",
+    "not_null_combination_features_customers": "insert into features.features_customers"
+    " (client_id, customer_id) values ('uk', 'C0')",
     "are_finite_features_customers": "update features.features_customers set spend_slope_180d = 'nan'"
     " where customer_id = 'C1'",
     "each_existing_customer_has_features": "delete from features.features_customers where customer_id = 'C3'",

@@ -94,10 +94,9 @@ overview as (
         scores.as_of_date as churn_as_of_date,
         features.as_of_date
     from features
-    inner join horizon on features.client_id = horizon.client_id and features.as_of_date = horizon.as_of_date
-    inner join customers
-        on features.client_id = customers.client_id and features.customer_id = customers.customer_id
-    left join money on features.client_id = money.client_id and features.customer_id = money.customer_id
+    inner join horizon using (client_id, as_of_date)
+    inner join customers using (client_id, customer_id)
+    left join money using (client_id, customer_id)
     left join churn_scores as scores
         on
             features.client_id = scores.client_id

@@ -1,0 +1,43 @@
+"""Banks to train and score on; made once, copied for each test."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml import config, training
+from tests.unit.ml.bank import Bank, publish, use_config
+
+
+@pytest.fixture(scope="session")
+def _published(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    return publish(tmp_path_factory.mktemp("published") / "home")
+
+
+@pytest.fixture(scope="session")
+def _trained(_published: Bank, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bank, Any]:
+    """A bank with a first champion. Made once: MLflow needs seconds to make its tables."""
+    bank = _published.move(tmp_path_factory.mktemp("trained") / "home")
+    with pytest.MonkeyPatch.context() as patch:
+        use_config(patch)
+        return bank, training.train(bank.settings, "churn")
+
+
+@pytest.fixture
+def bank(_published: Bank, tmp_path: Path) -> Bank:
+    """A publication; nothing has been trained."""
+    return _published.move(tmp_path / "home")
+
+
+@pytest.fixture
+def trained(_trained: tuple[Bank, Any], tmp_path: Path) -> tuple[Bank, Any]:
+    """A bank of its own with a first champion, and that training's outcome."""
+    return _trained[0].move(tmp_path / "home"), _trained[1]
+
+
+@pytest.fixture(autouse=True)
+def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., config.UseCase]:
+    """Every test uses the small configuration; calling it changes numbers."""
+    use_config(monkeypatch)
+    return lambda **changes: use_config(monkeypatch, **changes)

@@ -1,0 +1,202 @@
+"""Training on a real temporary warehouse: what it reads, what it makes, what it decides."""
+
+import json
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ml import config, datasets, training
+from ml.registry import Registry
+from nightledger import warehouse
+from tests.unit.ml.bank import Bank
+
+
+def read(bank: Bank) -> tuple[datasets.Rows, datasets.Split, tuple[datasets.Feature, ...]]:
+    use_case = config.load("churn")
+    features = datasets.read_features(bank.build, use_case)
+    with warehouse.connect(bank.build, settings=bank.settings) as connection:
+        pairs = datasets.matured_month_ends(connection, use_case)
+        dates = datasets.split([day for _, day in pairs], use_case)
+        assert dates is not None
+        rows = datasets.read_rows(connection, bank.settings, use_case, features, pairs)
+    return rows, dates, features
+
+
+def test_what_became_known_later_changes_no_training_row(bank: Bank) -> None:
+    """Catches a label or a population that looks past the instant at which it was judged."""
+    before = read(bank)[0].table
+    bank.run("""
+        insert into intermediate.int_transactions
+        select l.client_id, l.customer_id, b.business_date, a.cutoff_at, null, true, 1
+        from (select distinct client_id, customer_id from features.features_customers) as l
+        cross join (values (date '2025-06-15'), (date '2025-09-15')) as b(business_date)
+        cross join (select max(cutoff_at) as cutoff_at from ops.as_of_dates) as a
+    """)
+    assert read(bank)[0].table.equals(before)
+
+
+def test_a_version_counts_until_it_was_superseded(bank: Bank) -> None:
+    """Catches labels made from current rows: a pending transaction was an act until its reversal was known."""
+    before = read(bank)[0].table
+    bank.run("update intermediate.int_transactions set superseded_at = timestamp '2030-01-01'")
+    assert read(bank)[0].table.equals(before)
+    bank.run("update intermediate.int_transactions set superseded_at = known_at")
+    assert len(read(bank)[0].table) == 0
+
+
+def test_label_is_one_only_without_an_act_inside_the_horizon(bank: Bank) -> None:
+    """Catches a window that is off by a day, or that counts money the customer did not move."""
+    bank.run("delete from intermediate.int_transactions where customer_id in ('c0000', 'c0001', 'c0002')")
+    bank.run("""
+        insert into intermediate.int_transactions
+        select 'tester', c, d, d + interval 25 hour, null, acted, 1 from (values
+            ('c0000', date '2025-03-31', true), ('c0000', date '2025-05-30', true),
+            ('c0001', date '2025-01-01', true), ('c0001', date '2025-05-31', true),
+            ('c0002', date '2024-12-31', true), ('c0002', date '2025-04-30', false)
+        ) as t(c, d, acted)
+    """)
+    table = read(bank)[0].table.to_pylist()
+    found = {r["customer_id"]: r["label"] for r in table if r["as_of_date"] == date(2025, 3, 31)}
+    assert (found["c0000"], found["c0001"], found.get("c0002")) == (0, 1, None)
+
+
+def test_every_training_label_was_known_at_the_test_date(bank: Bank) -> None:
+    """Catches a lost gap: a model that has seen outcomes from the time it is tested on."""
+    _, dates, _ = read(bank)
+    assert dates.test == (date(2025, 9, 30),)
+    assert dates.training == tuple(
+        date(2025, month, day) for month, day in ((3, 31), (4, 30), (5, 31), (6, 30))
+    )
+
+
+def test_a_client_whose_data_stops_does_not_mature(bank: Bank) -> None:
+    """Catches a silent feed that would make every customer a leaver."""
+    bank.run("delete from intermediate.int_transactions where business_date > '2025-08-01'")
+    assert read(bank)[1].test == (date(2025, 5, 31),)
+
+
+def test_same_inputs_give_the_same_bytes_on_one_or_two_threads(bank: Bank) -> None:
+    """Catches anything unordered or unseeded on the way to the artefact."""
+    rows, dates, features = read(bank)
+    one, two = (training.fit(config.load("churn"), features, rows, dates, n).files() for n in (1, 2))
+    assert one == two
+
+
+def test_the_booster_ends_at_its_best_round(bank: Bank, configure: Callable[..., Any]) -> None:
+    """Catches rounds after the best one: XGBoost keeps them, and predicts with them."""
+    configure(rounds=300, early_stopping_rounds=5, xgboost={"eta": 0.5})
+    rows, dates, features = read(bank)
+    model = training.fit(config.load("churn"), features, rows, dates, 2)
+    assert model.booster.num_boosted_rounds() < 50
+
+
+def test_calibration_finds_the_numbers_that_made_the_labels() -> None:
+    """Catches a calibration that does not converge, or converges elsewhere."""
+    rng = np.random.default_rng(1)
+    margins = rng.normal(-2, 2, 200_000)
+    labels = (rng.random(200_000) < 1 / (1 + np.exp(-(0.7 * margins + 0.3)))).astype(np.float64)
+    assert training.platt(margins, labels) == pytest.approx((0.7, 0.3), abs=0.03)
+
+
+def test_the_first_model_that_beats_its_baselines_becomes_champion(
+    trained: tuple[Bank, training.TrainingOutcome],
+) -> None:
+    """Catches a champion without alias, metrics or predictions: the night and the report need all three."""
+    bank, outcome = trained
+    assert outcome.verdict == "promoted", outcome.reason
+    champion = Registry(bank.settings).champion("churn")
+    assert champion is not None
+    assert (champion.version, champion.verdict) == (outcome.version, "promoted")
+    told = outcome.as_dict()
+    assert json.loads(json.dumps(told)) == told
+    assert told["trained_on_as_of"] == "2025-12-31"
+    assert outcome.version == f"2025-12-31-{outcome.artefact_sha256[:8]}"
+    rows = {(row["baseline"], row["metric"]) for row in told["metrics"]}
+    assert {("", "average_precision"), ("recency", "brier"), ("logistic_regression", "roc_auc")} <= rows
+    path = bank.settings.registry / "predictions" / "churn" / f"{outcome.version}.parquet"
+    predictions = pq.read_table(path)
+    assert predictions.column_names == ["client_id", "customer_id", "as_of_date", "label", "score"]
+    assert len(predictions) == told["metrics"][0]["n"]
+
+
+def test_training_again_on_the_same_publication_changes_nothing(
+    trained: tuple[Bank, training.TrainingOutcome],
+) -> None:
+    """Catches a retried task that makes a second version or a second decision."""
+    bank, first = trained
+    again = training.train(bank.settings, "churn")
+    assert (again.verdict, again.version) == ("unchanged", first.version)
+
+
+def test_a_challenger_that_is_no_better_does_not_replace_the_champion(
+    trained: tuple[Bank, training.TrainingOutcome], configure: Callable[..., Any]
+) -> None:
+    """Catches promotion by novelty."""
+    bank, first = trained
+    configure(promotion={"over_champion": 0.5})
+    second = training.train(bank.settings, "churn")
+    assert second.verdict == "kept_as_challenger", second.reason
+    champion = Registry(bank.settings).champion("churn")
+    assert champion is not None
+    assert champion.version == first.version
+
+
+def test_a_champion_with_other_features_is_replaced_and_the_features_are_named(
+    trained: tuple[Bank, training.TrainingOutcome],
+) -> None:
+    """Catches a comparison of scores made from columns that mean something else now."""
+    bank, _ = trained
+    bank.columns["total_spend_90d"]["config"]["meta"]["unit"] = "count"
+    bank.write_manifest()
+    outcome = training.train(bank.settings, "churn")
+    assert outcome.verdict == "promoted"
+    assert "defined differently: total_spend_90d" in outcome.reason
+
+
+def test_too_few_matured_dates_are_refused_with_figures(bank: Bank, configure: Callable[..., Any]) -> None:
+    """Catches a model made from two months of a new bank."""
+    configure(dates={"training": 11})
+    outcome = training.train(bank.settings, "churn")
+    assert (outcome.verdict, outcome.version, outcome.metrics) == ("refused", None, ())
+    assert outcome.reason.startswith("Too few matured dates: 10 month-ends")
+
+
+@pytest.mark.parametrize("who", ["leavers", "stayers"])
+def test_too_few_outcomes_are_refused_with_figures(
+    bank: Bank, configure: Callable[..., Any], who: str
+) -> None:
+    """Catches a model, and metrics, made from a handful of events."""
+    configure(minimums={who: 10_000})
+    outcome = training.train(bank.settings, "churn")
+    assert (outcome.verdict, outcome.version) == ("refused", None)
+    assert f"{who} in the fitted rows" in outcome.reason
+    assert "10000" in outcome.reason
+
+
+def test_a_model_no_better_than_its_baselines_is_refused_but_reported(
+    trained: tuple[Bank, training.TrainingOutcome], configure: Callable[..., Any]
+) -> None:
+    """Catches a complicated model that a simple rule would replace."""
+    bank, _ = trained
+    configure(promotion={"over_baselines": {"recency": 0.9, "logistic_regression": -1.0}})
+    outcome = training.train(bank.settings, "churn")
+    assert outcome.verdict == "refused"
+    assert "no better than its baselines: recency has" in outcome.reason
+    assert outcome.metrics
+
+
+def test_rows_of_two_definitions_are_not_mixed(bank: Bank) -> None:
+    """Catches training on a feature table that was rebuilt only in part."""
+    bank.run("update features.features_customers set _definition_hash = '2' where as_of_date = '2025-05-31'")
+    with pytest.raises(datasets.DatasetError, match="2 definitions"):
+        training.train(bank.settings, "churn")
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
+    """Catches a typo in the DAG's parameter that ends in a stack trace."""
+    with pytest.raises(config.ConfigError, match="there are: churn"):
+        config.load.genuine("chum")  # type: ignore[attr-defined]
