@@ -50,8 +50,13 @@ def publication() -> str:
 def train_model(model: str) -> dict[str, Any]:
     """Train, judge and register."""
     from ml import training
+    from nightledger import operations
 
-    return training.train(Settings(), model).as_dict()
+    settings = Settings()
+    with operations.stage(settings, airflow_tasks.run_name(), "train") as detail:
+        outcome = training.train(settings, model).as_dict()
+        detail.update(verdict=outcome["verdict"], version=outcome["version"])
+    return outcome
 
 
 @task(execution_timeout=timedelta(minutes=5))

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml.config import UseCase
@@ -91,7 +92,7 @@ class Rows:
     def of(self, dates: Iterable[date]) -> "Rows":
         """The rows of these as-of dates."""
         wanted = pa.array(sorted(set(dates)), pa.date32())
-        mask = pa.compute.is_in(self.table["as_of_date"], value_set=wanted)
+        mask = pc.is_in(self.table["as_of_date"], value_set=wanted)
         return Rows(self.table.filter(mask), self.features, self.definition_hash)
 
     def matrix(self) -> pa.Table:

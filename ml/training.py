@@ -249,7 +249,10 @@ def _verdict(
         f"Average precision {own.value:.3f} ({own.lo:.3f} to {own.hi:.3f}) at a base rate of "
         f"{evaluated.base_rate:.1%}"
     )
-    against = f"the best baseline, {rival.replace('_', ' ')}, has {_value(evaluated, rival)}"
+    against = (
+        f"the best baseline, {rival.replace('_', ' ')}, has {_value(evaluated, rival)}, a difference of "
+        f"{_interval(evaluated.gains[rival])}"
+    )
     if registered.verdict:
         return UNCHANGED, f"The same version was judged before ({registered.verdict}): {registered.reason}"
     if model.calibration[0] <= 0:

@@ -30,6 +30,8 @@ DAYS = 730
 SEED = 7
 
 console = Console(highlight=False)
+if not console.is_terminal:
+    console.width = 120  # a log file or a pipe is wider than the default of 80
 
 
 class DemoError(RuntimeError):

@@ -223,7 +223,9 @@ def _stages(settings: Settings) -> Table | None:
         return None
     runs = list(dict.fromkeys(row["run_id"] for row in rows))
     table = _table("\nSeconds by stage", ("", "left"), *((run.partition("/")[0], "right") for run in runs))
-    for stage in dict.fromkeys(row["stage"] for row in rows):
+    # The run with most stages has them all in their order; a history has no scoring.
+    longest = sorted(runs, key=lambda run: -sum(row["run_id"] == run for row in rows))
+    for stage in dict.fromkeys(row["stage"] for run in longest for row in rows if row["run_id"] == run):
         seconds = {row["run_id"]: row["seconds"] for row in rows if row["stage"] == stage}
         table.add_row(stage, *(f"{seconds[run]:.1f}" if run in seconds else "" for run in runs))
     totals = [sum(row["seconds"] for row in rows if row["run_id"] == run) for run in runs]
@@ -240,7 +242,7 @@ def _next_steps(settings: Settings, path: Path) -> Group:
         (f"make up{data}", f"the Airflow UI at http://127.0.0.1:{settings.airflow_port}: runs, tasks, logs"),
         (f"make sql{data}", "a SQL shell on this publication (read-only)"),
         (f"make publications{data}", "what was published, when, from what, why"),
-        *((("make next-night", "one more day of the bank"),) if (home / "demo.json").exists() else ()),
+        *((("make next-night", "one more day of the bank"),) if (home / "bank").exists() else ()),
     ):
         table.add_row(f"[cyan]{command}[/cyan]", what)
     return Group(table, Text(f"Files: {path}", style="dim"))

@@ -18,7 +18,7 @@ from nightledger.settings import Settings
 
 LAST = date(2025, 12, 31)
 FIRST = date(2024, 12, 1)
-FEATURES = ("days_since_last_transaction", "transactions_90d", "total_spend_90d", "never_filled")
+FEATURES = ("days_since_last_transaction", "transactions_90d", "max_transaction_amount_90d", "never_filled")
 UNITS = dict(zip(FEATURES, ("days", "count", "base_currency", "ratio"), strict=True))
 
 
@@ -88,25 +88,19 @@ class Bank:
         return Bank(settings, copy.deepcopy(self.columns))
 
 
-def transactions(seed: int = 3, customers: int = 400) -> pd.DataFrame:
-    """Customers who act every few days, slow down for two months before they leave, and leave at random."""
+def transactions(seed: int = 3, customers: int = 500) -> pd.DataFrame:
+    """Customers who act now and then, some of whom leave: mostly those whose purchases are of middling size.
+
+    So the same silence means different things, and neither recency nor anything linear sees which.
+    """
     rng = np.random.default_rng(seed)
     days = (LAST - FIRST).days + 1
     frames = []
     for customer in range(customers):
-        rate = rng.uniform(0.15, 0.6)
-        leaves = int(min(rng.exponential(420) + 60, days))
-        chance = np.where(np.arange(days) > leaves - 45, rate * 0.35, rate)
-        acts = np.flatnonzero((rng.random(days) < chance) & (np.arange(days) < leaves))
-        frames.append(
-            pd.DataFrame(
-                {
-                    "customer_id": f"c{customer:04d}",
-                    "offset": acts,
-                    "spend_amount": rng.lognormal(3, 0.5, len(acts)).round(2),
-                }
-            )
-        )
+        size = rng.choice([10.0, 30.0, 90.0])
+        leaves = rng.exponential(250 if size == 30 else 5000)
+        acts = np.flatnonzero((rng.random(days) < rng.uniform(0.05, 0.12)) & (np.arange(days) < leaves))
+        frames.append(pd.DataFrame({"customer_id": f"c{customer:04d}", "offset": acts, "spend_amount": size}))
     frame = pd.concat(frames, ignore_index=True)
     frame["client_id"] = "tester"
     frame["business_date"] = pd.Timestamp(FIRST) + pd.to_timedelta(frame.pop("offset"), "D")
@@ -146,8 +140,8 @@ def publish(home: Path) -> Bank:
             select t.client_id, t.customer_id, d.as_of_date,
                 (d.as_of_date - max(t.business_date))::float as days_since_last_transaction,
                 (count(*) filter (where t.business_date > d.as_of_date - 90))::float as transactions_90d,
-                (sum(t.spend_amount) filter (where t.business_date > d.as_of_date - 90))::float
-                    as total_spend_90d,
+                (max(t.spend_amount) filter (where t.business_date > d.as_of_date - 90))::float
+                    as max_transaction_amount_90d,
                 null::float as never_filled,
                 'definition 1' as _definition_hash
             from ops.as_of_dates as d
@@ -172,6 +166,7 @@ def use_config(patch: pytest.MonkeyPatch, **changes: Any) -> config.UseCase:
         "minimums": {"leavers": 5, "stayers": 5},
         "evaluation": {"bootstrap_draws": 60},
         "rounds": 40,
+        "xgboost": {"eta": 0.3},
         "promotion": {"over_baselines": {"recency": -1.0, "logistic_regression": -1.0}},
     }
     for change in (small, changes):

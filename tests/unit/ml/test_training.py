@@ -40,7 +40,7 @@ def test_what_became_known_later_changes_no_training_row(bank: Bank) -> None:
 
 
 def test_a_version_counts_until_it_was_superseded(bank: Bank) -> None:
-    """Catches labels made from current rows: a pending transaction was an act until its reversal was known."""
+    """Catches labels made from current rows: what is superseded now was an act until that was known."""
     before = read(bank)[0].table
     bank.run("update intermediate.int_transactions set superseded_at = timestamp '2030-01-01'")
     assert read(bank)[0].table.equals(before)
@@ -75,8 +75,8 @@ def test_every_training_label_was_known_at_the_test_date(bank: Bank) -> None:
 
 def test_a_client_whose_data_stops_does_not_mature(bank: Bank) -> None:
     """Catches a silent feed that would make every customer a leaver."""
-    bank.run("delete from intermediate.int_transactions where business_date > '2025-08-01'")
-    assert read(bank)[1].test == (date(2025, 5, 31),)
+    bank.run("delete from intermediate.int_transactions where business_date > '2025-11-01'")
+    assert read(bank)[1].test == (date(2025, 8, 31),)
 
 
 def test_same_inputs_give_the_same_bytes_on_one_or_two_threads(bank: Bank) -> None:
@@ -150,11 +150,11 @@ def test_a_champion_with_other_features_is_replaced_and_the_features_are_named(
 ) -> None:
     """Catches a comparison of scores made from columns that mean something else now."""
     bank, _ = trained
-    bank.columns["total_spend_90d"]["config"]["meta"]["unit"] = "count"
+    bank.columns["max_transaction_amount_90d"]["config"]["meta"]["unit"] = "count"
     bank.write_manifest()
     outcome = training.train(bank.settings, "churn")
     assert outcome.verdict == "promoted"
-    assert "defined differently: total_spend_90d" in outcome.reason
+    assert "defined differently: max_transaction_amount_90d" in outcome.reason
 
 
 def test_too_few_matured_dates_are_refused_with_figures(bank: Bank, configure: Callable[..., Any]) -> None:
