@@ -48,6 +48,8 @@ class TrainingOutcome:
     """None: refused before anything was fitted."""
     verdict: str
     """promoted, kept_as_challenger, refused or unchanged."""
+    standing: str
+    """What the version is, also when this training changed nothing: promoted, kept_as_challenger or refused."""
     reason: str
     publication_id: str
     trained_on_as_of: date
@@ -83,6 +85,7 @@ def train(settings: Settings, model: str) -> TrainingOutcome:
         model=model,
         version=None,
         verdict=REFUSED,
+        standing=REFUSED,
         reason="",
         publication_id=publication.id,
         trained_on_as_of=publication.as_of_date,
@@ -229,6 +232,7 @@ def _fit_and_decide(
         outcome,
         version=version,
         verdict=verdict,
+        standing=registered.verdict or verdict,
         reason=reason,
         artefact_sha256=digest,
         metrics=tuple(metric_rows),

@@ -49,6 +49,8 @@ def build(
     os.environ.update(
         NIGHTLEDGER_WAREHOUSE=str(build_path / warehouse.FILE),
         NIGHTLEDGER_LAKE=str(build_path / "lake"),
+        NIGHTLEDGER_THREADS=str(settings.threads),
+        NIGHTLEDGER_MEMORY_LIMIT=settings.memory_limit,
         DBT_SEND_ANONYMOUS_USAGE_STATS="false",
         DO_NOT_TRACK="1",
     )
@@ -143,9 +145,11 @@ def definition_of(unique_id: str, manifest: Mapping[str, Any]) -> str:
         node = manifest["nodes"].get(name) or manifest["macros"].get(name)
         if name in seen or node is None or node.get("package_name") == "dbt":
             continue
-        text = node.get("macro_sql") or json.dumps(
-            [node.get("checksum"), node.get("columns")], sort_keys=True
-        )
+        columns = {
+            key: [column.get("data_type"), column.get("config")]
+            for key, column in node.get("columns", {}).items()
+        }
+        text = node.get("macro_sql") or json.dumps([node.get("checksum"), columns], sort_keys=True)
         seen[name] = hashlib.sha256(text.encode()).hexdigest()
         depends = node.get("depends_on", {})
         queue += depends.get("nodes", []) + depends.get("macros", [])

@@ -94,7 +94,15 @@ def open_night(
             )
             lock.pin(settings, night)
         build = settings.builds / f"{night.publication_id}.building"
+        sealed = settings.builds / night.publication_id
+        if sealed.exists() and publications.current_id(settings) == sealed.name:
+            publications.ensure_logged(settings, sealed)
+            _end(settings, run_id)
+            detail["nothing_to_do"] = f"{run_id} had already published {sealed.name}"
+            return None
         if not build.exists():
+            if sealed.exists():  # died before the pointer moved: nobody has seen it
+                publications.remove(sealed)
             _copy(settings, night, build)
         publications.point(settings, "open", build.name)
         detail.update(asdict(night))
@@ -333,6 +341,10 @@ def publish(settings: Settings, run_id: str) -> dict[str, Any]:
             content_hash=publications.describe(final)["content_hash"],
             pruned=publications.prune(settings, run_id),
         )
+    _end(settings, run_id)
+    return detail
+
+
+def _end(settings: Settings, run_id: str) -> None:
     operations.end_run(settings, run_id, "published")
     lock.release(settings, run_id)
-    return detail

@@ -370,11 +370,18 @@ def record_training(settings: Settings, outcome: Mapping[str, Any], run_id: str)
     }
     names = {column.name for column in model_metrics.columns} - {"id", "run_id"}
     with engine(settings).begin() as connection:
-        already = sa.select(model_decisions.c.id).where(
-            model_decisions.c.run_id == run_id, model_decisions.c.model == outcome["model"]
-        )
-        if connection.execute(already).first() or outcome["verdict"] == "unchanged":
+        of_model = model_decisions.c.model == outcome["model"]
+        of_run = sa.select(model_decisions.c.id).where(of_model, model_decisions.c.run_id == run_id)
+        if connection.execute(of_run).first():
             return
+        if outcome["verdict"] == "unchanged":
+            of_version = sa.select(model_decisions.c.id).where(
+                of_model, model_decisions.c.version == outcome["version"]
+            )
+            if connection.execute(of_version).first():
+                return
+            # An earlier try judged the version and died before anybody could record it.
+            decision["decision"] = outcome["standing"]
         connection.execute(model_decisions.insert(), decision)
         if outcome["metrics"]:
             connection.execute(

@@ -281,7 +281,7 @@ def rollback(settings: Settings, reason: str, to: str | None = None) -> str:
     if to is None or to not in existing or to == current:
         there = ", ".join(name for name in existing if name != current) or "none"
         raise PublicationError(
-            f"cannot roll back from {current} to {to or 'an earlier one'}. Publications to choose from: {there}"
+            f"cannot roll back from {current} to {to or 'an earlier one'}. There are: {there}"
         )
     point(settings, "current", to)
     description = describe(settings.builds / to)

@@ -80,7 +80,7 @@ def test_rollback_moves_the_pointer_and_says_why_in_the_log(settings):
     assert (last["action"], last["publication_id"], last["base"], last["reason"]) == (
         "rolled_back", "2026-01-01.1", "2026-01-02.1", "still wrong",
     )  # fmt: skip
-    with pytest.raises(PublicationError, match=r"choose from: 2026-01-02\.1, 2026-01-03\.1"):
+    with pytest.raises(PublicationError, match=r"There are: 2026-01-02\.1, 2026-01-03\.1"):
         publications.rollback(settings, reason="x", to="2020-01-01.1")
 
 
