@@ -25,6 +25,9 @@ class Label(_Section):
     active_days: int = Field(ge=1, description="population: active in the D-active_days+1 .. D")
     horizon_days: int = Field(ge=1, description="event: judged on D+1 .. D+horizon_days")
     delay_days: int = Field(ge=0, description="judged as known at the cutoff of D+horizon_days+delay_days")
+    max_silent_days: int = Field(
+        ge=0, description="longest run of days of the outcome without any row of the client"
+    )
 
     @property
     def matures_after(self) -> int:

@@ -171,29 +171,59 @@ def read_features(build: Path, use_case: UseCase) -> tuple[Feature, ...]:
     return tuple(features)
 
 
-def matured_month_ends(connection: duckdb.DuckDBPyConnection, use_case: UseCase) -> list[tuple[str, date]]:
-    """(client, month-end) pairs whose labels are known and whose label window is full of data, in order.
+def matured_month_ends(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, use_case: UseCase
+) -> list[tuple[str, date]]:
+    """(client, month-end) pairs whose labels are known and whose outcome is covered by data, in order.
 
-    A client whose data stops before the window ends would have nothing but leavers.
+    Where a client's feed stopped, paused or came too late to be judged by, everybody would be a leaver.
+
+    Raises:
+        DatasetError: a client has no settings.
     """
-    return connection.execute(
+    ended = connection.execute(
         f"""
-        with reach as (
-            select client_id, max(business_date) as last_business_date
-            from intermediate.int_transactions group by client_id
-        )
         select distinct features.client_id, features.as_of_date
         from features."{use_case.features}" as features
         inner join ops.horizon as horizon using (client_id)
-        inner join reach using (client_id)
         where features.as_of_date = last_day(features.as_of_date)
             and features.as_of_date + $matures_after::integer <= horizon.as_of_date
-            and features.as_of_date + $horizon_days::integer <= reach.last_business_date
         order by features.as_of_date, features.client_id
         """,  # noqa: S608 - the table's name is from the use case and was found in the manifest
+        {"matures_after": use_case.label.matures_after},
+    ).fetchall()
+    register_dates(connection, settings, use_case, ended)
+    return connection.execute(
+        """
+        with days as (
+            select client_id, business_date, min(known_at) as known_at
+            from intermediate.int_transactions group by client_id, business_date
+        ),
+        covered as (
+            select client_id, as_of_date, unnest([as_of_date, as_of_date + $horizon_days::integer + 1]) as day
+            from dates
+            union all
+            select dates.client_id, dates.as_of_date, days.business_date
+            from dates
+            inner join days
+                on days.client_id = dates.client_id
+                and days.business_date > dates.as_of_date
+                and days.business_date <= dates.as_of_date + $horizon_days::integer
+                and days.known_at < dates.judged_at
+        ),
+        silences as (
+            select client_id, as_of_date,
+                lead(day) over (partition by client_id, as_of_date order by day) - day - 1 as silent_days
+            from covered
+        )
+        select client_id, as_of_date from silences
+        group by client_id, as_of_date
+        having max(silent_days) <= $max_silent_days::integer
+        order by as_of_date, client_id
+        """,
         {
-            "matures_after": use_case.label.matures_after,
             "horizon_days": use_case.label.horizon_days,
+            "max_silent_days": use_case.label.max_silent_days,
         },
     ).fetchall()
 

@@ -156,6 +156,7 @@ class Registry:
         # MLflow reads these on import. It must not phone home, and its log lines are not ours.
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ["DO_NOT_TRACK"] = "true"
+        os.environ["MLFLOW_DISABLE_AGENT_HINT"] = "true"
         import mlflow
 
         for name in ("mlflow", "alembic"):
@@ -238,10 +239,11 @@ class Registry:
                 (part / name).write_bytes(content)
             part.rename(folder)
         target = self._root / "predictions" / model / f"{version}.parquet"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(f".{os.getpid()}.part")
-        pq.write_table(predictions, part)
-        part.replace(target)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_suffix(f".{os.getpid()}.part")
+            pq.write_table(predictions, part)
+            part.replace(target)
         return self.find(model, version) or self._register(model, version, sha256(files), params, metrics)
 
     def decide(self, registered: Registered, verdict: str, reason: str, alias: str | None) -> None:

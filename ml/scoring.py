@@ -10,7 +10,6 @@ not the chance that the score is right.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -124,7 +123,8 @@ def _refuse_other_features(
         if differences := model.differences(features, definition_hash):
             raise ScoringRefused(
                 f"{pin.model} {pin.version} was trained on other features than {use_case.features} has for "
-                f"{pin.as_of_date}: {differences}. Train again on a publication with these features."
+                f"{pin.as_of_date}: {differences}. Run the DAG history for this date, which publishes the "
+                "new features without scores, and then train."
             )
 
 
@@ -252,7 +252,8 @@ def _partition(lake: Path, kind: str, pin: Pin, schema: pa.Schema) -> Iterator[p
     """Writer of one partition, which replaces the old file only when all was written."""
     folder = lake / kind / f"model={pin.model}" / f"version={pin.version}" / f"as_of={pin.as_of_date}"
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"part.parquet.{os.getpid()}.part"
+    # One name for every try: what a killed one left is overwritten, and never gets into the archive.
+    part = folder / "part.parquet.part"
     try:
         with pq.ParquetWriter(part, schema) as writer:
             yield writer

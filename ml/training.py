@@ -49,7 +49,7 @@ class TrainingOutcome:
     verdict: str
     """promoted, kept_as_challenger, refused or unchanged."""
     standing: str
-    """What the version is, also when this training changed nothing: promoted, kept_as_challenger or refused."""
+    """What the version is, also when nothing changed: promoted, kept_as_challenger or refused."""
     reason: str
     publication_id: str
     trained_on_as_of: date
@@ -96,7 +96,7 @@ def train(settings: Settings, model: str) -> TrainingOutcome:
     )
     features = read_features(publication.path, use_case)
     with warehouse.connect(publication.path, settings=settings) as connection:
-        pairs = matured_month_ends(connection, use_case)
+        pairs = matured_month_ends(connection, settings, use_case)
         dates = split([day for _, day in pairs], use_case)
         if dates is None:
             outcome = replace(outcome, reason=_too_few_dates([day for _, day in pairs], use_case))
@@ -303,7 +303,8 @@ def _too_few_dates(month_ends: Sequence[date], use_case: UseCase) -> str:
     label = use_case.label
     span = f" ({have[0]} to {have[-1]})" if have else ""
     return (
-        f"Too few matured dates: {len(have)} month-ends have known labels{span}. Needed are "
+        f"Too few matured dates: {len(have)} month-ends have known labels{span} and no hole of more "
+        f"than {label.max_silent_days} days in the data of their outcome. Needed are "
         f"{use_case.dates.test} to test on and {use_case.dates.training} to train on, each of these at least "
         f"{label.matures_after} days before the test ({label.horizon_days} days of outcome, "
         f"{label.delay_days} of delay)."

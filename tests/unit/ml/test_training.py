@@ -6,10 +6,11 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml import config, datasets, training
+from ml import baselines, config, datasets, metrics, training
 from ml.registry import Registry
 from nightledger import warehouse
 from tests.unit.ml.bank import Bank
@@ -19,7 +20,7 @@ def read(bank: Bank) -> tuple[datasets.Rows, datasets.Split, tuple[datasets.Feat
     use_case = config.load("churn")
     features = datasets.read_features(bank.build, use_case)
     with warehouse.connect(bank.build, settings=bank.settings) as connection:
-        pairs = datasets.matured_month_ends(connection, use_case)
+        pairs = datasets.matured_month_ends(connection, bank.settings, use_case)
         dates = datasets.split([day for _, day in pairs], use_case)
         assert dates is not None
         rows = datasets.read_rows(connection, bank.settings, use_case, features, pairs)
@@ -79,6 +80,54 @@ def test_a_client_whose_data_stops_does_not_mature(bank: Bank) -> None:
     assert read(bank)[1].test == (date(2025, 8, 31),)
 
 
+@pytest.mark.parametrize(
+    ("fault", "left_out"),
+    [
+        ("delete from {t} where business_date between '2025-05-03' and '2025-05-16'", False),
+        ("delete from {t} where business_date between '2025-05-03' and '2025-05-17'", True),
+        ("update {t} set known_at = '2025-09-01' where month(business_date) = 5", True),
+    ],
+)
+def test_an_outcome_with_a_hole_in_the_feed_is_left_out(bank: Bank, fault: str, left_out: bool) -> None:
+    """Catches an outage, or a file that came after the judgement, taken for customers who left."""
+    bank.run(fault.format(t="intermediate.int_transactions"))
+    with warehouse.connect(bank.build, settings=bank.settings) as connection:
+        pairs = datasets.matured_month_ends(connection, bank.settings, config.load("churn"))
+    assert (("tester", date(2025, 4, 30)) not in pairs) == left_out
+    assert ("tester", date(2025, 5, 31)) in pairs
+
+
+def test_shuffled_labels_teach_nothing(bank: Bank) -> None:
+    """Catches a leak that no shuffling takes away: a feature that names the customer's outcome."""
+    rows, dates, features = read(bank)
+    rng = np.random.default_rng(5)
+    labels = pa.array(rng.permutation(rows.table["label"].to_numpy()))
+    shuffled = rows.table.drop_columns(["label"]).append_column("label", labels)
+    rows = datasets.Rows(shuffled, rows.features, rows.definition_hash)
+    test = rows.of(dates.test)
+    margins = training.fit(config.load("churn"), features, rows, dates, 2).margins(test.table, 2)
+    found = metrics.average_precision(test.labels(), margins, np.ones(len(margins)))
+    assert found == pytest.approx(test.labels().mean(), abs=0.08)
+
+
+def test_the_linear_baseline_survives_long_tails() -> None:
+    """Catches a straw man: on raw amounts a few large rows bend the line, and any booster beats it."""
+    rng = np.random.default_rng(2)
+    logs = rng.normal(0, 2, (4000, 2))
+    truth = logs.sum(axis=1) / 2 - 2
+    table = pa.table(
+        {
+            **{name: np.exp(logs[:, i]).astype(np.float32) for i, name in enumerate(("spend", "count"))},
+            "label": (rng.random(4000) < 1 / (1 + np.exp(-truth))).astype(np.int32),
+        }
+    )
+    use_case = config.load("churn").model_copy(update={"baselines": {"linear": "all"}})
+    rows = datasets.Rows(table, ("spend", "count"), "")
+    found = baselines.predict(use_case, rows, rows)["linear"]
+    reached, best = (metrics.average_precision(rows.labels(), s, np.ones(4000)) for s in (found, truth))
+    assert reached > best - 0.03
+
+
 def test_same_inputs_give_the_same_bytes_on_one_or_two_threads(bank: Bank) -> None:
     """Catches anything unordered or unseeded on the way to the artefact."""
     rows, dates, features = read(bank)
@@ -130,6 +179,7 @@ def test_training_again_on_the_same_publication_changes_nothing(
     bank, first = trained
     again = training.train(bank.settings, "churn")
     assert (again.verdict, again.version) == ("unchanged", first.version)
+    assert again.standing == "promoted"
 
 
 def test_a_challenger_that_is_no_better_does_not_replace_the_champion(
