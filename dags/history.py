@@ -39,7 +39,7 @@ from nightledger import airflow_tasks as steps
     catchup=False,
     max_active_runs=1,
     default_args=steps.DEFAULT_ARGS,
-    params={"as_of_date": steps.AS_OF_DATE},
+    params={"as_of_date": steps.AS_OF_DATE, "force": steps.FORCE},
     doc_md=__doc__,
     tags=["night"],
 )

@@ -38,7 +38,7 @@ Errors are tried again; failed tests, a failed audit and a refused publication f
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable, Param, chain, dag, task
+from airflow.sdk import CronDataIntervalTimetable, chain, dag, task
 
 from nightledger import airflow_tasks as steps
 from nightledger.settings import Settings
@@ -66,12 +66,7 @@ def score() -> dict[str, Any]:
     default_args=steps.DEFAULT_ARGS,
     params={
         "as_of_date": steps.AS_OF_DATE,
-        "force": Param(
-            False,
-            type="boolean",
-            title="Force",
-            description="Build the date even if it is published and no new file has come.",
-        ),
+        "force": steps.FORCE,
     },
     doc_md=__doc__,
     tags=["night"],

@@ -29,6 +29,8 @@ TUNING = {
     # Parsing three files every 30 s costs more than anything else while idle.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
     "AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
+    # dbt leaves semaphores to the end of its process, which Airflow cuts short: an ERROR in each task's log.
+    "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
 }
 """May be overridden from outside; what `environment` adds to it may not."""
 

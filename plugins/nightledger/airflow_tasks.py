@@ -64,6 +64,13 @@ AS_OF_DATE = Param(
     description="Business date to build. A run started by hand must name it.",
 )
 
+FORCE = Param(
+    False,
+    type="boolean",
+    title="Force",
+    description="Build the date even if it is published and no new file has come.",
+)
+
 
 def run_name() -> str:
     """Name of the current run in the lock and in `operations.db`: `<dag_id>/<run_id>`."""

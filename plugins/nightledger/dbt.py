@@ -76,8 +76,9 @@ def build(
         shutil.copy(previous, state / "run_results.json")
         command = ["retry", "--state", str(state)]
     else:
-        # Unit tests judge the code, not the night's data: CI runs them.
-        command = ["build", "--selector", selector, "--exclude-resource-type", "unit_test"]
+        # Unit tests judge the code, not the night's data: CI runs them. Exposures have nothing to build.
+        kinds = ["--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure"]
+        command = ["build", "--selector", selector, *kinds]
         command += ["--full-refresh"] if changed else []
     (target / "run_results.json").unlink(missing_ok=True)
     result = dbtRunner(manifest=parsed.result).invoke([*flags, *command, *common])

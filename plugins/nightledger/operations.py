@@ -383,7 +383,10 @@ def record_training(settings: Settings, outcome: Mapping[str, Any], run_id: str)
             # An earlier try judged the version and died before anybody could record it.
             decision["decision"] = outcome["standing"]
         connection.execute(model_decisions.insert(), decision)
-        if outcome["metrics"]:
+        of_metrics = sa.select(model_metrics.c.id).where(
+            model_metrics.c.model == outcome["model"], model_metrics.c.version == outcome["version"]
+        )
+        if outcome["metrics"] and not connection.execute(of_metrics).first():
             connection.execute(
                 model_metrics.insert(),
                 [
@@ -420,12 +423,12 @@ def snapshot(settings: Settings, warehouse: DuckDBPyConnection) -> None:
             warehouse.unregister("_snapshot")
 
 
-def metrics_of(settings: Settings, run_id: str, model: str) -> list[dict[str, Any]]:
-    """What the training `run_id` measured, of the model and of its baselines."""
+def metrics_of(settings: Settings, model: str, version: str) -> list[dict[str, Any]]:
+    """What was measured when a version was trained, of the model and of its baselines."""
     table = model_metrics
     return _rows(
         settings,
-        sa.select(table).where(table.c.run_id == run_id, table.c.model == model).order_by(table.c.id),
+        sa.select(table).where(table.c.model == model, table.c.version == version).order_by(table.c.id),
     )
 
 

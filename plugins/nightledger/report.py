@@ -154,7 +154,7 @@ def _model(settings: Settings, description: dict[str, Any], ceiling: float | Non
 
 
 def _metrics_group(settings: Settings, decision: dict[str, Any], ceiling: float | None) -> list[Table]:
-    rows = operations.metrics_of(settings, decision["run_id"], decision["model"])
+    rows = operations.metrics_of(settings, decision["model"], decision["version"] or "")
     found = [row for row in rows if row["dataset"] == "out_of_time" and row["client_id"] == ""]
     if not found:
         return []

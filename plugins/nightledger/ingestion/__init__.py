@@ -3,7 +3,8 @@
 from nightledger.ingestion.contract import ContractError, SourceContract, load_contract, load_contracts
 from nightledger.ingestion.feeds import create_tables
 from nightledger.ingestion.landing import CollectReport, collect
-from nightledger.ingestion.loading import FileVerdict, has_pending, load
+from nightledger.ingestion.ledger import FileVerdict
+from nightledger.ingestion.loading import has_pending, load
 
 __all__ = [
     "CollectReport",

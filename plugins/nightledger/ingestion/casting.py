@@ -4,14 +4,22 @@ Nothing here runs a statement: it writes them, with every value bound as a param
 """
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 
-from nightledger.ingestion.contract import ColumnSpec, FeedContract, SourceContract
-from nightledger.ingestion.feeds import FEEDS, Column, Feed
+from nightledger.ingestion.contract import ColumnSpec, SourceContract
+from nightledger.ingestion.feeds import FEEDS, Column
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)"
+MISSING = "mandatory value is missing"
+UNREADABLE = {
+    "money": "not a number with at most 14 digits before the decimal point",
+    "date": "not a date in the contract's format",
+    "timestamp": "not a time in the contract's format",
+    "integer": "not a whole number",
+    "coordinate": "not a coordinate",
+}
 
 
 @dataclass
@@ -32,8 +40,24 @@ class Statement:
         """Expression of a source column in the batch: its trimmed text, NULL when blank."""
         return f"nullif(trim(c{self.contract.read.index(name)}), '')"
 
+    def text(self, spec: ColumnSpec) -> str:
+        """Expression of what a contract names: source columns joined by a blank, a constant, a default."""
+        if spec.constant is not None:
+            return f"cast({self.bind(spec.constant)} as varchar)"
+        parts = [self.source(name) for name in spec.read]
+        text = parts[0] if len(parts) == 1 else f"nullif(concat_ws(' ', {', '.join(parts)}), '')"
+        return f"coalesce({text}, {self.bind(spec.default)})" if spec.default is not None else text
+
+    def number(self, text: str) -> str:
+        """A money text as a DECIMAL; NULL when it is no number."""
+        if self.contract.format.decimal == ",":
+            text = f"replace(replace({text}, '.', ''), ',', '.')"
+        return f"case when regexp_full_match({text}, '{NUMBER}') then try_cast({text} as decimal(18,4)) end"
+
     def utc(self, local: str) -> str:
         """A local timestamp or date of the source as UTC."""
+        if self.contract.timezone == "UTC":
+            return f"cast({local} as timestamp)"
         zone = self.bind(self.contract.timezone)
         return f"((cast({local} as timestamp) at time zone {zone}) at time zone 'UTC')"
 
@@ -42,339 +66,327 @@ class Statement:
         zone = self.bind(self.contract.timezone)
         return f"cast(({utc} at time zone 'UTC') at time zone {zone} as date)"
 
+    def timestamp(self, text: str, pattern: str | None) -> str:
+        """A text as a UTC timestamp; local in the contract's zone unless it carries an offset."""
+        if pattern == "unix":
+            return f"make_timestamp(cast(cast(try_cast({text} as decimal(18,3)) as decimal(38,3)) * 1000000 as bigint))"
+        if pattern is not None:
+            parsed = f"try_strptime({text}, {self.bind(pattern)})"
+            return f"({parsed} at time zone 'UTC')" if "%z" in pattern else self.utc(parsed)
+        has_offset = f"regexp_matches({text}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$')"
+        utc = f"try_cast({text} as timestamptz) at time zone 'UTC'"
+        return f"case when {has_offset} then {utc} else {self.utc(f'try_cast({text} as timestamp)')} end"
+
+    def value(self, column: Column, pattern: str | None, text: str) -> str:
+        """Typed expression of a canonical column; NULL when the text cannot be read."""
+        if column.kind == "money":
+            return self.number(text)
+        if column.kind == "date":
+            if pattern:
+                return f"cast(try_strptime({text}, {self.bind(pattern)}) as date)"
+            shape = "'[0-9]{4}-[0-9]{2}-[0-9]{2}'"
+            return f"case when regexp_full_match({text}, {shape}) then try_cast({text} as date) end"
+        if column.kind == "timestamp":
+            return self.timestamp(text, pattern)
+        if column.kind == "integer":
+            return f"case when regexp_full_match({text}, '[+-]?[0-9]+') then try_cast({text} as integer) end"
+        return f"try_cast({text} as {column.sql_type})" if column.kind == "coordinate" else text
+
 
 @functools.cache
-def minor_units(currency_expression: str) -> str:
-    """SQL for the number of decimals that a currency has (ISO 4217, by way of babel)."""
+def currencies() -> dict[str, int]:
+    """Number of decimals of every currency (ISO 4217, by way of babel)."""
     from babel.numbers import get_currency_precision, list_currencies
 
+    return {code: get_currency_precision(code) for code in sorted(list_currencies())}
+
+
+@functools.cache
+def minor_units(currency: str) -> str:
+    """SQL for the number of decimals that a currency has; NULL for what is no currency."""
     by_digits: dict[int, list[str]] = {}
-    for code in sorted(list_currencies()):
-        by_digits.setdefault(get_currency_precision(code), []).append(f"'{code}'")
+    for code, digits in currencies().items():
+        by_digits.setdefault(digits, []).append(f"'{code}'")
     cases = " ".join(
-        f"when {currency_expression} in ({', '.join(codes)}) then {digits}"
-        for digits, codes in sorted(by_digits.items())
+        f"when {currency} in ({', '.join(codes)}) then {digits}" for digits, codes in by_digits.items()
     )
     return f"(case {cases} end)"
 
 
-def _text(statement: Statement, spec: ColumnSpec) -> str:
-    if spec.constant is not None:
-        return f"cast({statement.bind(spec.constant)} as varchar)"
-    if spec.columns:
-        joined = ", ".join(statement.source(name) for name in spec.columns)
-        text = f"nullif(concat_ws(' ', {joined}), '')"
-    else:
-        text = statement.source(str(spec.column))
-    return f"coalesce({text}, {statement.bind(spec.default)})" if spec.default is not None else text
-
-
-def _mapped(statement: Statement, spec: ColumnSpec, text: str) -> str:
-    if spec.map is None:
-        return text
-    cases = " ".join(f"when {statement.bind(a)} then {statement.bind(b)}" for a, b in spec.map.items())
-    return f"(case {text} {cases} end)"
-
-
-def _timestamp(statement: Statement, text: str, pattern: str | None) -> str:
-    if pattern == "unix":
-        return f"make_timestamp(cast(try_cast({text} as decimal(18,3)) * 1000000 as bigint))"
-    if pattern is not None:
-        if "%z" in pattern:
-            return f"(try_strptime({text}, {statement.bind(pattern)}) at time zone 'UTC')"
-        return statement.utc(f"try_strptime({text}, {statement.bind(pattern)})")
-    offset = f"regexp_matches({text}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$')"
-    local = statement.utc(f"try_cast({text} as timestamp)")
-    return f"case when {offset} then try_cast({text} as timestamptz) at time zone 'UTC' else {local} end"
-
-
-def _number(statement: Statement, text: str) -> str:
-    if statement.contract.format.decimal == ",":
-        return f"replace(replace({text}, '.', ''), ',', '.')"
-    return text
-
-
-def _value(statement: Statement, column: Column, spec: ColumnSpec, text: str) -> str:
-    """Typed expression of a canonical column; NULL when the text cannot be read."""
-    if column.kind == "money":
-        number = _number(statement, text)
-        return f"case when regexp_full_match({number}, '{NUMBER}') then try_cast({number} as {column.sql_type}) end"
-    if column.kind == "date":
-        if spec.format:
-            return f"cast(try_strptime({text}, {statement.bind(spec.format)}) as date)"
-        return f"case when regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then try_cast({text} as date) end"
-    if column.kind == "timestamp":
-        return _timestamp(statement, text, spec.format)
-    if column.kind == "integer":
-        return f"case when regexp_full_match({text}, '[+-]?[0-9]+') then try_cast({text} as integer) end"
-    if column.kind == "coordinate":
-        return f"try_cast({text} as {column.sql_type})"
-    return text
-
-
-WRONG = {
-    "money": "not a number with at most 14 digits before the decimal point",
-    "date": "not a date in the contract's format",
-    "timestamp": "not a time in the contract's format",
-    "integer": "not a whole number",
-    "coordinate": "not a coordinate",
-}
-
-
 @dataclass(frozen=True)
 class _Error:
-    """A condition in SQL, and what it means."""
+    """A condition in SQL, what a person is told when it holds, and the text whose shape they are shown."""
 
     condition: str
     column: str
     reason: str
-    text: str
-
-
-def _errors(feed: Feed, contract: FeedContract, column: Column) -> list[_Error]:
-    spec = contract.columns.get(column.name)
-    text, value = f"t_{column.name}", f"v_{column.name}"
-    shown = "+".join(spec.read) if spec and spec.read else column.name
-    if feed.name == "transactions" and column.name == "amount" and contract.sign.mode == "debit_credit":
-        shown = f"{contract.sign.debit}/{contract.sign.credit}"
-    errors = []
-    if column.mandatory:
-        errors.append(_Error(f"{text} is null", shown, "mandatory value is missing", text))
-    if spec and spec.map is not None:
-        errors.append(
-            _Error(f"{text} is not null and m_{column.name} is null", shown, "value is not in the map", text)
-        )
-    if column.kind in WRONG:
-        errors.append(_Error(f"{text} is not null and {value} is null", shown, WRONG[column.kind], text))
-    if column.kind in ("date", "timestamp"):
-        reason = f"not between the years {FIRST_YEAR} and {LAST_YEAR}"
-        errors.append(_Error(f"year({value}) not between {FIRST_YEAR} and {LAST_YEAR}", shown, reason, text))
-    if column.kind == "code":
-        codes = ", ".join(f"'{code}'" for code in column.codes)
-        errors.append(
-            _Error(f"{value} not in ({codes})", shown, f"not one of {', '.join(column.codes)}", text)
-        )
-    if column.kind == "currency":
-        errors.append(
-            _Error(
-                f"{value} is not null and {minor_units(value)} is null",
-                shown,
-                "not an ISO 4217 currency",
-                text,
-            )
-        )
-    return errors
-
-
-def _decimals_error(
-    feed: Feed, contract: FeedContract, column: Column, currency: str, decimal_mark: str
-) -> _Error:
-    text = f"t_{column.name}"
-    fraction = f"rtrim(split_part({text}, '{decimal_mark}', 2), '0')"
-    spec = contract.columns.get(column.name)
-    shown = "+".join(spec.read) if spec and spec.read else column.name
-    return _Error(
-        f"length({fraction}) > {minor_units(currency)}", shown, "more decimals than the currency has", text
-    )
-
-
-def _known_at(statement: Statement, feed: Feed, contract: FeedContract) -> str:
-    known = contract.known_at
-    if known.of_the_file:
-        return "file_known_at"
-    if known.mode == "column":
-        return _timestamp(statement, statement.source(str(known.column)), known.format)
-    lag = statement.bind(known.lag)
-    if isinstance(known.from_, ColumnSpec):
-        fact = _timestamp(statement, _text(statement, known.from_), known.from_.format)
-        return f"({fact} + {lag})"
-    names = (known.from_,) if known.from_ else feed.fact
-    filled = [name for name in names if name in contract.columns or name == "business_date"]
-    moments = [
-        statement.utc(f"v_{name}") if feed.column(name).kind == "date" else f"v_{name}" for name in filled
-    ]
-    return f"(coalesce({', '.join(moments)}) + {lag})"
-
-
-def _later_known_at(statement: Statement, feed: Feed, contract: FeedContract) -> str:
-    """When a later fact (closing, status) became known: from its own date for history loads."""
-    fact = f"v_{feed.later_fact[0]}" if feed.later_fact else "null"
-    if contract.known_at.mode == "event" and contract.known_at.lag != timedelta.max:
-        lag = statement.bind(contract.known_at.lag)
-        return f"({statement.utc(fact)} + {lag})"
-    return f"case when {fact} is not null then known_at end"
+    text: str = "null"
 
 
 def typed_feed(contract: SourceContract, feed_name: str) -> Statement:
     """The statement that makes the temporary table `typed_<feed>` from `batch` and `batch_files`.
 
-    Its columns: file_index, _record, the canonical columns, known_at, the later fact's time, and `error`, a
-    struct of column_name, reason and shape, NULL for a good record. Transactions also get transaction_key,
-    _occurrence, _content_hash, file_amount (as the file writes it) and is_unreadable.
+    Its columns: file_index, _record, `error` (a struct of column_name, reason and shape, NULL for a good
+    record), known_at, the canonical columns and the later fact's time. Transactions also get file_amount
+    (as the file writes it), is_unreadable, _content_hash, _occurrence (1) and transaction_key.
     """
-    feed, feed_contract = FEEDS[feed_name], contract.feeds[feed_name]
-    return _FeedStatement(contract, feed, feed_contract).build()
+    return _FeedStatement(contract, feed_name).build()
+
+
+def transaction_key(statement: Statement, content_hash: str, occurrence: str) -> str:
+    """SQL for the key of a transaction: md5 of client, source, natural key and occurrence number.
+
+    With `key: occurrence` the natural key is everything that the source says, by its hash.
+    """
+    contract = statement.contract
+    key = contract.feeds["transactions"].key_columns
+    values = _joined(key) if key else content_hash
+    client, source = statement.bind(contract.client), statement.bind(contract.source)
+    return f"md5(concat_ws(chr(31), {client}, {source}, {values}, {occurrence}))"
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    """Text of several columns: `name=value`, chr(31) between them; what is NULL is left out.
+
+    So layouts that share a source have the same text for the same transaction, whichever columns they fill.
+    """
+    return f"concat_ws(chr(31), {', '.join(_labelled(name) for name in names)})"
+
+
+def _labelled(name: str) -> str:
+    return f"'{name}=' || {name}"
 
 
 class _FeedStatement(Statement):
-    """Builds one feed's statement, layer by layer: texts, values, checks, keys."""
+    """Builds one feed's statement in layers: texts (t_), mapped texts (m_), values (v_), checks."""
 
-    def __init__(self, contract: SourceContract, feed: Feed, feed_contract: FeedContract) -> None:
+    def __init__(self, contract: SourceContract, feed_name: str) -> None:
         super().__init__(contract)
-        self.feed, self.feed_contract = feed, feed_contract
+        self.feed, self.given = FEEDS[feed_name], contract.feeds[feed_name]
+        self.specs = self.given.columns
+        self.is_transactions = feed_name == "transactions"
 
     def build(self) -> Statement:
         """Write the statement; it stands in `sql`."""
-        texts, mapped, values = [], [], []
-        for column in self.feed.columns:
-            spec = self.feed_contract.columns.get(column.name)
-            text, value = self._layers(column, spec)
-            texts.append(f"{text} as t_{column.name}")
-            if spec and spec.map is not None:
-                mapped.append(f"{_mapped(self, spec, f't_{column.name}')} as m_{column.name}")
-            values.append(f"cast({value} as {column.sql_type}) as v_{column.name}")
-        transactions = self.feed.name == "transactions"
-        if transactions and "business_date" not in self.feed_contract.columns:
-            values = [self._day_of_event(text) for text in values]
-        extra = self._amounts() if transactions else ""
+        texts = [f"{self._text(column)} as t_{column.name}" for column in self.feed.columns]
+        mapped = [
+            f", {self._mapped(name, spec)} as m_{name}" for name, spec in self.specs.items() if spec.map
+        ]
+        values = [
+            f"cast({self._value(column)} as {column.sql_type}) as v_{column.name}"
+            for column in self.feed.columns
+        ]
+        canonical = ", ".join(f"v_{name} as {name}" for name in self.feed.names)
+        later, amounts, keys = "", "", ""
+        if self.feed.later_fact:
+            later = f", {self._later_known_at(*self.feed.later_fact)} as {self.feed.later_fact[1]}"
+        if self.is_transactions:
+            values.insert(0, f"{self._written_amount()} as w_amount")
+            amounts = (
+                ", w_amount as file_amount,"
+                " (broken is not null or t_amount is not null and w_amount is null) as is_unreadable"
+            )
+            filled = tuple(name for name in self.feed.names if self._is_filled(name))
+            keys = f", md5({_joined(filled)}) as _content_hash, cast(1 as integer) as _occurrence"
+            keys += f", {transaction_key(self, '_content_hash', '1')} as transaction_key"
         self.sql = f"""
             create or replace temp table typed_{self.feed.name} as
             with texts as (
-                select batch.*, file_known_at, {", ".join(texts)}
+                select batch.*, batch_files.known_{self.feed.name} as file_known_at, {", ".join(texts)}
                 from batch join batch_files using (file_index)
             ),
-            mapped as (select *{"".join(f", {item}" for item in mapped)} from texts),
+            mapped as (select * {"".join(mapped)} from texts),
             "values" as (select *, {", ".join(values)} from mapped),
-            known as (select *, {_known_at(self, self.feed, self.feed_contract)} as known_at from "values"),
-            checked as (select *, {self._error()} as error from known)
-            select
-                file_index, record as _record, error, known_at,
-                {", ".join(f"v_{name} as {name}" for name in self.feed.names)}
-                {self._later()} {extra}
-            from checked
+            known as (select *, {self._known_at()} as known_at from "values"),
+            checked as (select *, {self._first_error()} as error from known),
+            canonical as (
+                select file_index, record as _record, error, known_at, {canonical} {later} {amounts} from checked
+            )
+            select * {keys} from canonical
         """  # noqa: S608 - identifiers come from closed sets, values are bound
         return self
 
-    def _layers(self, column: Column, spec: ColumnSpec | None) -> tuple[str, str]:
-        """Text and typed expression of a canonical column."""
-        transactions = self.feed.name == "transactions"
-        sign = self.feed_contract.sign
-        if transactions and column.name == "amount" and sign.mode == "debit_credit":
-            credit, debit = self.source(str(sign.credit)), self.source(str(sign.debit))
-            plain = ColumnSpec(constant="")
-            both = [f"coalesce({_value(self, column, plain, part)}, 0)" for part in (credit, debit)]
-            readable = " and ".join(
-                f"({part} is null or {_value(self, column, plain, part)} is not null)"
-                for part in (credit, debit)
-            )
-            return f"coalesce({credit}, {debit})", f"case when {readable} then {both[0]} - abs({both[1]}) end"
-        if transactions and column.name == "business_date" and spec is None:
-            return "cast(null as varchar)", "null"
+    def _is_filled(self, name: str) -> bool:
+        return name in self.specs or name in ("amount", "currency", "business_date")
+
+    def _net_of_columns(self) -> bool:
+        """Whether the amount is a credit column less a debit column."""
+        return self.is_transactions and self.given.sign.mode == "debit_credit"
+
+    def _day_follows(self) -> bool:
+        """Whether the business date is the local day of event_at."""
+        return self.is_transactions and "business_date" not in self.specs
+
+    def _text(self, column: Column) -> str:
+        spec = self.specs.get(column.name)
+        sign = self.given.sign
+        if column.name == "amount" and self._net_of_columns():
+            return f"coalesce({self.source(str(sign.credit))}, {self.source(str(sign.debit))})"
         if spec is None:
-            is_default = transactions and column.name == "currency"
-            default = self.contract.currency if is_default else None
-            text = f"cast({self.bind(default)} as varchar)"
-            return text, f"t_{column.name}"
-        if spec.key_of is not None:
-            return "'key'", "null"
-        text = _text(self, spec)
-        source = f"m_{column.name}" if spec.map is not None else f"t_{column.name}"
-        value = _value(self, column, spec, source)
-        if transactions and column.name == "amount":
-            if sign.mode == "type_column":
-                outflows = ", ".join(self.bind(word) for word in sign.outflow)
-                kind = self.source(str(sign.column))
-                value = f"case when {kind} in ({outflows}) then -abs({value}) when {kind} is not null then abs({value}) end"
-            elif sign.outflow == "positive":
-                value = f"-({value})"
-        return text, value
+            default = self.contract.currency if self.is_transactions and column.name == "currency" else None
+            return f"cast({self.bind(default)} as varchar)"
+        return "'key'" if spec.key_of is not None else self.text(spec)
 
-    def _day_of_event(self, text: str) -> str:
-        if not text.endswith(" as v_business_date"):
-            return text
-        event = self.feed_contract.columns["event_at"]
-        moment = _timestamp(self, "m_event_at" if event.map else "t_event_at", event.format)
-        return f"{self.local_day(moment)} as v_business_date"
-
-    def _error(self) -> str:
-        """First error of a record, in the order of the canonical columns."""
-        errors: list[_Error] = []
-        for column in self.feed.columns:
-            if column.name == "business_date" and column.name not in self.feed_contract.columns:
-                continue  # follows from event_at, whose own errors say what is wrong
-            found = _errors(self.feed, self.feed_contract, column)
-            spec = self.feed_contract.columns.get(column.name)
-            if spec is not None and spec.key_of is not None:
-                continue
-            errors += found
-        if "business_date" in self.feed.names and "business_date" not in self.feed_contract.columns:
-            event = "+".join(self.feed_contract.columns["event_at"].read)
-            errors.append(_Error("t_event_at is null", event, "mandatory value is missing", "t_event_at"))
-        for column in self.feed.columns:
-            if column.kind == "money" and (
-                column.name in self.feed_contract.columns or column.name == "amount"
-            ):
-                currency = "v_original_currency" if column.name == "original_amount" else "v_currency"
-                if "currency" not in self.feed.names:
-                    currency = f"cast({self.bind(self.contract.currency)} as varchar)"
-                elif column.name == "original_amount":
-                    currency = "coalesce(v_original_currency, v_currency)"
-                errors.append(
-                    _decimals_error(
-                        self.feed, self.feed_contract, column, currency, self.contract.format.decimal
-                    )
-                )
-        errors.append(
-            _Error("known_at is null", "known_at", "the time when it was known cannot be told", "null")
+    def _mapped(self, name: str, spec: ColumnSpec) -> str:
+        cases = " ".join(
+            f"when {self.bind(word)} then {self.bind(code)}" for word, code in (spec.map or {}).items()
         )
+        return f"(case t_{name} {cases} end)"
+
+    def _value(self, column: Column) -> str:
+        spec = self.specs.get(column.name)
+        if column.name == "amount" and self.is_transactions:
+            return self._signed_amount()
+        if column.name == "business_date" and self._day_follows():
+            return self._day_of_event()
+        if spec is None or spec.key_of is not None:
+            return f"t_{column.name}" if spec is None else "null"
+        return self.value(column, spec.format, f"{'m' if spec.map else 't'}_{column.name}")
+
+    def _written_amount(self) -> str:
+        """The amount as the file writes it, which is what totals are about."""
+        if not self._net_of_columns():
+            return self.number(
+                "m_amount" if "amount" in self.specs and self.specs["amount"].map else "t_amount"
+            )
+        credit, debit = (self.source(str(name)) for name in (self.given.sign.credit, self.given.sign.debit))
+        unreadable = " or ".join(
+            f"({text} is not null and {self.number(text)} is null)" for text in (credit, debit)
+        )
+        net = f"coalesce({self.number(credit)}, 0) - abs(coalesce({self.number(debit)}, 0))"
+        return f"case when not ({unreadable}) then {net} end"
+
+    def _signed_amount(self) -> str:
+        sign = self.given.sign
+        if sign.mode == "type_column":
+            words = ", ".join(self.bind(word) for word in sign.outflow)
+            kind = self.source(str(sign.column))
+            return (
+                f"case when {kind} in ({words}) then -abs(w_amount) when {kind} <> '' then abs(w_amount) end"
+            )
+        return "-w_amount" if sign.outflow == "positive" else "w_amount"
+
+    def _day_of_event(self) -> str:
+        event = self.specs["event_at"]
+        if event.format in (None, "unix") or "%z" in str(event.format):
+            return self.local_day("v_event_at")
+        # The text is local already: its day needs no time zone, and no way back from UTC.
+        text = "m_event_at" if event.map else "t_event_at"
+        return f"cast(try_strptime({text}, {self.bind(event.format)}) as date)"
+
+    def _known_at(self) -> str:
+        known = self.given.known_at
+        if known.of_the_file:
+            return "file_known_at"
+        if known.mode == "column":
+            return self.timestamp(self.source(str(known.column)), known.format)
+        return f"({self._fact()} + {self.bind(known.lag)})"
+
+    def _fact(self) -> str:
+        """Moment of the fact from which a lag is counted."""
+        start = self.given.known_at.from_
+        if isinstance(start, ColumnSpec):
+            return self.timestamp(self.text(start), start.format)
+        names = [name for name in ((start,) if start else self.feed.fact) if self._is_filled(name)]
+        moments = [
+            self.utc(f"v_{name}") if self.feed.column(name).kind == "date" else f"v_{name}" for name in names
+        ]
+        return f"coalesce({', '.join(moments)})"
+
+    def _later_known_at(self, fact: str, _: str) -> str:
+        """When a later fact (closing, status) became known: a lag counts from its own date."""
+        if self.given.known_at.mode == "event":
+            return f"({self.utc(f'v_{fact}')} + {self.bind(self.given.known_at.lag)})"
+        return f"case when v_{fact} is not null then known_at end"
+
+    def _first_error(self) -> str:
+        """First error of a record: broken, then column by column, then decimals, then its time."""
         cases = " ".join(
             f"when {error.condition} then struct_pack(column_name := {self.bind(error.column)}::varchar, "
             f"reason := {self.bind(error.reason)}::varchar, shape := shape({error.text}))"
-            for error in errors
+            for error in self._errors()
         )
         broken = "struct_pack(column_name := null::varchar, reason := broken, shape := null::varchar)"
         return f"case when broken is not null then {broken} {cases} end"
 
-    def _later(self) -> str:
-        if not self.feed.later_fact:
-            return ""
-        return f", {_later_known_at(self, self.feed, self.feed_contract)} as {self.feed.later_fact[1]}"
+    def _errors(self) -> Iterator[_Error]:
+        for column in self.feed.columns:
+            spec = self.specs.get(column.name)
+            if column.name == "business_date" and self._day_follows():
+                yield _Error("t_event_at is null", self._shown("event_at"), MISSING)
+            elif column.name == "amount" and self.is_transactions:
+                yield from self._errors_of_amount(column)
+            elif spec is not None and spec.key_of is None or column.name == "currency":
+                yield from self._errors_of(column, spec)
+        for column in self.feed.columns:
+            if column.kind == "money" and self._is_filled(column.name):
+                yield from self._errors_of_decimals(column)
+        yield self._error_of_time()
 
-    def _amounts(self) -> str:
-        sign = "-" if self.feed_contract.sign.outflow == "positive" else ""
-        return (
-            f", {sign}v_amount as file_amount, (t_amount is not null and v_amount is null) as is_unreadable"
-        )
+    def _shown(self, name: str) -> str:
+        """The source's name of a canonical column, for messages."""
+        spec = self.specs.get(name)
+        return "+".join(spec.read) if spec and spec.read else name
 
+    def _errors_of(self, column: Column, spec: ColumnSpec | None) -> Iterator[_Error]:
+        text, value, shown = f"t_{column.name}", f"v_{column.name}", self._shown(column.name)
+        if column.mandatory or column.name in self.given.key_columns:
+            yield _Error(f"{text} is null", shown, MISSING)
+        if spec and spec.map:
+            unmapped = f"{text} is not null and m_{column.name} is null"
+            yield _Error(unmapped, shown, "value is not in the map", text)
+        if column.kind in UNREADABLE:
+            yield _Error(f"{text} is not null and {value} is null", shown, UNREADABLE[column.kind], text)
+        if column.kind in ("date", "timestamp"):
+            outside = f"year({value}) not between {FIRST_YEAR} and {LAST_YEAR}"
+            yield _Error(outside, shown, f"not between the years {FIRST_YEAR} and {LAST_YEAR}", text)
+        if column.kind == "code":
+            codes = ", ".join(f"'{code}'" for code in column.codes)
+            yield _Error(f"{value} not in ({codes})", shown, f"not one of {', '.join(column.codes)}", text)
+        if column.kind == "currency" and (spec is not None):
+            no_currency = f"{value} is not null and {minor_units(value)} is null"
+            yield _Error(no_currency, shown, "not an ISO 4217 currency", text)
 
-def key_statement(contract: SourceContract) -> Statement:
-    """The statement that gives `typed_transactions` their keys; makes `keyed_transactions`.
+    def _errors_of_amount(self, column: Column) -> Iterator[_Error]:
+        sign = self.given.sign
+        if not self._net_of_columns():
+            yield from self._errors_of_written_amount()
+            return
+        yield _Error("t_amount is null", f"{sign.debit}/{sign.credit}", MISSING)
+        for name in (str(sign.debit), str(sign.credit)):
+            text = self.source(name)
+            unreadable = f"{text} is not null and {self.number(text)} is null"
+            yield _Error(unreadable, name, UNREADABLE[column.kind], text)
 
-    With `occurrence`, identical lines of one file are numbered, so that true twins differ; the same lines in
-    another file get the same keys again.
-    """
-    statement = Statement(contract)
-    feed, feed_contract = FEEDS["transactions"], contract.feeds["transactions"]
-    client, source = statement.bind(contract.client), statement.bind(contract.source)
-    content = _joined(feed.names)
-    if feed_contract.key == "occurrence":
-        occurrence = f"row_number() over (partition by file_index, {content} order by _record)"
-        key = content
-    else:
-        occurrence, key = "1", _joined(list(feed_contract.key))
-    statement.sql = f"""
-        create or replace temp table keyed_transactions as
-        with numbered as (select *, {occurrence} as occurrence, {content} as content from typed_transactions)
-        select
-            * exclude (content, occurrence),
-            md5(concat_ws(chr(31), {client}, {source}, {key}, occurrence)) as transaction_key,
-            cast(occurrence as integer) as _occurrence,
-            md5(content) as _content_hash
-        from numbered
-    """  # noqa: S608 - identifiers come from closed sets, values are bound
-    return statement
+    def _errors_of_written_amount(self) -> Iterator[_Error]:
+        shown = self._shown("amount")
+        yield _Error("t_amount is null", shown, MISSING)
+        yield _Error("w_amount is null", shown, UNREADABLE["money"], "t_amount")
+        if self.given.sign.mode == "type_column":
+            yield _Error("v_amount is null", str(self.given.sign.column), MISSING)
 
+    def _errors_of_decimals(self, column: Column) -> Iterator[_Error]:
+        currency = "v_currency"
+        if "currency" not in self.feed.names:
+            currency = f"cast({self.bind(self.contract.currency)} as varchar)"
+        elif column.name == "original_amount":
+            currency = "coalesce(v_original_currency, v_currency)"
+        parts = [(self._shown(column.name), f"t_{column.name}")]
+        if column.name == "amount" and self._net_of_columns():
+            parts = [
+                (str(name), self.source(str(name)))
+                for name in (self.given.sign.debit, self.given.sign.credit)
+            ]
+        for shown, text in parts:
+            fraction = f"rtrim(split_part({text}, '{self.contract.format.decimal}', 2), '0')"
+            too_many = f"length({fraction}) > {minor_units(currency)}"
+            yield _Error(too_many, shown, "more decimals than the currency has", text)
 
-def _joined(names: list[str]) -> str:
-    """Unambiguous text of several columns: chr(31) between them, chr(30) for NULL."""
-    return f"concat_ws(chr(31), {', '.join(f'coalesce({name}::varchar, chr(30))' for name in names)})"
+    def _error_of_time(self) -> _Error:
+        known = self.given.known_at
+        shown, text = "known_at", "null"
+        if known.mode == "column":
+            shown, text = str(known.column), self.source(str(known.column))
+        elif isinstance(known.from_, ColumnSpec):
+            shown, text = "+".join(known.from_.read) or "known_at", self.text(known.from_)
+        return _Error("known_at is null", shown, "the time when it was known cannot be told", text)

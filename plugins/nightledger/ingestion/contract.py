@@ -13,10 +13,11 @@ from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
+from babel.numbers import list_currencies
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nightledger.clients import Client, load_clients
-from nightledger.ingestion.feeds import FEEDS
+from nightledger.ingestion.feeds import FEEDS, Feed
 from nightledger.settings import Settings
 
 
@@ -80,7 +81,21 @@ class KnownAt(_Strict):
         needed = {"column": "column", "file_name": "pattern"}.get(self.mode)
         if needed and getattr(self, needed) is None:
             raise ValueError(f"mode {self.mode} needs {needed}")
+        if self.mode == "file_name":
+            try:
+                groups = re.compile(str(self.pattern)).groups
+            except re.error as error:
+                raise ValueError(f"pattern is no regular expression: {error}") from error
+            if groups != 1:
+                raise ValueError(f"pattern needs one group in brackets around the date, it has {groups}")
         return self
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Source columns that it reads."""
+        if self.mode == "column" and self.column:
+            return (self.column,)
+        return self.from_.read if self.mode == "event" and isinstance(self.from_, ColumnSpec) else ()
 
     @property
     def of_the_file(self) -> bool:
@@ -134,14 +149,16 @@ class FeedContract(_Strict):
         return {"mode": value} if isinstance(value, str) else value
 
     @property
+    def key_columns(self) -> tuple[str, ...]:
+        """Canonical columns of the natural key; none with `occurrence`, where every column counts."""
+        return () if self.key == "occurrence" else self.key
+
+    @property
     def read(self) -> list[str]:
         """Source columns that the feed reads."""
         names = [name for spec in self.columns.values() for name in spec.read]
         names += self.sign.read
-        if self.known_at.mode == "column" and self.known_at.column:
-            names.append(self.known_at.column)
-        if isinstance(self.known_at.from_, ColumnSpec):
-            names += self.known_at.from_.read
+        names += self.known_at.read
         return list(dict.fromkeys(names))
 
 
@@ -173,7 +190,7 @@ class SourceContract(_Strict):
     files: str
     format: FileFormat
     timezone: str
-    currency: str = Field(pattern="^[A-Z]{3}$")
+    currency: str
     max_bad_share: float = Field(0.01, ge=0, le=1)
     totals: Literal["none", "manifest"] = "none"
     delivery: Delivery = Delivery()
@@ -188,6 +205,13 @@ class SourceContract(_Strict):
             ZoneInfo(value)
         except ZoneInfoNotFoundError as error:
             raise ValueError(f"{value!r} is no time zone; write one like Europe/London") from error
+        return value
+
+    @field_validator("currency")
+    @classmethod
+    def _known_currency(cls, value: str) -> str:
+        if value not in list_currencies():
+            raise ValueError(f"{value!r} is no ISO 4217 currency; write one like EUR")
         return value
 
     def matches(self, file_name: str) -> bool:
@@ -205,6 +229,20 @@ class SourceContract(_Strict):
     def read(self) -> list[str]:
         """Source columns that any feed reads."""
         return list(dict.fromkeys(name for feed in self.feeds.values() for name in feed.read))
+
+    @property
+    def needed(self) -> list[str]:
+        """Source columns without which no record can be read: those of mandatory columns, signs and times."""
+        names: list[str] = []
+        for feed_name, feed in self.feeds.items():
+            for column in FEEDS[feed_name].columns:
+                spec = feed.columns.get(column.name)
+                if spec and spec.default is None and (column.mandatory or column.name in feed.key_columns):
+                    names += spec.read
+            names += feed.known_at.read
+            if feed.sign.mode == "type_column":
+                names += feed.sign.read
+        return list(dict.fromkeys(names))
 
     @property
     def fingerprint(self) -> str:
@@ -242,60 +280,85 @@ def _explain(path: Path, error: ValidationError) -> str:
             lines.append(f"{path.name}: {key}: unknown key.{_suggest(place[-1], known)}")
         elif problem["type"] == "missing":
             lines.append(f"{path.name}: {key}: missing; a contract needs it")
+        elif problem["type"] == "string_type":
+            lines.append(f"{path.name}: {key}: {problem['input']!r} is no text; write it in quotes")
         else:
             lines.append(f"{path.name}: {key}: {problem['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)
 
 
-def _check_columns(path: Path, contract: SourceContract) -> None:
-    """Refuse feeds and columns that are not canonical, and mandatory ones that nothing fills."""
+def _check(path: Path, contract: SourceContract) -> None:
+    """Refuse what no single key shows: columns that are not canonical, not filled, or not read."""
     for feed_name, feed_contract in contract.feeds.items():
         if feed_name not in FEEDS:
             raise ContractError(
                 f"{path.name}: feeds.{feed_name}: no such feed.{_suggest(feed_name, list(FEEDS))}"
             )
-        feed = FEEDS[feed_name]
-        place = f"{path.name}: feeds.{feed_name}"
-        given = list(feed_contract.columns)
-        for name in given:
-            if name not in feed.names:
-                raise ContractError(f"{place}.columns.{name}: no such column.{_suggest(name, feed.names)}")
-        filled = set(given)
-        if feed_name == "transactions":
-            filled.add("currency")
-            if "event_at" in filled:
-                filled.add("business_date")
-            if feed_contract.sign.mode == "debit_credit":
-                filled.add("amount")
-        for column in feed.columns:
-            if column.mandatory and column.name not in filled:
-                raise ContractError(
-                    f"{place}.columns.{column.name}: missing; {feed_name} cannot be read without it"
-                )
-        for name in () if feed_contract.key == "occurrence" else feed_contract.key:
-            if name not in given:
-                raise ContractError(f"{place}.key: {name} is not one of its columns.{_suggest(name, given)}")
-        known = feed_contract.known_at
-        if known.mode == "event" and not isinstance(known.from_, ColumnSpec):
-            wanted = (known.from_,) if known.from_ else feed.fact
-            if not any(name in filled for name in wanted):
-                raise ContractError(
-                    f"{place}.known_at: mode event counts from {' or '.join(wanted)}, and none of them is filled; "
-                    "give `from`"
-                )
-        for name, spec in feed_contract.columns.items():
-            if spec.key_of is not None and (
-                spec.key_of != "transactions" or "transactions" not in contract.feeds
-            ):
-                raise ContractError(
-                    f"{place}.columns.{name}.key_of: must be transactions, in the same contract"
-                )
-    unread = [name for name in contract.personal if name not in contract.read and name not in contract.ignore]
-    if unread:
-        known_names = [*contract.read, *contract.ignore]
-        raise ContractError(
-            f"{path.name}: personal: no feed reads {unread[0]!r}.{_suggest(unread[0], known_names)}"
-        )
+        _check_feed(f"{path.name}: feeds.{feed_name}", contract, FEEDS[feed_name], feed_contract)
+    for name in contract.personal:
+        if name not in contract.read and name not in contract.ignore:
+            known = [*contract.read, *contract.ignore]
+            raise ContractError(f"{path.name}: personal: no feed reads {name!r}.{_suggest(name, known)}")
+
+
+def _check_feed(place: str, contract: SourceContract, feed: Feed, given: FeedContract) -> None:
+    for name, spec in given.columns.items():
+        if name not in feed.names:
+            raise ContractError(f"{place}.columns.{name}: no such column.{_suggest(name, feed.names)}")
+        if spec.key_of is not None and (
+            spec.key_of != "transactions" or "transactions" not in contract.feeds or name != "entity_id"
+        ):
+            raise ContractError(
+                f"{place}.columns.{name}.key_of: only entity_id can be the key of transactions, "
+                "in the same contract"
+            )
+        personal = [column for column in spec.read if column in contract.personal]
+        if personal and feed.column(name).kind != "text":
+            raise ContractError(
+                f"{place}.columns.{name}: {personal[0]!r} is personal, so it becomes a token, which is no "
+                f"{feed.column(name).kind}. Take it out of `personal`, or leave the column out"
+            )
+    filled = set(given.columns)
+    if feed.name == "transactions":
+        filled |= {"currency"}
+        filled |= {"business_date"} if "event_at" in filled else set()
+        filled |= {"amount"} if given.sign.mode == "debit_credit" else set()
+    for column in feed.columns:
+        if column.mandatory and column.name not in filled:
+            raise ContractError(
+                f"{place}.columns.{column.name}: missing; {feed.name} cannot be read without it"
+            )
+    for name in given.key_columns:
+        if name not in given.columns:
+            raise ContractError(
+                f"{place}.key: {name} is not one of its columns.{_suggest(name, list(given.columns))}"
+            )
+    known = given.known_at
+    if known.mode == "event" and not isinstance(known.from_, ColumnSpec):
+        wanted = (known.from_,) if known.from_ else feed.fact
+        if known.from_ and known.from_ not in feed.names:
+            raise ContractError(
+                f"{place}.known_at.from: {known.from_} is no column of {feed.name}."
+                f"{_suggest(known.from_, feed.names)}"
+            )
+        if not any(name in filled for name in wanted):
+            raise ContractError(
+                f"{place}.known_at: mode event counts from {' or '.join(wanted)}, and none of them is "
+                "filled; give `from`"
+            )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without repeated keys, of which the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"the key {name} stands twice in the mapping from line {line}")
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def load_contract(path: Path, clients: dict[str, Client]) -> SourceContract:
@@ -305,7 +368,7 @@ def load_contract(path: Path, clients: dict[str, Client]) -> SourceContract:
         ContractError: names file and key, and suggests what was meant.
     """
     try:
-        values: Any = yaml.safe_load(path.read_text())
+        values: Any = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise ContractError(f"{path.name}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
@@ -324,7 +387,7 @@ def load_contract(path: Path, clients: dict[str, Client]) -> SourceContract:
         contract = SourceContract(**(defaults | values))
     except ValidationError as error:
         raise ContractError(_explain(path, error)) from error
-    _check_columns(path, contract)
+    _check(path, contract)
     return contract
 
 

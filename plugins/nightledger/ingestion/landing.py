@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,6 @@ class Arrival:
     manifest: dict[str, Any] | None
     path: Path
 
-    @property
-    def manifest_known_at(self) -> datetime | None:
-        """When the sender says that its rows became known (UTC without a zone)."""
-        stated = (self.manifest or {}).get("known_at")
-        if stated is None:
-            return None
-        return datetime.fromisoformat(stated).astimezone(UTC).replace(tzinfo=None)
-
 
 @dataclass
 class CollectReport:
@@ -56,7 +48,9 @@ class CollectReport:
         """One sentence for logs and messages."""
         parts = [f"{self.landed:,} files landed", f"{self.known:,} known already"]
         if self.waiting:
-            parts.append(f"{len(self.waiting):,} wait for their manifest (first: {self.waiting[0]})")
+            parts.append(
+                f"{len(self.waiting):,} wait for a manifest that can be read (first: {self.waiting[0]})"
+            )
         if self.ignored:
             parts.append(f"{len(self.ignored):,} match no contract (first: {self.ignored[0]})")
         return ", ".join(parts) + "."
@@ -75,7 +69,10 @@ def collect(settings: Settings, contracts: Iterable[SourceContract], now: dateti
     """
     contracts = list(contracts)
     report = CollectReport()
-    seen = {(arrival.file, arrival.size, arrival.modified_ns) for arrival in arrivals(settings)}
+    seen = {
+        (arrival.contract, arrival.file, arrival.size, arrival.modified_ns): arrival
+        for arrival in arrivals(settings)
+    }
     inbox = settings.inbox
     if inbox is None or not inbox.is_dir():
         return report
@@ -91,19 +88,39 @@ def collect(settings: Settings, contracts: Iterable[SourceContract], now: dateti
         if not claims:
             report.ignored.append(path.name)
             continue
-        stat = path.stat()
-        if (path.name, stat.st_size, stat.st_mtime_ns) in seen:
-            report.known += 1
-        elif claims[0].needs_manifest and not path.with_name(path.name + MANIFEST).exists():
+        contract, stat = claims[0], path.stat()
+        manifest = _manifest(path)
+        if contract.needs_manifest and manifest is None:
             report.waiting.append(path.name)
-        else:
-            land(settings, path, claims[0], now)
+            continue
+        before = seen.get((contract.name, path.name, stat.st_size, stat.st_mtime_ns))
+        if before is not None and (before.manifest == manifest or not contract.needs_manifest):
+            report.known += 1
+        elif land(settings, path, contract, now):
             report.landed += 1
+        else:
+            report.known += 1
     return report
 
 
-def land(settings: Settings, path: Path, contract: SourceContract, now: datetime) -> Arrival:
-    """Copy a file into the landing area, whole or not at all; landing it again changes nothing."""
+def _manifest(path: Path) -> dict[str, Any] | None:
+    """What the manifest beside a file says; None while there is none, or half of one."""
+    manifest = path.with_name(path.name + MANIFEST)
+    try:
+        stated = json.loads(manifest.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return stated if isinstance(stated, dict) else None
+
+
+def land(settings: Settings, path: Path, contract: SourceContract, now: datetime) -> bool:
+    """Copy a file into the landing area, whole or not at all.
+
+    Landing it again keeps its bytes and its time of arrival; a manifest that was sent again replaces the first.
+
+    Returns:
+        Whether these bytes are new under this name and contract.
+    """
     stat = path.stat()
     settings.landing.mkdir(parents=True, exist_ok=True)
     part = settings.landing / f".{os.getpid()}.part"
@@ -121,24 +138,22 @@ def land(settings: Settings, path: Path, contract: SourceContract, now: datetime
     else:
         part.chmod(0o440)
         part.rename(content)
-    manifest = path.with_name(path.name + MANIFEST)
+    record = folder / f"{_safe(path.name)}.{contract.name}.arrival.json"
+    is_new = not record.exists()
     arrival = Arrival(
         file=path.name,
         contract=contract.name,
         sha256=digest.hexdigest(),
         size=stat.st_size,
         modified_ns=stat.st_mtime_ns,
-        arrived_at=now,
-        manifest=json.loads(manifest.read_text()) if manifest.exists() else None,
+        arrived_at=now if is_new else _read(record).arrived_at,
+        manifest=_manifest(path),
         path=content,
     )
-    record = folder / f"{_safe(path.name)}.{contract.name}.arrival.json"
-    if record.exists():
-        return _read(record)
     temporary = record.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(asdict(arrival) | {"path": content.name}, default=str))
     temporary.rename(record)
-    return arrival
+    return is_new
 
 
 def _safe(name: str) -> str:

@@ -20,10 +20,12 @@ class Message:
 
     def __str__(self) -> str:
         record = "–" if self.record is None else f"{self.record:,}"
-        return (
+        text = (
             f"file {self.file} · record {record} · column {self.column or '–'} · {self.reason} · "
             f"next: {self.next_action}"
         )
+        # Names of files and columns are the sender's: no line breaks or control sequences from there.
+        return "".join(character if character.isprintable() else "?" for character in text)
 
 
 class Refused(Exception):

@@ -1,4 +1,4 @@
-"""Whether a file can be read at all: compression, encoding, header. Streams the bytes once."""
+"""Whether a file can be read at all: compression, encoding, header. Streams the bytes once, without parsing."""
 
 import codecs
 import csv
@@ -7,6 +7,8 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 from nightledger.ingestion.contract import SourceContract
 from nightledger.ingestion.landing import Arrival
@@ -20,15 +22,32 @@ SMALL = 64 << 20
 MAX_HEADER = 1 << 20
 
 
-def check(arrival: Arrival, contract: SourceContract) -> tuple[str, ...]:
-    """Read the whole file once and return its header (empty for JSON lines).
+FORBIDDEN = (b"\x00", b"\x1e", b"\x1f")
+"""No text holds them, and keys use two of them to tell columns apart."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a readable file looks like.
+
+    `is_uneven` says that it may hold blank lines or several kinds of line ends, which the reader of DuckDB
+    counts or refuses; such a file is read from a copy without them (`even_copy`). The header of JSON lines
+    is empty.
+    """
+
+    header: tuple[str, ...]
+    is_uneven: bool
+
+
+def check(arrival: Arrival, contract: SourceContract) -> Layout:
+    """Read the whole file once.
 
     Raises:
         Refused: with the five-part message that says why and what to do.
     """
     head = bytearray()
     decoder = codecs.getincrementaldecoder("utf-8")()
-    total = 0
+    total, is_uneven, ends, before = 0, False, set[bytes](), b""
     for block in _blocks(arrival):
         total += len(block)
         if total > SMALL and total > MAX_EXPANSION * arrival.size:
@@ -39,27 +58,60 @@ def check(arrival: Arrival, contract: SourceContract) -> tuple[str, ...]:
             )
         if len(head) < MAX_HEADER:
             head += block
-        if b"\x00" in block:
-            raise _refused(arrival, "holds NUL bytes, so it is not text", "ask the sender for a text file")
+        if any(character in block for character in FORBIDDEN):
+            raise _refused(
+                arrival, "holds control characters, so it is not text", "ask the sender for a text file"
+            )
         try:
             decoder.decode(block)
         except UnicodeDecodeError as error:
             raise _refused(
                 arrival,
-                f"is not {contract.format.encoding}: byte {total - len(block) + error.start:,}",
+                f"is not {contract.format.encoding}: byte {max(total - len(block) + error.start, 0):,}",
                 f"ask the sender for {contract.format.encoding}, or convert the file",
             ) from error
+        is_uneven = is_uneven or any(blank in before + block for blank in (b"\n\n", b"\n\r\n", b"\r\r"))
+        ends |= _line_ends(block, before)
+        before = block[-2:]
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         raise _refused(
             arrival, "ends in the middle of a character", "ask the sender to send it again"
         ) from error
-    if not bytes(head).strip():
+    text = bytes(head).removeprefix(codecs.BOM_UTF8)
+    if not text.strip():
         raise _refused(arrival, "is empty", "ask the sender whether there was nothing to send")
-    if contract.format.type == "jsonl":
-        return ()
-    return _header(arrival, contract, bytes(head))
+    is_uneven = is_uneven or len(ends) > 1 or text[:1] in (b"\n", b"\r")
+    return Layout(() if contract.format.type == "jsonl" else _header(arrival, contract, text), is_uneven)
+
+
+def _line_ends(block: bytes, before: bytes) -> set[bytes]:
+    """The kinds of line ends in a block; one that lies across two blocks is judged with the second."""
+    text = before[-1:] + block if before.endswith(b"\r") else block
+    if text.endswith(b"\r"):
+        text = text[:-1]
+    windows = text.count(b"\r\n")
+    kinds = ((b"\r\n", windows), (b"\n", text.count(b"\n") - windows), (b"\r", text.count(b"\r") - windows))
+    return {kind for kind, times in kinds if times}
+
+
+def even_copy(arrival: Arrival, contract: SourceContract, target: Path) -> None:
+    """Write the file again without blank lines and with one kind of line end, quoted text untouched."""
+    quote = contract.format.quote.encode() if contract.format.type == "csv" else b""
+    inside = False
+    with arrival.path.open("rb") as packed, target.open("wb") as out:
+        source = gzip.open(packed) if arrival.path.suffix == ".gz" else packed
+        for lines in source:
+            for line in lines.splitlines(keepends=True):
+                bare = line.rstrip(b"\r\n")
+                was_inside = inside
+                if quote and bare.count(quote) % 2:
+                    inside = not inside
+                if inside:
+                    out.write(line)
+                elif bare.removeprefix(codecs.BOM_UTF8) or was_inside:
+                    out.write(bare + b"\n")
 
 
 def _blocks(arrival: Arrival) -> Iterator[bytes]:
@@ -79,28 +131,45 @@ def _blocks(arrival: Arrival) -> Iterator[bytes]:
 
 
 def _header(arrival: Arrival, contract: SourceContract, head: bytes) -> tuple[str, ...]:
-    text = head.decode("utf-8-sig", errors="ignore")
+    text = head.decode("utf-8", errors="ignore").lstrip("\r\n")
     reader = csv.reader(
-        io.StringIO(text), delimiter=contract.format.delimiter, quotechar=contract.format.quote or None
+        io.StringIO(text, newline=""),
+        delimiter=contract.format.delimiter,
+        quotechar=contract.format.quote or None,
+        quoting=csv.QUOTE_MINIMAL if contract.format.quote else csv.QUOTE_NONE,
     )
-    header = tuple(next(reader, []))
-    check_columns(arrival, contract, header)
+    try:
+        header = tuple(next(reader, []))
+    except csv.Error as error:
+        raise _refused(arrival, "its header cannot be read", "ask the sender for a header line") from error
+    check_columns(arrival, contract, header, contract.read)
     doubled = [name for name in header if header.count(name) > 1]
     if doubled:
         raise _refused(
-            arrival, "the column stands twice in the header", "ask the sender which one counts", doubled[0]
+            arrival,
+            "the column stands twice in the header",
+            "ask the sender which one counts",
+            doubled[0][:80],
         )
     return header
 
 
-def check_columns(arrival: Arrival, contract: SourceContract, found: tuple[str, ...]) -> None:
+def check_columns(
+    arrival: Arrival, contract: SourceContract, found: tuple[str, ...], needed: list[str]
+) -> None:
     """Compare the columns of a file with those of its contract.
+
+    Args:
+        arrival: the file.
+        contract: of the file.
+        found: columns that the file has.
+        needed: columns that it must have.
 
     Raises:
         Refused: a column is missing, or unknown to the contract.
     """
     known = [*contract.read, *contract.ignore]
-    for name in contract.read:
+    for name in needed:
         if name not in found:
             close = difflib.get_close_matches(name, [other for other in found if other not in known], n=1)
             hint = f"; the file has {close[0]!r}, which the contract does not know" if close else ""

@@ -42,12 +42,12 @@ def test_a_cutoff_once_recorded_is_used_by_every_rebuild(settings):
 
 def test_a_training_is_recorded_once_however_often_its_task_runs(settings):
     """Catches doubled metrics after a retry."""
-    for _ in range(2):
-        operations.record_training(settings, OUTCOME, "train/a")
+    for run in ("train/a", "train/a", "train/b"):
+        operations.record_training(settings, OUTCOME, run)
     decision = operations.last_decision(settings, "churn")
     assert decision is not None
     assert (decision["decision"], decision["trained_on_as_of"]) == ("promoted", date(2026, 1, 31))
-    assert len(operations.metrics_of(settings, "train/a", "churn")) == 1
+    assert len(operations.metrics_of(settings, "churn", OUTCOME["version"])) == 1
 
 
 def test_a_stage_that_fails_leaves_its_evidence(settings):

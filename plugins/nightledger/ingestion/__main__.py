@@ -1,0 +1,134 @@
+"""Try a source contract on a sample, or hand in a file.
+
+`python -m nightledger.ingestion check sources/x.yml sample.csv` shows what the sample would become and stores
+nothing. `python -m nightledger.ingestion submit FILE --source X` checks a file and lands it; the next night
+loads it.
+"""
+
+import argparse
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from nightledger import operations
+from nightledger.clients import load_clients
+from nightledger.ingestion import contract as contracts
+from nightledger.ingestion import landing, loading
+from nightledger.ingestion.contract import ContractError, SourceContract
+from nightledger.ingestion.feeds import FEEDS
+from nightledger.settings import Settings
+
+SHOWN = 5
+FAR = datetime.max
+
+console = Console(highlight=False)
+
+
+def check(settings: Settings, contract: SourceContract, file: Path) -> bool:
+    """Load a file into memory under a contract and show what becomes of it; returns whether it would be taken."""
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        scratch = settings.model_copy(update={"home": Path(folder)})
+        if settings.token_key is None:
+            # Tokens of a check are thrown away with it; the installation's key stays where it is.
+            (Path(folder) / "secrets").mkdir()
+            (Path(folder) / "secrets" / "token.key").write_text("check")
+        landing.land(scratch, file, contract, operations.clock())
+        verdicts = loading.load(connection, scratch, [contract], {contract.client: FAR}, "check")
+        if not verdicts:
+            console.print(
+                f"{file.name}: nothing could be decided: its manifest does not say when it was known"
+            )
+            return False
+        verdict = verdicts[0]
+        colour = "red" if verdict.verdict == "refused" else "green"
+        would = "would be refused" if verdict.verdict == "refused" else "would be loaded"
+        total = "" if verdict.amount_sum is None else f", sum of amounts {verdict.amount_sum:,}"
+        console.print(
+            f"[{colour}]{escape(file.name)} {would}[/] by {contract.name}: {verdict.records:,} records, "
+            f"{verdict.quarantined:,} in quarantine{total}"
+        )
+        if verdict.message:
+            console.print(escape(verdict.message))
+        for feed in contract.feeds if verdict.verdict == "loaded" else ():
+            _show_feed(connection, contract, feed)
+        _show_quarantine(connection)
+        return verdict.verdict == "loaded"
+
+
+def _show_feed(connection: duckdb.DuckDBPyConnection, contract: SourceContract, feed: str) -> None:
+    row = connection.execute(f"select count(*) from raw.{feed}").fetchone()  # noqa: S608 - canonical name
+    filled = set(contract.feeds[feed].columns) | {"business_date", "currency"}
+    names = [name for name in FEEDS[feed].names if name in filled] + ["known_at"]
+    columns = ", ".join(names)
+    rows = connection.execute(f"select {columns} from raw.{feed} limit {SHOWN}").fetchall()  # noqa: S608
+    table = Table(
+        title=f"\n{feed}: {row[0] if row else 0:,} rows, the first {len(rows)}", title_justify="left"
+    )
+    for heading in ("", *(f"{number + 1}" for number in range(len(rows)))):
+        table.add_column(heading, overflow="fold")
+    for position, name in enumerate(names):
+        table.add_row(
+            name, *(escape("–" if value[position] is None else str(value[position])) for value in rows)
+        )
+    console.print(table)
+
+
+def _show_quarantine(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = connection.execute(
+        "select feed, record, column_name, reason, shape from raw.quarantine order by record, feed limit 20"
+    ).fetchall()
+    if not rows:
+        return
+    table = Table(title="\nQuarantine: shapes, never values", title_justify="left")
+    for heading in ("feed", "record", "column", "reason", "shape"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape("–" if value is None else str(value)) for value in row))
+    console.print(table)
+
+
+def submit(settings: Settings, contract: SourceContract, file: Path) -> bool:
+    """Check a file and land it; returns whether it was landed."""
+    if not check(settings, contract, file):
+        console.print("[red]Not landed.[/]")
+        return False
+    arrival = landing.land(settings, file, contract, operations.clock())
+    console.print(
+        f"[green]Landed[/] as {arrival.sha256[:12]}, arrived {arrival.arrived_at:%Y-%m-%d %H:%M} UTC."
+    )
+    return True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0 when the file would be or was taken."""
+    parser = argparse.ArgumentParser(prog="nightledger.ingestion", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    trying = commands.add_parser("check", help="show what a sample would become; stores nothing")
+    trying.add_argument("contract", type=Path, help="a source contract, such as sources/x.yml")
+    trying.add_argument("file", type=Path, help="a sample")
+    handing = commands.add_parser("submit", help="check a file and land it")
+    handing.add_argument("file", type=Path)
+    handing.add_argument("--source", required=True, help="name of a contract in sources/")
+    given = parser.parse_args(arguments)
+    settings = Settings()
+    path = given.contract if given.command == "check" else settings.sources / f"{given.source}.yml"
+    try:
+        for needed in (path, given.file):
+            if not needed.is_file():
+                raise ContractError(f"{needed}: no such file")
+        contract = contracts.load_contract(path, load_clients(settings))
+        done = (check if given.command == "check" else submit)(settings, contract, given.file)
+    except ContractError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0 if done else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""Keys, conflicts and totals of a batch, and from them which of its files are refused."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import duckdb
+
+from nightledger.ingestion.casting import Statement, transaction_key
+from nightledger.ingestion.contract import SourceContract
+from nightledger.ingestion.feeds import FEEDS
+from nightledger.ingestion.ledger import Pending
+from nightledger.ingestion.messages import Message
+
+CONFLICT = "key already known with other content"
+ORPHAN = "its transaction is in quarantine"
+
+
+class Judge:
+    """Judges a batch whose `batch` and `typed_<feed>` tables are made.
+
+    Leaves `bad` (file_index, feed, _record, error) and `counts` (file_index, feed, records, rows, quarantined).
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, contract: SourceContract, pending: Sequence[Pending]
+    ) -> None:
+        self.connection, self.contract, self.pending = connection, contract, pending
+        self.feeds = [name for name in FEEDS if name in contract.feeds]
+        self.records: dict[int, int] = {}
+        self.quarantined: dict[int, int] = {}
+        self.unverifiable: dict[int, int] = {}
+
+    def judge(self, refusals: Mapping[int, Message]) -> dict[int, Message]:
+        """Find conflicts and refusals until nothing changes.
+
+        A file that is refused does not exist for the others: no key of theirs conflicts with one of its.
+
+        Args:
+            refusals: files that could not be read, by index; they have no say.
+
+        Returns:
+            All refused files with their messages.
+        """
+        refused = dict(refusals)
+        self.records = self._map("select file_index, count(*) from batch group by 1")
+        if "transactions" in self.feeds and not self.contract.feeds["transactions"].key_columns:
+            self._number_twins()
+        while True:
+            self._find_conflicts(sorted(refused))
+            self._link_labels()
+            self._count()
+            new = {i: message for i, message in self._refuse().items() if i not in refused}
+            refused |= new
+            if not new:
+                return refused
+
+    def _map(self, sql: str) -> dict[int, Any]:
+        return dict(self.connection.execute(sql).fetchall())
+
+    def _number_twins(self) -> None:
+        """Number identical lines of one file: true twins, which all stay.
+
+        The same lines in another file get the same numbers, so the same keys again.
+        """
+        statement = Statement(self.contract)
+        key = transaction_key(statement, "typed_transactions._content_hash", "twins.occurrence")
+        self.connection.execute(
+            f"""
+            update typed_transactions set _occurrence = twins.occurrence, transaction_key = {key}
+            from (
+                select file_index, _record, cast(row_number() over (
+                    partition by file_index, _content_hash order by _record) as integer) as occurrence
+                from typed_transactions
+                semi join (
+                    select file_index, _content_hash from typed_transactions where error is null
+                    group by all having count(*) > 1
+                ) as repeated using (file_index, _content_hash)
+                where error is null
+            ) as twins
+            where twins.occurrence > 1 and typed_transactions.file_index = twins.file_index
+              and typed_transactions._record = twins._record
+            """,  # noqa: S608 - values are bound
+            statement.parameters,
+        )
+
+    def _find_conflicts(self, refused: list[int]) -> None:
+        """Quarantine a natural key that comes again with other content: what was known first stays."""
+        transactions = self.contract.feeds.get("transactions")
+        if transactions is None or not transactions.key_columns:
+            return
+        shown = [
+            name for key in transactions.key_columns for name in transactions.columns[key].read or (key,)
+        ]
+        self.connection.execute(
+            "update typed_transactions set error = null where error.reason = $reason", {"reason": CONFLICT}
+        )
+        self.connection.execute(
+            """
+            update typed_transactions set error = struct_pack(
+                column_name := $column::varchar, reason := $reason::varchar, shape := null::varchar)
+            from (
+                with candidates as (
+                    select file_index, _record, known_at, transaction_key, _content_hash
+                    from typed_transactions
+                    where error is null and not list_contains($refused::integer[], file_index)
+                ),
+                told as (
+                    select transaction_key, _content_hash, known_at, _load_id, _record, -1 as file_index
+                    from raw.transactions
+                    where client_id = $client and source = $source
+                      and transaction_key in (select transaction_key from candidates)
+                    union all
+                    select transaction_key, _content_hash, known_at, '', _record, file_index from candidates
+                    where transaction_key in (
+                        select transaction_key from candidates group by 1 having count(*) > 1)
+                ),
+                -- What is in raw was told before, whatever its time.
+                first_told as (
+                    select transaction_key, arg_min(
+                        _content_hash, (file_index >= 0, known_at, _load_id, file_index, _record)) as _content_hash
+                    from told group by 1
+                )
+                select c.file_index, c._record
+                from candidates as c join first_told as f using (transaction_key)
+                where c._content_hash <> f._content_hash
+            ) as conflict
+            where typed_transactions.file_index = conflict.file_index
+              and typed_transactions._record = conflict._record
+            """,
+            {
+                "column": "+".join(shown),
+                "reason": CONFLICT,
+                "client": self.contract.client,
+                "source": self.contract.source,
+                "refused": refused,
+            },
+        )
+
+    def _link_labels(self) -> None:
+        """Give labels of transactions in the same file the key of their record's transaction."""
+        labels = self.contract.feeds.get("labels")
+        if labels is None or labels.columns["entity_id"].key_of is None:
+            return
+        self.connection.execute(
+            "update typed_labels set error = null where error.reason = $reason", {"reason": ORPHAN}
+        )
+        self.connection.execute(
+            """
+            update typed_labels set
+                entity_id = t.transaction_key,
+                error = coalesce(typed_labels.error, case when t.error is not null then struct_pack(
+                    column_name := null::varchar, reason := $reason::varchar, shape := null::varchar) end)
+            from typed_transactions as t
+            where t.file_index = typed_labels.file_index and t._record = typed_labels._record
+            """,
+            {"reason": ORPHAN},
+        )
+
+    def _count(self) -> None:
+        bad = " union all ".join(
+            f"select file_index, '{feed}' as feed, _record, error from typed_{feed} where error is not null"  # noqa: S608
+            for feed in self.feeds
+        )
+        self.connection.execute(f"create or replace temp table bad as {bad}")
+        counts = " union all ".join(
+            f"select file_index, '{feed}' as feed, count(*) as records,"  # noqa: S608 - names of feeds
+            f" count(*) filter (where error is null) as rows, count(error) as quarantined"
+            f" from typed_{feed} group by file_index"
+            for feed in self.feeds
+        )
+        self.connection.execute(f"create or replace temp table counts as {counts}")
+        self.quarantined = self._map("select file_index, count(distinct _record) from bad group by 1")
+
+    def _refuse(self) -> dict[int, Message]:
+        refusals = {}
+        sums = self._file_sums()
+        for index, item in enumerate(self.pending):
+            if item.repeats is not None:
+                continue
+            records, bad = self.records.get(index, 0), self.quarantined.get(index, 0)
+            message = self._total_mismatch(index, records, sums.get(index, (Decimal(0), 0)))
+            if message is None and records and bad / records > self.contract.max_bad_share:
+                message = self._too_many_bad(index, records, bad)
+            if message is not None:
+                refusals[index] = message
+        return refusals
+
+    def _file_sums(self) -> dict[int, tuple[Decimal, int]]:
+        """By file: the sum of the amounts as the file writes them, and how many cannot be read."""
+        if "transactions" not in self.feeds:
+            return {}
+        rows = self.connection.execute(
+            "select file_index, coalesce(sum(file_amount), 0), count(*) filter (where is_unreadable)"
+            " from typed_transactions group by 1"
+        ).fetchall()
+        return {index: (total, unreadable) for index, total, unreadable in rows}
+
+    def _total_mismatch(self, index: int, records: int, file_sum: tuple[Decimal, int]) -> Message | None:
+        if self.contract.totals != "manifest":
+            return None
+        arrival = self.pending[index].arrival
+        stated = arrival.manifest or {}
+        ask = "ask the sender for the whole file and its manifest"
+        if not isinstance(stated.get("rows"), int):
+            return Message(
+                arrival.file, "the manifest does not state how many records there are", ask, None, "rows"
+            )
+        if stated["rows"] != records:
+            reason = f"the manifest says {stated['rows']:,} records, the file has {records:,}"
+            return Message(arrival.file, reason, ask, None, "rows")
+        if "sum" not in stated or "transactions" not in self.feeds:
+            return None
+        total, unreadable = file_sum
+        if unreadable:
+            self.unverifiable[index] = unreadable
+            return None
+        try:
+            wanted = Decimal(str(stated["sum"]))
+        except InvalidOperation:
+            return Message(arrival.file, "the manifest's sum is not a number", ask, None, "sum")
+        if total == wanted:
+            return None
+        shown = total.quantize(wanted) if total == total.quantize(Decimal("0.01")) else total
+        reason = f"the manifest says the sum is {wanted:,}, the file's is {shown:,}"
+        return Message(arrival.file, reason, ask, None, "sum")
+
+    def _too_many_bad(self, index: int, records: int, bad: int) -> Message:
+        record, column, why = self.example(index)
+        return Message(
+            self.pending[index].arrival.file,
+            f"{bad:,} of {records:,} records are bad, more than the {self.contract.max_bad_share:.1%} "
+            f"allowed; most often: {why}",
+            f"mend sources/{self.contract.name}.yml, or ask the sender",
+            record,
+            column,
+        )
+
+    def remark(self, index: int) -> Message | None:
+        """What a person is told about a file that is loaded although some of its records are bad."""
+        bad = self.quarantined.get(index, 0)
+        if not bad:
+            return None
+        record, column, why = self.example(index)
+        reason = f"{bad:,} of {self.records[index]:,} records are in quarantine; most often: {why}"
+        if index in self.unverifiable:
+            reason += f"; the manifest's sum is unverifiable, as {self.unverifiable[index]:,} amounts cannot be read"
+        return Message(
+            self.pending[index].arrival.file,
+            reason,
+            "look at raw.quarantine; mend the contract or ask the sender",
+            record,
+            column,
+        )
+
+    def example(self, index: int) -> tuple[int | None, str | None, str]:
+        """First record with the most frequent reason of a file, its column, and the reason with the shape."""
+        row = self.connection.execute(
+            "select min(_record), error.column_name, error.reason, arg_min(error.shape, _record) from bad"
+            " where file_index = ? group by 2, 3 order by count(*) desc, min(_record) limit 1",
+            [index],
+        ).fetchone()
+        if row is None:
+            return None, None, ""
+        record, column, reason, shape = row
+        return record, column, f"{reason} (shape {shape!r})" if shape else reason

@@ -1,0 +1,169 @@
+"""The load ledger: what has been decided about which file, and which files wait for a decision."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow as pa
+
+from nightledger.ingestion.contract import FeedContract, SourceContract
+from nightledger.ingestion.landing import Arrival
+
+
+@dataclass(frozen=True)
+class FileVerdict:
+    """What became of one file: `loaded`, `refused` or `duplicate`, with the message that says why.
+
+    `records` is 0 when the file could not be read; `amount_sum` is that of the rows in raw.
+    """
+
+    load_id: str
+    client_id: str
+    source: str
+    contract: str
+    file: str
+    sha256: str
+    arrived_at: datetime
+    records: int
+    amount_sum: Decimal | None
+    quarantined: int
+    verdict: str
+    message: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The verdict as a row."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An arrival to be decided: the name that its bytes repeat, if any, and when each feed was known."""
+
+    arrival: Arrival
+    repeats: str | None
+    known_at: Mapping[str, datetime | None]
+
+
+def load_id(contract: SourceContract, arrival: Arrival, *, duplicate: bool = False) -> str:
+    """Id of a load: the same bytes under the same contract always have the same."""
+    parts = [contract.client, contract.source, contract.name, arrival.sha256]
+    if duplicate:
+        parts.append(arrival.file)
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+def fingerprint(contract: SourceContract, arrival: Arrival) -> str:
+    """Hash of what was decided on: a mended contract or manifest makes a refused file worth another try."""
+    stated = json.dumps(arrival.manifest, sort_keys=True) if contract.needs_manifest else ""
+    return hashlib.sha256(f"{contract.fingerprint}\x1f{stated}".encode()).hexdigest()[:16]
+
+
+def pending(
+    connection: duckdb.DuckDBPyConnection,
+    landed: Sequence[Arrival],
+    contract: SourceContract,
+    cutoff: datetime,
+) -> list[Pending]:
+    """Arrivals to be decided tonight: new ones, and refused ones whose contract or manifest has changed."""
+    decided = {
+        load: (verdict, basis)
+        for load, verdict, basis in connection.execute(
+            "select load_id, verdict, _contract_hash from ops.loads where contract = ?", [contract.name]
+        ).fetchall()
+    }
+    first_names: dict[str, str] = {}
+    found = []
+    for arrival in landed:
+        if arrival.contract != contract.name:
+            continue
+        repeats = first_names.get(arrival.sha256)
+        first_names.setdefault(arrival.sha256, arrival.file)
+        verdict, basis = decided.get(load_id(contract, arrival, duplicate=repeats is not None), (None, None))
+        if verdict in ("loaded", "duplicate") or basis == fingerprint(contract, arrival):
+            continue
+        times = {name: _known_at(contract, feed, arrival) for name, feed in contract.feeds.items()}
+        stated = [moment for moment in times.values() if moment is not None]
+        is_file_wide = all(feed.known_at.of_the_file for feed in contract.feeds.values())
+        # Known later than tonight's cutoff: its turn comes with a later night. Rows with times of their own
+        # are loaded at once, and staging takes those that are known.
+        if not (is_file_wide and stated and min(stated) >= cutoff):
+            found.append(Pending(arrival, repeats, times))
+    return found
+
+
+def _known_at(contract: SourceContract, feed: FeedContract, arrival: Arrival) -> datetime | None:
+    """When all rows of a feed of the file were known (UTC); None when each has its own time, or none is stated."""
+    known = feed.known_at
+    if known.mode == "arrival":
+        return arrival.arrived_at
+    try:
+        if known.mode == "manifest":
+            return _utc(contract, datetime.fromisoformat(str((arrival.manifest or {}).get("known_at"))))
+        if known.mode == "file_name":
+            match = re.search(str(known.pattern), arrival.file)
+            stated = match.group(1) if match else ""
+            local = datetime.strptime(stated, known.format or "%Y%m%d")  # noqa: DTZ007 - the zone follows
+            return _utc(contract, local) + known.lag
+    except ValueError:
+        return None
+    return None
+
+
+def _utc(contract: SourceContract, moment: datetime) -> datetime:
+    """A time as the warehouse has it; local in the contract's zone unless it carries an offset."""
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(contract.timezone))
+    return zoned.astimezone(UTC).replace(tzinfo=None)
+
+
+def record(
+    connection: duckdb.DuckDBPyConnection,
+    contract: SourceContract,
+    verdicts: Sequence[tuple[FileVerdict, Arrival]],
+) -> None:
+    """Write verdicts into `ops.loads`; a file that was refused before gets its new one."""
+    connection.execute(
+        "delete from ops.loads where list_contains($ids, load_id)",
+        {"ids": [verdict.load_id for verdict, _ in verdicts]},
+    )
+    insert(
+        connection,
+        "ops.loads",
+        [
+            verdict.as_dict() | {"_contract_hash": fingerprint(contract, arrival)}
+            for verdict, arrival in verdicts
+        ],
+    )
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
+    """Insert rows by column name; `table` is a name from this package."""
+    if not rows:
+        return
+    connection.register("rows_to_insert", pa.Table.from_pylist(rows))
+    connection.execute(f"insert into {table} by name from rows_to_insert")  # noqa: S608 - see above
+    connection.unregister("rows_to_insert")
+
+
+def cover(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> None:
+    """Recompute what is there of a source, by business date and currency."""
+    values = {"client": contract.client, "source": contract.source}
+    connection.execute("delete from ops.coverage where client_id = $client and source = $source", values)
+    connection.execute(
+        """
+        insert into ops.coverage by name
+        select client_id, source, 'transactions' as feed, business_date, currency, true as arrived,
+               count(*) as rows, sum(amount) as amount_sum, 'arrived' as state,
+               min(known_at) as first_known_at, max(known_at) as last_known_at
+        from raw.transactions
+        where client_id = $client and source = $source
+        group by 1, 2, 4, 5
+        """,
+        values,
+    )
