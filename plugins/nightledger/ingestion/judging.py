@@ -46,14 +46,17 @@ class Judge:
         self.records = self._map("select file_index, count(*) from batch group by 1")
         if "transactions" in self.feeds and not self.contract.feeds["transactions"].key_columns:
             self._number_twins()
+        self._count()
+        refused = self._refuse() | refused
         while True:
             self._find_conflicts(sorted(refused))
             self._link_labels()
             self._count()
-            new = {i: message for i, message in self._refuse().items() if i not in refused}
-            refused |= new
+            new = [item for item in self._refuse().items() if item[0] not in refused]
             if not new:
                 return refused
+            # One at a time: the conflicts of the next may be with this one, which is out now.
+            refused |= new[:1]
 
     def _map(self, sql: str) -> dict[int, Any]:
         return dict(self.connection.execute(sql).fetchall())

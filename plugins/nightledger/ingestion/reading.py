@@ -163,7 +163,9 @@ class Reader:
         return f"""
             select g.file_index, good + coalesce(broken_before, 0) as record, null as broken, {columns}
             from ({good}) as g
-            asof left join {name}_broken as b on g.file_index = b.file_index and g.good > b.good_before
+            asof left join (
+                select file_index, good_before, max(broken_before) as broken_before from {name}_broken group by all
+            ) as b on g.file_index = b.file_index and g.good > b.good_before
             union all by name
             select file_index, record, reason as broken from {name}_broken
         """  # noqa: S608 - names are made of numbers

@@ -1,0 +1,68 @@
+"""A mistake in a contract is reported with file, key and a suggestion, before any data is touched."""
+
+import pytest
+
+from nightledger import ingestion
+from nightledger.ingestion import ContractError
+
+from .conftest import CONTRACT
+
+TRANSACTIONS = CONTRACT["feeds"]["transactions"]
+
+
+def feed(**changes):
+    return {"feeds": {"transactions": TRANSACTIONS | changes}}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("unknown_key", {"formt": {"type": "csv"}}),
+        ("unknown_nested_key", {"format": {"type": "csv", "delimitr": ";"}}),
+        ("unknown_feed", {"feeds": {"transaction": TRANSACTIONS}}),
+        ("unknown_column", feed(columns=TRANSACTIONS["columns"] | {"discription": "text"})),
+        (
+            "missing_mandatory",
+            feed(columns={k: v for k, v in TRANSACTIONS["columns"].items() if k != "amount"}),
+        ),
+        ("bad_lag", feed(known_at={"mode": "event", "lag": "one day"})),
+        ("bad_zone", {"timezone": "Europe/Londn"}),
+        ("bad_key", feed(key=["transaction"])),
+        ("two_origins", feed(columns=TRANSACTIONS["columns"] | {"city": {"column": "a", "constant": "b"}})),
+        ("unknown_client", {"client": "bnk"}),
+        ("unread_personal", {"personal": ["cards"]}),
+        ("nothing_to_count_from", feed(known_at={"mode": "event", "lag": "1d", "from": "booked_at"})),
+        ("unsigned_type_column", feed(sign={"mode": "type_column", "column": "dc"})),
+    ],
+)
+def test_a_mistake_names_file_and_key_and_what_was_meant(bank, golden, name, changes):
+    """Catches an engineer who has to guess which of forty keys is wrong, or data read by a wrong contract."""
+    bank.contract(**changes)
+    bank.file("tx_1.csv", "anything")
+    with pytest.raises(ContractError) as caught:
+        bank.load()
+    golden(f"contract_{name}", str(caught.value))
+    assert not bank.settings.landing.exists()
+
+
+def test_contracts_of_the_project_are_valid(settings_of_project):
+    """Catches a shipped contract that nobody has read since."""
+    names = [contract.name for contract in ingestion.load_contracts(settings_of_project)]
+    assert "birmingham_purchase_cards" in names
+    assert "sparkov_cards" in names
+
+
+@pytest.fixture
+def settings_of_project(tmp_path):
+    from nightledger.settings import Settings
+
+    return Settings(home=tmp_path, _env_file=None)
+
+
+def test_a_file_that_two_contracts_claim_is_loaded_by_neither(bank):
+    """Catches the same transactions loaded twice under two sources."""
+    bank.contract("a", source="a")
+    bank.contract("b", source="b")
+    bank.file("tx_1.csv", "x")
+    with pytest.raises(ContractError, match=r"tx_1\.csv: claimed by the contracts a and b"):
+        bank.load()
