@@ -28,6 +28,7 @@ CUSTOMERS = 2000
 FIRST_DAY = date(2024, 7, 1)
 DAYS = 730
 SEED = 7
+ALREADY_DONE = "Nothing to do: the demo is complete, and no file has been changed."
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -45,7 +46,7 @@ def run(settings: Settings) -> None:
     state = _state_file(settings)
     done = json.loads(state.read_text()) if state.exists() else {}
     if done.get("finished"):
-        report.show(settings, console, ceiling=_ceiling(settings), note=_already_done(settings))
+        report.show(settings, console, ceiling=_ceiling(settings), note=ALREADY_DONE)
         return
     if "last" not in done:
         done = {
@@ -227,10 +228,6 @@ def _state_file(settings: Settings) -> Path:
 def _write_state(settings: Settings, content: dict[str, Any]) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     _state_file(settings).write_text(json.dumps(content))
-
-
-def _already_done(settings: Settings) -> str:
-    return f"Nothing to do: the demo in {settings.home} is complete, and no file has been changed."
 
 
 def main() -> int:

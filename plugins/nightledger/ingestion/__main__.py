@@ -25,13 +25,13 @@ from nightledger.ingestion.feeds import FEEDS
 from nightledger.settings import Settings
 
 SHOWN = 5
-FAR = datetime.max
+FAR = datetime(9999, 1, 1)  # noqa: DTZ001 - the times of the warehouse have no zone
 
 console = Console(highlight=False)
 
 
 def check(settings: Settings, contract: SourceContract, file: Path) -> bool:
-    """Load a file into memory under a contract and show what becomes of it; returns whether it would be taken."""
+    """Load a file into memory and show what becomes of it; returns whether it would be taken."""
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         scratch = settings.model_copy(update={"home": Path(folder)})
         if settings.token_key is None:
@@ -40,11 +40,6 @@ def check(settings: Settings, contract: SourceContract, file: Path) -> bool:
             (Path(folder) / "secrets" / "token.key").write_text("check")
         landing.land(scratch, file, contract, operations.clock())
         verdicts = loading.load(connection, scratch, [contract], {contract.client: FAR}, "check")
-        if not verdicts:
-            console.print(
-                f"{file.name}: nothing could be decided: its manifest does not say when it was known"
-            )
-            return False
         verdict = verdicts[0]
         colour = "red" if verdict.verdict == "refused" else "green"
         would = "would be refused" if verdict.verdict == "refused" else "would be loaded"
@@ -55,9 +50,10 @@ def check(settings: Settings, contract: SourceContract, file: Path) -> bool:
         )
         if verdict.message:
             console.print(escape(verdict.message))
-        for feed in contract.feeds if verdict.verdict == "loaded" else ():
-            _show_feed(connection, contract, feed)
-        _show_quarantine(connection)
+        if verdict.verdict == "loaded":
+            for feed in contract.feeds:
+                _show_feed(connection, contract, feed)
+            _show_quarantine(connection)
         return verdict.verdict == "loaded"
 
 
@@ -95,13 +91,18 @@ def _show_quarantine(connection: duckdb.DuckDBPyConnection) -> None:
 
 def submit(settings: Settings, contract: SourceContract, file: Path) -> bool:
     """Check a file and land it; returns whether it was landed."""
+    if not contract.matches(file.name):
+        raise ContractError(
+            f"{file.name}: does not match `files: {contract.files}` of sources/{contract.name}.yml; "
+            "name the file as the bank does, or choose another --source"
+        )
     if not check(settings, contract, file):
         console.print("[red]Not landed.[/]")
         return False
-    arrival = landing.land(settings, file, contract, operations.clock())
-    console.print(
-        f"[green]Landed[/] as {arrival.sha256[:12]}, arrived {arrival.arrived_at:%Y-%m-%d %H:%M} UTC."
-    )
+    if landing.land(settings, file, contract, operations.clock()):
+        console.print("[green]Landed.[/] The next night loads it.")
+    else:
+        console.print("Landed before: nothing to do.")
     return True
 
 

@@ -69,7 +69,8 @@ class Statement:
     def timestamp(self, text: str, pattern: str | None) -> str:
         """A text as a UTC timestamp; local in the contract's zone unless it carries an offset."""
         if pattern == "unix":
-            return f"make_timestamp(cast(cast(try_cast({text} as decimal(18,3)) as decimal(38,3)) * 1000000 as bigint))"
+            seconds = f"cast(try_cast({text} as decimal(18,3)) as decimal(38,3))"
+            return f"make_timestamp(cast({seconds} * 1000000 as bigint))"
         if pattern is not None:
             parsed = f"try_strptime({text}, {self.bind(pattern)})"
             return f"({parsed} at time zone 'UTC')" if "%z" in pattern else self.utc(parsed)
@@ -191,16 +192,17 @@ class _FeedStatement(Statement):
             keys += f", {transaction_key(self, '_content_hash', '1')} as transaction_key"
         self.sql = f"""
             create or replace temp table typed_{self.feed.name} as
-            with texts as (
+            with texts as not materialized (
                 select batch.*, batch_files.known_{self.feed.name} as file_known_at, {", ".join(texts)}
                 from batch join batch_files using (file_index)
             ),
-            mapped as (select * {"".join(mapped)} from texts),
-            "values" as (select *, {", ".join(values)} from mapped),
-            known as (select *, {self._known_at()} as known_at from "values"),
-            checked as (select *, {self._first_error()} as error from known),
-            canonical as (
-                select file_index, record as _record, error, known_at, {canonical} {later} {amounts} from checked
+            mapped as not materialized (select * {"".join(mapped)} from texts),
+            "values" as not materialized (select *, {", ".join(values)} from mapped),
+            known as not materialized (select *, {self._known_at()} as known_at from "values"),
+            checked as not materialized (select *, {self._first_error()} as error from known),
+            canonical as not materialized (
+                select file_index, record as _record, error, known_at, {canonical} {later} {amounts}
+                from checked
             )
             select * {keys} from canonical
         """  # noqa: S608 - identifiers come from closed sets, values are bound
@@ -316,7 +318,7 @@ class _FeedStatement(Statement):
                 yield _Error("t_event_at is null", self._shown("event_at"), MISSING)
             elif column.name == "amount" and self.is_transactions:
                 yield from self._errors_of_amount(column)
-            elif spec is not None and spec.key_of is None or column.name == "currency":
+            elif (spec is not None and spec.key_of is None) or column.name == "currency":
                 yield from self._errors_of(column, spec)
         for column in self.feed.columns:
             if column.kind == "money" and self._is_filled(column.name):

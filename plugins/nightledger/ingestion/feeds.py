@@ -92,8 +92,8 @@ FEEDS = {
                     currency:currency! description! transaction_id booked_at:timestamp authorised_at:timestamp
                     original_amount:money original_currency:currency merchant_name merchant_id terminal_id mcc
                     source_category card_token counterparty_token payment_mode:code channel:code city region
-                    country latitude:coordinate longitude:coordinate remarks status:code original_transaction_id
-                    fee_amount:money balance_after:money
+                    country latitude:coordinate longitude:coordinate remarks status:code
+                    original_transaction_id fee_amount:money balance_after:money
                 """)
             ),
             ("booked_at", "event_at", "business_date"),
@@ -102,8 +102,8 @@ FEEDS = {
             "customers",
             tuple(
                 _columns("""
-                    customer_id! signed_up_on:date closed_on:date birth_year:integer gender region city country
-                    vertical:code declared_income:money consents
+                    customer_id! signed_up_on:date closed_on:date birth_year:integer gender region city
+                    country vertical:code declared_income:money consents
                 """)
             ),
             ("signed_up_on",),
@@ -179,8 +179,8 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
             column_name varchar, reason varchar, shape varchar, _load_id varchar);
         create table if not exists ops.loads (
             load_id varchar primary key, client_id varchar, source varchar, contract varchar, file varchar,
-            sha256 varchar, arrived_at timestamp, records bigint, amount_sum decimal(38,4), quarantined bigint,
-            verdict varchar, message varchar, _contract_hash varchar);
+            sha256 varchar, arrived_at timestamp, records bigint, amount_sum decimal(38,4),
+            quarantined bigint, verdict varchar, message varchar, _contract_hash varchar);
         create table if not exists ops.load_feeds (
             load_id varchar, feed varchar, records bigint, rows bigint, quarantined bigint,
             primary key (load_id, feed));

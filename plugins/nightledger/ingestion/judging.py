@@ -19,7 +19,8 @@ ORPHAN = "its transaction is in quarantine"
 class Judge:
     """Judges a batch whose `batch` and `typed_<feed>` tables are made.
 
-    Leaves `bad` (file_index, feed, _record, error) and `counts` (file_index, feed, records, rows, quarantined).
+    Leaves `bad` (file_index, feed, _record, error) and `counts` (file_index, feed, records, rows,
+    quarantined).
     """
 
     def __init__(
@@ -120,8 +121,8 @@ class Judge:
                 ),
                 -- What is in raw was told before, whatever its time.
                 first_told as (
-                    select transaction_key, arg_min(
-                        _content_hash, (file_index >= 0, known_at, _load_id, file_index, _record)) as _content_hash
+                    select transaction_key, arg_min(_content_hash, (
+                        file_index >= 0, known_at, _load_id, file_index, _record)) as _content_hash
                     from told group by 1
                 )
                 select c.file_index, c._record
@@ -247,7 +248,8 @@ class Judge:
         record, column, why = self.example(index)
         reason = f"{bad:,} of {self.records[index]:,} records are in quarantine; most often: {why}"
         if index in self.unverifiable:
-            reason += f"; the manifest's sum is unverifiable, as {self.unverifiable[index]:,} amounts cannot be read"
+            unreadable = self.unverifiable[index]
+            reason += f"; the manifest's sum is unverifiable, as amounts cannot be read ({unreadable:,})"
         return Message(
             self.pending[index].arrival.file,
             reason,

@@ -1,7 +1,7 @@
 """The landing area: files as they arrived, by content hash, never changed.
 
-`landing/<first two of the hash>/<sha256>/` holds the bytes once, and one `<name>.arrival.json` for each name and
-contract under which they came. The time of arrival is written then and never again.
+`landing/<first two of the hash>/<sha256>/` holds the bytes once, and one `<name>.arrival.json` for each
+name and contract under which they came. The time of arrival is written then and never again.
 """
 
 import hashlib
@@ -116,7 +116,8 @@ def _manifest(path: Path) -> dict[str, Any] | None:
 def land(settings: Settings, path: Path, contract: SourceContract, now: datetime) -> bool:
     """Copy a file into the landing area, whole or not at all.
 
-    Landing it again keeps its bytes and its time of arrival; a manifest that was sent again replaces the first.
+    Landing it again keeps its bytes and its time of arrival; a manifest that was sent again
+    replaces the first.
 
     Returns:
         Whether these bytes are new under this name and contract.

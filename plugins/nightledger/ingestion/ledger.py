@@ -99,7 +99,7 @@ def pending(
 
 
 def _known_at(contract: SourceContract, feed: FeedContract, arrival: Arrival) -> datetime | None:
-    """When all rows of a feed of the file were known (UTC); None when each has its own time, or none is stated."""
+    """When all rows of a feed were known (UTC); None when each has its own time, or none is stated."""
     known = feed.known_at
     if known.mode == "arrival":
         return arrival.arrived_at
@@ -147,7 +147,7 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[st
     if not rows:
         return
     connection.register("rows_to_insert", pa.Table.from_pylist(rows))
-    connection.execute(f"insert into {table} by name from rows_to_insert")  # noqa: S608 - see above
+    connection.execute(f"insert into {table} by name from rows_to_insert")
     connection.unregister("rows_to_insert")
 
 

@@ -168,7 +168,8 @@ class _Batch:
         """Make `batch_files`: the files that are read, and when each of their feeds was known."""
         known = "".join(f", known_{feed} timestamp" for feed in self.judge.feeds)
         self.connection.execute(
-            f"create or replace temp table batch_files (file_index integer, load_id varchar, file varchar{known})"
+            "create or replace temp table batch_files"
+            f" (file_index integer, load_id varchar, file varchar{known})"
         )
         rows = [
             {

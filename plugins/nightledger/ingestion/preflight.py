@@ -1,4 +1,4 @@
-"""Whether a file can be read at all: compression, encoding, header. Streams the bytes once, without parsing."""
+"""Whether a file can be read at all: compression, encoding, header. Streams the bytes, parses none."""
 
 import codecs
 import csv
@@ -100,8 +100,8 @@ def even_copy(arrival: Arrival, contract: SourceContract, target: Path) -> None:
     """Write the file again without blank lines and with one kind of line end, quoted text untouched."""
     quote = contract.format.quote.encode() if contract.format.type == "csv" else b""
     inside = False
-    with arrival.path.open("rb") as packed, target.open("wb") as out:
-        source = gzip.open(packed) if arrival.path.suffix == ".gz" else packed
+    opened = gzip.open(arrival.path) if arrival.path.suffix == ".gz" else arrival.path.open("rb")
+    with opened as source, target.open("wb") as out:
         for lines in source:
             for line in lines.splitlines(keepends=True):
                 bare = line.rstrip(b"\r\n")

@@ -157,25 +157,29 @@ class Reader:
         self.connection.execute("drop table rejects; drop table reject_scans")
         broken = self.connection.execute(f"select count(*) from {name}_broken").fetchone()  # noqa: S608
         columns = ", ".join(f"c{number}" for number in range(len(self.contract.read)))
-        good = f"select n.file_index, {name}.rowid - first + 1 as good, {columns} from {name} join {self._starts(name)}"
+        good = self._numbered(name, columns)
         if broken == (0,):
-            return f"select file_index, good as record, null as broken, {columns} from ({good})"
+            return f"select file_index, record, null as broken, {columns} from ({good})"  # noqa: S608
         return f"""
-            select g.file_index, good + coalesce(broken_before, 0) as record, null as broken, {columns}
+            select g.file_index, g.record + coalesce(broken_before, 0) as record, null as broken, {columns}
             from ({good}) as g
             asof left join (
-                select file_index, good_before, max(broken_before) as broken_before from {name}_broken group by all
-            ) as b on g.file_index = b.file_index and g.good > b.good_before
+                select file_index, good_before, max(broken_before) as broken_before
+                from {name}_broken group by all
+            ) as b on g.file_index = b.file_index and g.record > b.good_before
             union all by name
             select file_index, record, reason as broken from {name}_broken
         """  # noqa: S608 - names are made of numbers
 
-    def _starts(self, name: str) -> str:
-        """Index and first row of each file; rows lie in the table in the order of the file."""
-        return (
-            f"(select path, file_index, min({name}.rowid) as first from {name} join {name}_files using (path)"
-            " group by all) as n using (path)"
-        )
+    def _numbered(self, name: str, columns: str) -> str:
+        """Rows of a part with file_index and their number in the file: they lie in the order of the file."""
+        return f"""
+            select n.file_index, {name}.rowid - first + 1 as record, {columns}
+            from {name} join (
+                select path, file_index, min({name}.rowid) as first
+                from {name} join {name}_files using (path) group by all
+            ) as n using (path)
+        """  # noqa: S608 - names are made of numbers
 
     def _read_jsonl(self, files: list[Readable], paths: dict[int, Path], name: str) -> str:
         numbers = self._number_files(files, paths, name)
@@ -191,7 +195,8 @@ class Reader:
         """  # noqa: S608 - values are bound
         statement = Statement(self.contract)
         kept = ", ".join(
-            f"{self._kept(statement, f'(object ->> {statement.bind(_pointer(column))})', column)} as c{number}"
+            self._kept(statement, f"(object ->> {statement.bind(_pointer(column))})", column)
+            + f" as c{number}"
             for number, column in enumerate(self.contract.read)
         )
         self.connection.execute(
@@ -208,18 +213,17 @@ class Reader:
         )
         self._check_names(files, name, numbers)
         columns = ", ".join(f"c{number}" for number in range(len(self.contract.read)))
-        return (
-            f"select n.file_index, {name}.rowid - first + 1 as record, broken, {columns}"
-            f" from {name} join {self._starts(name)}"
-        )
+        return self._numbered(name, f"broken, {columns}")
 
     def _check_names(self, files: list[Readable], name: str, numbers: str) -> None:
         """Refuse files with unknown names, or without any record that has a column which must be there."""
         found = dict(
             self.connection.execute(
-                "select file_index, list(distinct word order by word)"
-                f" from (select path, unnest(names) as word from {name}) join {numbers} using (path)"  # noqa: S608
-                " group by file_index"
+                f"""
+                select file_index, list(distinct word order by word)
+                from (select path, unnest(names) as word from {name}) join {numbers} using (path)
+                group by file_index
+                """  # noqa: S608 - names are made of numbers
             ).fetchall()
         )
         for file in files:
@@ -232,7 +236,7 @@ class Reader:
                     self.refusals[file.index] = refused.message
 
     def _kept(self, statement: Statement, expression: str, name: str) -> str:
-        """A source column as it may be kept: personal values as HMAC-SHA256 of client and value, 32 digits."""
+        """A source column as it may be kept: personal values as HMAC-SHA256 of client and value."""
         if name not in self.contract.personal:
             return expression
         key = self.token_key
