@@ -1,6 +1,7 @@
 """From a bank's files to canonical, typed rows: contracts, landing, quarantine, load ledger."""
 
-from nightledger.ingestion.contract import ContractError, SourceContract, load_contract, load_contracts
+from nightledger.ingestion.contract import ContractError, SourceContract
+from nightledger.ingestion.contract_files import load_contract, load_contracts
 from nightledger.ingestion.feeds import create_tables
 from nightledger.ingestion.landing import CollectReport, collect
 from nightledger.ingestion.ledger import FileVerdict

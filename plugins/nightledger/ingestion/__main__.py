@@ -18,9 +18,9 @@ from rich.table import Table
 
 from nightledger import operations
 from nightledger.clients import load_clients
-from nightledger.ingestion import contract as contracts
 from nightledger.ingestion import landing, loading
 from nightledger.ingestion.contract import ContractError, SourceContract
+from nightledger.ingestion.contract_files import load_contract
 from nightledger.ingestion.feeds import FEEDS
 from nightledger.settings import Settings
 
@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
         for needed in (path, given.file):
             if not needed.is_file():
                 raise ContractError(f"{needed}: no such file")
-        contract = contracts.load_contract(path, load_clients(settings))
+        contract = load_contract(path, load_clients(settings))
         done = (check if given.command == "check" else submit)(settings, contract, given.file)
     except ContractError as error:
         sys.stderr.write(f"{error}\n")

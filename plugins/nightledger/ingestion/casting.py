@@ -3,15 +3,14 @@
 Nothing here runs a statement: it writes them, with every value bound as a parameter.
 """
 
-import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nightledger.ingestion.contract import ColumnSpec, SourceContract
 from nightledger.ingestion.feeds import FEEDS, Column
+from nightledger.ingestion.statement import Statement, minor_units
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
-NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)"
 MISSING = "mandatory value is missing"
 UNREADABLE = {
     "money": "not a number with at most 14 digits before the decimal point",
@@ -20,98 +19,6 @@ UNREADABLE = {
     "integer": "not a whole number",
     "coordinate": "not a coordinate",
 }
-
-
-@dataclass
-class Statement:
-    """A statement under construction: its parameters by name."""
-
-    contract: SourceContract
-    parameters: dict[str, object] = field(default_factory=dict)
-    sql: str = ""
-
-    def bind(self, value: object) -> str:
-        """Bind a value; returns the placeholder."""
-        name = f"p{len(self.parameters)}"
-        self.parameters[name] = value
-        return f"${name}"
-
-    def source(self, name: str) -> str:
-        """Expression of a source column in the batch: its trimmed text, NULL when blank."""
-        return f"nullif(trim(c{self.contract.read.index(name)}), '')"
-
-    def text(self, spec: ColumnSpec) -> str:
-        """Expression of what a contract names: source columns joined by a blank, a constant, a default."""
-        if spec.constant is not None:
-            return f"cast({self.bind(spec.constant)} as varchar)"
-        parts = [self.source(name) for name in spec.read]
-        text = parts[0] if len(parts) == 1 else f"nullif(concat_ws(' ', {', '.join(parts)}), '')"
-        return f"coalesce({text}, {self.bind(spec.default)})" if spec.default is not None else text
-
-    def number(self, text: str) -> str:
-        """A money text as a DECIMAL; NULL when it is no number."""
-        if self.contract.format.decimal == ",":
-            text = f"replace(replace({text}, '.', ''), ',', '.')"
-        return f"case when regexp_full_match({text}, '{NUMBER}') then try_cast({text} as decimal(18,4)) end"
-
-    def utc(self, local: str) -> str:
-        """A local timestamp or date of the source as UTC."""
-        if self.contract.timezone == "UTC":
-            return f"cast({local} as timestamp)"
-        zone = self.bind(self.contract.timezone)
-        return f"((cast({local} as timestamp) at time zone {zone}) at time zone 'UTC')"
-
-    def local_day(self, utc: str) -> str:
-        """The source's local day of a UTC timestamp."""
-        zone = self.bind(self.contract.timezone)
-        return f"cast(({utc} at time zone 'UTC') at time zone {zone} as date)"
-
-    def timestamp(self, text: str, pattern: str | None) -> str:
-        """A text as a UTC timestamp; local in the contract's zone unless it carries an offset."""
-        if pattern == "unix":
-            seconds = f"cast(try_cast({text} as decimal(18,3)) as decimal(38,3))"
-            return f"make_timestamp(cast({seconds} * 1000000 as bigint))"
-        if pattern is not None:
-            parsed = f"try_strptime({text}, {self.bind(pattern)})"
-            return f"({parsed} at time zone 'UTC')" if "%z" in pattern else self.utc(parsed)
-        has_offset = f"regexp_matches({text}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$')"
-        utc = f"try_cast({text} as timestamptz) at time zone 'UTC'"
-        return f"case when {has_offset} then {utc} else {self.utc(f'try_cast({text} as timestamp)')} end"
-
-    def value(self, column: Column, pattern: str | None, text: str) -> str:
-        """Typed expression of a canonical column; NULL when the text cannot be read."""
-        if column.kind == "money":
-            return self.number(text)
-        if column.kind == "date":
-            if pattern:
-                return f"cast(try_strptime({text}, {self.bind(pattern)}) as date)"
-            shape = "'[0-9]{4}-[0-9]{2}-[0-9]{2}'"
-            return f"case when regexp_full_match({text}, {shape}) then try_cast({text} as date) end"
-        if column.kind == "timestamp":
-            return self.timestamp(text, pattern)
-        if column.kind == "integer":
-            return f"case when regexp_full_match({text}, '[+-]?[0-9]+') then try_cast({text} as integer) end"
-        return f"try_cast({text} as {column.sql_type})" if column.kind == "coordinate" else text
-
-
-@functools.cache
-def currencies() -> dict[str, int]:
-    """Number of decimals of every currency (ISO 4217, by way of babel)."""
-    from babel.numbers import get_currency_precision, list_currencies
-
-    return {code: get_currency_precision(code) for code in sorted(list_currencies())}
-
-
-@functools.cache
-def minor_units(currency: str) -> str:
-    """SQL for the number of decimals that a currency has; NULL for what is no currency."""
-    by_digits: dict[int, list[str]] = {}
-    for code, digits in currencies().items():
-        by_digits.setdefault(digits, []).append(f"'{code}'")
-    cases = " ".join(
-        f"when {currency} in ({', '.join(codes)}) then {digits}" for digits, codes in by_digits.items()
-    )
-    return f"(case {cases} end)"
 
 
 @dataclass(frozen=True)
@@ -128,10 +35,18 @@ def typed_feed(contract: SourceContract, feed_name: str) -> Statement:
     """The statement that makes the temporary table `typed_<feed>` from `batch` and `batch_files`.
 
     Its columns: file_index, _record, `error` (a struct of column_name, reason and shape, NULL for a good
-    record), known_at, the canonical columns and the later fact's time. Transactions also get file_amount
-    (as the file writes it), is_unreadable, _content_hash, _occurrence (1) and transaction_key.
+    record), known_at, the filled canonical columns and the later fact's time. Transactions also get
+    file_amount (as the file writes it), is_unreadable, _content_hash, _occurrence (1) and transaction_key.
     """
     return _FeedStatement(contract, feed_name).build()
+
+
+def filled_columns(contract: SourceContract, feed_name: str) -> tuple[str, ...]:
+    """Canonical columns that a contract fills, or that follow from what it fills, in order."""
+    filled = set(contract.feeds[feed_name].columns)
+    if feed_name == "transactions":
+        filled |= {"amount", "currency", "business_date"}
+    return tuple(name for name in FEEDS[feed_name].names if name in filled)
 
 
 def transaction_key(statement: Statement, content_hash: str, occurrence: str) -> str:
@@ -177,7 +92,8 @@ class _FeedStatement(Statement):
             f"cast({self._value(column)} as {column.sql_type}) as v_{column.name}"
             for column in self.feed.columns
         ]
-        canonical = ", ".join(f"v_{name} as {name}" for name in self.feed.names)
+        filled = filled_columns(self.contract, self.feed.name)
+        canonical = ", ".join(f"v_{name} as {name}" for name in filled)
         later, amounts, keys = "", "", ""
         if self.feed.later_fact:
             later = f", {self._later_known_at(*self.feed.later_fact)} as {self.feed.later_fact[1]}"
@@ -187,7 +103,6 @@ class _FeedStatement(Statement):
                 ", w_amount as file_amount,"
                 " (broken is not null or t_amount is not null and w_amount is null) as is_unreadable"
             )
-            filled = tuple(name for name in self.feed.names if self._is_filled(name))
             keys = f", md5({_joined(filled)}) as _content_hash, cast(1 as integer) as _occurrence"
             keys += f", {transaction_key(self, '_content_hash', '1')} as transaction_key"
         self.sql = f"""
@@ -207,9 +122,6 @@ class _FeedStatement(Statement):
             select * {keys} from canonical
         """  # noqa: S608 - identifiers come from closed sets, values are bound
         return self
-
-    def _is_filled(self, name: str) -> bool:
-        return name in self.specs or name in ("amount", "currency", "business_date")
 
     def _net_of_columns(self) -> bool:
         """Whether the amount is a credit column less a debit column."""
@@ -289,7 +201,8 @@ class _FeedStatement(Statement):
         start = self.given.known_at.from_
         if isinstance(start, ColumnSpec):
             return self.timestamp(self.text(start), start.format)
-        names = [name for name in ((start,) if start else self.feed.fact) if self._is_filled(name)]
+        filled = filled_columns(self.contract, self.feed.name)
+        names = [name for name in ((start,) if start else self.feed.fact) if name in filled]
         moments = [
             self.utc(f"v_{name}") if self.feed.column(name).kind == "date" else f"v_{name}" for name in names
         ]
@@ -321,7 +234,7 @@ class _FeedStatement(Statement):
             elif (spec is not None and spec.key_of is None) or column.name == "currency":
                 yield from self._errors_of(column, spec)
         for column in self.feed.columns:
-            if column.kind == "money" and self._is_filled(column.name):
+            if column.kind == "money" and column.name in filled_columns(self.contract, self.feed.name):
                 yield from self._errors_of_decimals(column)
         yield self._error_of_time()
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import duckdb
 
-from nightledger.ingestion.casting import Statement, transaction_key
+from nightledger.ingestion.casting import transaction_key
 from nightledger.ingestion.contract import SourceContract
 from nightledger.ingestion.feeds import FEEDS
 from nightledger.ingestion.ledger import Pending
 from nightledger.ingestion.messages import Message
+from nightledger.ingestion.statement import Statement
 
 CONFLICT = "key already known with other content"
 ORPHAN = "its transaction is in quarantine"

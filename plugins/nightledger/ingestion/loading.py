@@ -9,7 +9,7 @@ from decimal import Decimal
 import duckdb
 
 from nightledger.ingestion import ledger, preflight
-from nightledger.ingestion.casting import typed_feed
+from nightledger.ingestion.casting import filled_columns, typed_feed
 from nightledger.ingestion.contract import SourceContract
 from nightledger.ingestion.feeds import FEEDS, create_tables, raw_columns
 from nightledger.ingestion.judging import Judge
@@ -195,7 +195,12 @@ class _Batch:
         constant = {"client": self.contract.client, "source": self.contract.source}
         for feed in self.judge.feeds:
             made = {"client_id": "$client", "source": "$source", "_load_id": "load_id"}
-            columns = [name for name, _ in raw_columns(FEEDS[feed])]
+            filled = filled_columns(self.contract, feed)
+            columns = [
+                name
+                for name, _ in raw_columns(FEEDS[feed])
+                if name in filled or name not in FEEDS[feed].names
+            ]
             values = ", ".join(f"{made.get(name, f't.{name}')} as {name}" for name in columns)
             self.connection.execute(
                 f"insert into raw.{feed} by name select {values}"  # noqa: S608 - names are canonical

@@ -1,6 +1,7 @@
 """Whether a file can be read at all: compression, encoding, header. Streams the bytes, parses none."""
 
 import codecs
+import contextlib
 import csv
 import difflib
 import gzip
@@ -100,8 +101,10 @@ def even_copy(arrival: Arrival, contract: SourceContract, target: Path) -> None:
     """Write the file again without blank lines and with one kind of line end, quoted text untouched."""
     quote = contract.format.quote.encode() if contract.format.type == "csv" else b""
     inside = False
-    opened = gzip.open(arrival.path) if arrival.path.suffix == ".gz" else arrival.path.open("rb")
-    with opened as source, target.open("wb") as out:
+    with contextlib.ExitStack() as stack:
+        packed = stack.enter_context(arrival.path.open("rb"))
+        source = stack.enter_context(gzip.open(packed)) if arrival.path.suffix == ".gz" else packed
+        out = stack.enter_context(target.open("wb"))
         for lines in source:
             for line in lines.splitlines(keepends=True):
                 bare = line.rstrip(b"\r\n")

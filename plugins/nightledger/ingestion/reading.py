@@ -11,10 +11,10 @@ from pathlib import Path
 import duckdb
 
 from nightledger.ingestion import preflight
-from nightledger.ingestion.casting import Statement
 from nightledger.ingestion.contract import SourceContract
 from nightledger.ingestion.landing import Arrival
 from nightledger.ingestion.messages import Message, Refused
+from nightledger.ingestion.statement import Statement
 
 log = logging.getLogger(__name__)
 

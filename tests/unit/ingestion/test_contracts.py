@@ -32,6 +32,10 @@ def feed(**changes):
         ("unknown_client", {"client": "bnk"}),
         ("unread_personal", {"personal": ["cards"]}),
         ("nothing_to_count_from", feed(known_at={"mode": "event", "lag": "1d", "from": "booked_at"})),
+        ("bad_pattern", feed(known_at={"mode": "file_name", "pattern": r"tx_\d{8}"})),
+        ("bad_currency", {"currency": "EURO"}),
+        ("not_quoted", feed(columns=TRANSACTIONS["columns"] | {"city": {"constant": 7}})),
+        ("token_as_amount", {"personal": ["amount"]}),
         ("unsigned_type_column", feed(sign={"mode": "type_column", "column": "dc"})),
     ],
 )
@@ -43,6 +47,15 @@ def test_a_mistake_names_file_and_key_and_what_was_meant(bank, golden, name, cha
         bank.load()
     golden(f"contract_{name}", str(caught.value))
     assert not bank.settings.landing.exists()
+
+
+def test_a_key_that_stands_twice_is_a_mistake(bank, golden):
+    """Catches YAML that forgets the first of two feeds without a word."""
+    path = bank.contract()
+    path.write_text(path.read_text() + "client: other\n")
+    with pytest.raises(ContractError) as caught:
+        bank.load()
+    golden("contract_doubled_key", str(caught.value))
 
 
 def test_contracts_of_the_project_are_valid(settings_of_project):

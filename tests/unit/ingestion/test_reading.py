@@ -178,7 +178,10 @@ def test_a_sum_that_cannot_be_verified_is_reported(bank, golden):
 
 
 JSON = {"files": "*.jsonl", "format": {"type": "jsonl"}, "personal": []}
-GOOD = '{"id": "%s", "customer": "c", "card": "4", "at": "2026-01-05 10:00:00", "amount": 12.50, "text": "x\\ny"}'
+GOOD = (
+    '{"id": "%s", "customer": "c", "card": "4", "at": "2026-01-05 10:00:00",'
+    ' "amount": 12.50, "text": "x\\ny"}'
+)
 
 
 def test_json_lines_are_numbered_and_judged_line_by_line(bank):

@@ -43,7 +43,8 @@ def test_money_that_leaves_the_customer_is_negative(bank, sign, header, values, 
 @pytest.mark.parametrize(
     ("currency", "amount", "is_good"),
     [("GBP", "1.23", True), ("GBP", "1.230", True), ("GBP", "1.234", False), ("JPY", "100", True),
-     ("JPY", "100.5", False), ("KWD", "1.234", True), ("KWD", "1.2345", False), ("XXQ", "1", False)],
+     ("JPY", "100.5", False), ("KWD", "1.234", True), ("KWD", "1.2345", False),
+     ("INR", "1.25", True), ("INR", "1.255", False), ("XXQ", "1", False)],
 )  # fmt: skip
 def test_an_amount_has_no_more_decimals_than_its_currency(bank, currency, amount, is_good):
     """Catches amounts that a cast would round in silence."""
@@ -63,6 +64,7 @@ def test_local_times_become_utc_and_the_business_date_stays_local(bank):
             line(1, at="2026-07-01 00:30:00"),
             line(2, at="2026-01-01 00:30:00"),
             line(3, at="2026-03-29 01:30:00"),
+            line(4, at="2026-10-25 01:30:00"),
         ),
     )
     bank.load()
@@ -71,7 +73,9 @@ def test_local_times_become_utc_and_the_business_date_stays_local(bank):
     ) == [
         (datetime(2026, 6, 30, 23, 30), date(2026, 7, 1), datetime(2026, 7, 1, 23, 30)),
         (datetime(2026, 1, 1, 0, 30), date(2026, 1, 1), datetime(2026, 1, 2, 0, 30)),
+        # 01:30 does not exist on the one night, and stands twice on the other: the later one is meant.
         (datetime(2026, 3, 29, 1, 30), date(2026, 3, 29), datetime(2026, 3, 30, 1, 30)),
+        (datetime(2026, 10, 25, 1, 30), date(2026, 10, 25), datetime(2026, 10, 26, 1, 30)),
     ]
 
 
@@ -210,8 +214,8 @@ def test_codes_defaults_maps_and_joined_columns(bank):
         event_at={"columns": ["day", "time"], "format": "%d/%m/%Y %H:%M"},
     )
     bank.contract(max_bad_share=0.9, feeds={"transactions": bank.transactions(columns=columns)})
-    rows = ["1,c,4,01/02/2026,10:30,-1,a,P,upi", "2,c,4,01/02/2026,10:30,-1,a,B,", "3,c,4,01/02/2026,10:30,-1,a,Z,upi",
-            "4,c,4,01/02/2026,10:30,-1,a,P,barter"]  # fmt: skip
+    start = "c,4,01/02/2026,10:30,-1,a"
+    rows = [f"1,{start},P,upi", f"2,{start},B,", f"3,{start},Z,upi", f"4,{start},P,barter"]
     bank.file("tx_1.csv", "id,customer,card,day,time,amount,text,st,mode\n" + "\n".join(rows) + "\n")
     bank.load()
     assert bank.rows(
