@@ -111,11 +111,12 @@ def sql(settings: Settings) -> None:
         console.print(f"Publication {path.name}, read-only. For example: from marts.mart_customer_overview;")
         console.print("End a statement with ; and leave with Ctrl-D. `show all tables;` lists what there is.")
     with warehouse.connect(path, settings=settings) as connection:
-        for statement in _statements(interactive):
+        for text in _statements(interactive):
             try:
-                relation = connection.sql(statement)
-                if relation is not None:
-                    relation.show(max_rows=40)
+                for statement in connection.extract_statements(text):
+                    relation = connection.sql(statement.query)
+                    if relation is not None:
+                        relation.show(max_rows=40)
             except duckdb.Error as error:
                 console.print(str(error), style="red", markup=False)
 

@@ -309,8 +309,10 @@ def _print_log(settings: Settings) -> None:
         table.add_column(heading, no_wrap=True)
     table.add_column("why", overflow="fold")
     there = {row["id"] for row in on_disk(settings)}
-    for row in operations.publication_log(settings):
-        current_row = row["publication_id"] == current and row["action"] != "pruned"
+    log_rows = operations.publication_log(settings)
+    moved = [row["id"] for row in log_rows if row["publication_id"] == current and row["action"] != "pruned"]
+    for row in log_rows:
+        current_row = row["id"] == moved[-1]
         gone = row["action"] == "published" and row["id"] not in there
         mark = " [green]← current[/]" if current_row else " [dim](pruned)[/]" if gone else ""
         by = "" if row["run_id"] else ", by a person"
