@@ -286,6 +286,8 @@ class _FeedStatement(Statement):
             currency = f"cast({self.bind(self.contract.currency)} as varchar)"
         elif column.name == "original_amount":
             currency = "coalesce(v_original_currency, v_currency)"
+        elif not self.is_transactions:
+            currency = f"coalesce(v_currency, {self.bind(self.contract.currency)})"
         parts = [(self._shown(column.name), f"t_{column.name}")]
         if column.name == "amount" and self._net_of_columns():
             parts = [

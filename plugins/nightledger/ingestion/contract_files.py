@@ -4,6 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import yaml
 from pydantic import BaseModel, ValidationError
 
@@ -89,6 +90,7 @@ def _check_feed(place: str, contract: SourceContract, feed: Feed, given: FeedCon
                 f"{place}.columns.{name}: {personal[0]!r} is personal, so it becomes a token, which is no "
                 f"{feed.column(name).kind}. Take it out of `personal`, or leave the column out"
             )
+    _check_formats(place, given)
     filled = set(given.columns)
     if feed.name == "transactions":
         filled |= {"currency"}
@@ -117,6 +119,21 @@ def _check_feed(place: str, contract: SourceContract, feed: Feed, given: FeedCon
                 f"{place}.known_at: mode event counts from {' or '.join(wanted)}, and none of them is "
                 "filled; give `from`"
             )
+
+
+def _check_formats(place: str, given: FeedContract) -> None:
+    """Refuse a format that the database cannot read: it would stop the night at the first file."""
+    formats = {f"columns.{name}.format": spec.format for name, spec in given.columns.items()}
+    formats["known_at.format"] = given.known_at.format if given.known_at.mode == "column" else None
+    if isinstance(given.known_at.from_, ColumnSpec):
+        formats["known_at.from.format"] = given.known_at.from_.format
+    for key, pattern in formats.items():
+        if pattern in (None, "unix"):
+            continue
+        try:
+            duckdb.execute("select try_strptime('', ?)", [pattern])
+        except duckdb.Error as error:
+            raise ContractError(f"{place}.{key}: {pattern!r} is no format of dates: {error}") from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -161,8 +161,13 @@ def cover(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> No
         select client_id, source, 'transactions' as feed, business_date, currency, true as arrived,
                count(*) as rows, sum(amount) as amount_sum, 'arrived' as state,
                min(known_at) as first_known_at, max(known_at) as last_known_at
-        from raw.transactions
-        where client_id = $client and source = $source
+        from (
+            select client_id, source, business_date, currency, amount, known_at
+            from raw.transactions
+            where client_id = $client and source = $source
+            qualify row_number() over (
+                partition by transaction_key order by known_at, _load_id, _record) = 1
+        )
         group by 1, 2, 4, 5
         """,
         values,

@@ -5,6 +5,7 @@ import contextlib
 import csv
 import difflib
 import gzip
+import hashlib
 import io
 import zlib
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ def check(arrival: Arrival, contract: SourceContract) -> Layout:
     Raises:
         Refused: with the five-part message that says why and what to do.
     """
+    _check_bytes(arrival)
     head = bytearray()
     decoder = codecs.getincrementaldecoder("utf-8")()
     total, is_uneven, ends, before = 0, False, set[bytes](), b""
@@ -115,6 +117,16 @@ def even_copy(arrival: Arrival, contract: SourceContract, target: Path) -> None:
                     out.write(line)
                 elif bare.removeprefix(codecs.BOM_UTF8) or was_inside:
                     out.write(bare + b"\n")
+
+
+def _check_bytes(arrival: Arrival) -> None:
+    with arrival.path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != arrival.sha256:
+            raise _refused(
+                arrival,
+                "has changed in the landing area since it arrived",
+                "restore the landing area from a backup",
+            )
 
 
 def _blocks(arrival: Arrival) -> Iterator[bytes]:

@@ -19,6 +19,8 @@ from nightledger.ingestion.statement import Statement
 log = logging.getLogger(__name__)
 
 TOKEN_LENGTH = 32
+CONTROL = r"\\u00(00|1[ef])"
+"""What a plain file is refused for, as JSON writes it."""
 MAX_RECORD = 16 << 20
 """Longest record in bytes."""
 
@@ -109,12 +111,13 @@ class Reader:
         return table
 
     def _read_csv(self, files: list[Readable], paths: dict[int, Path], name: str) -> str:
-        statement = Statement(self.contract)
+        statement, header = Statement(self.contract), files[0].layout.header
         kept = ", ".join(
-            f"{self._kept(statement, _quoted(column), column)} as c{number}"
+            f"{self._kept(statement, f'h{header.index(column)}', column)} as c{number}"
             for number, column in enumerate(self.contract.read)
         )
-        declared = ", ".join(f"{_literal(column)}: 'varchar'" for column in files[0].layout.header)
+        # By number: names of the file may differ in case only, or be those made here.
+        declared = ", ".join(f"'h{number}': 'varchar'" for number in range(len(header)))
         form = self.contract.format
         numbers = self._number_files(files, paths, name)
         self.connection.execute("drop table if exists rejects; drop table if exists reject_scans")
@@ -202,9 +205,15 @@ class Reader:
         self.connection.execute(
             f"""
             create or replace temp table {name} as
-            select path, case when not is_object then 'not a JSON object' end as broken, names, {kept}
+            select path, names, {kept},
+                case
+                    when not is_object then 'not a JSON object'
+                    when len(names) > len(list_distinct(names)) then 'a name stands twice'
+                    when has_control then 'holds a control character'
+                end as broken
             from (
-                select path, is_object, case when is_object then line::json end as object,
+                select path, is_object, regexp_matches(line, '{CONTROL}', 'i') as has_control,
+                       case when is_object then line::json end as object,
                        case when is_object then json_keys(line) end as names
                 from ({lines})
             )
@@ -252,14 +261,6 @@ class Reader:
 def token(key: bytes, client: str, value: str) -> str:
     """The token of a personal value, as the SQL of a load makes it; for look-ups and tests."""
     return hmac.new(key, f"{client}\x1f{value}".encode(), hashlib.sha256).hexdigest()[:TOKEN_LENGTH]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'"
 
 
 def _pointer(name: str) -> str:

@@ -1,12 +1,21 @@
 """The vocabulary of casts: how a source's text becomes a value, in SQL, with every value bound."""
 
 import functools
+import re
 from dataclasses import dataclass, field
 
 from nightledger.ingestion.contract import ColumnSpec, SourceContract
 from nightledger.ingestion.feeds import Column
 
-NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)"
+ISO_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
+OFFSET = r" ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+MINOR_UNITS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+"""Currencies whose ISO 4217 minor units are not two. babel's digits are CLDR's, which say how amounts are
+shown, and give 0 for currencies such as RSD that banks book with two."""
 
 
 @dataclass
@@ -37,9 +46,20 @@ class Statement:
 
     def number(self, text: str) -> str:
         """A money text as a DECIMAL; NULL when it is no number."""
-        if self.contract.format.decimal == ",":
-            text = f"replace(replace({text}, '.', ''), ',', '.')"
-        return f"case when regexp_full_match({text}, '{NUMBER}') then try_cast({text} as decimal(18,4)) end"
+        return f"try_cast({self._plain(text)} as decimal(18,4))"
+
+    def _plain(self, text: str) -> str:
+        """A number's text with a decimal point; NULL when it is not written as the contract says.
+
+        With decimal commas, points may stand between whole groups of three digits and nowhere else: 12.50 is
+        no 1250.
+        """
+        comma = self.contract.format.decimal == ","
+        mark = re.escape(self.contract.format.decimal)
+        whole = r"([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)" if comma else "[0-9]+"
+        plain = f"replace(replace({text}, '.', ''), ',', '.')" if comma else text
+        pattern = f"[+-]?({whole}({mark}[0-9]*)?|{mark}[0-9]+)"
+        return f"case when regexp_full_match({text}, '{pattern}') then {plain} end"
 
     def utc(self, local: str) -> str:
         """A local timestamp or date of the source as UTC."""
@@ -56,14 +76,21 @@ class Statement:
     def timestamp(self, text: str, pattern: str | None) -> str:
         """A text as a UTC timestamp; local in the contract's zone unless it carries an offset."""
         if pattern == "unix":
-            seconds = f"cast(try_cast({text} as decimal(18,3)) as decimal(38,3))"
-            return f"make_timestamp(cast({seconds} * 1000000 as bigint))"
+            # A number beyond the range of times would stop the whole batch.
+            seconds = f"try_cast({text} as decimal(18,3))"
+            micros = f"cast(cast({seconds} as decimal(38,3)) * 1000000 as bigint)"
+            return f"case when abs({seconds}) < 1e11 then make_timestamp({micros}) end"
         if pattern is not None:
+            if "%z" in pattern:  # which reads offsets in digits only
+                text = f"regexp_replace({text}, 'Z$', '+00')"
             parsed = f"try_strptime({text}, {self.bind(pattern)})"
             return f"({parsed} at time zone 'UTC')" if "%z" in pattern else self.utc(parsed)
-        has_offset = f"regexp_matches({text}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$')"
+        # The database itself also reads `epoch`, `infinity` and a bare date as a time.
+        is_local = f"regexp_full_match({text}, '{ISO_TIME}')"
+        has_offset = f"regexp_full_match({text}, '{ISO_TIME}{OFFSET}')"
         utc = f"try_cast({text} as timestamptz) at time zone 'UTC'"
-        return f"case when {has_offset} then {utc} else {self.utc(f'try_cast({text} as timestamp)')} end"
+        local = self.utc(f"try_cast({text} as timestamp)")
+        return f"case when {is_local} then {local} when {has_offset} then {utc} end"
 
     def value(self, column: Column, pattern: str | None, text: str) -> str:
         """Typed expression of a canonical column; NULL when the text cannot be read."""
@@ -78,15 +105,19 @@ class Statement:
             return self.timestamp(text, pattern)
         if column.kind == "integer":
             return f"case when regexp_full_match({text}, '[+-]?[0-9]+') then try_cast({text} as integer) end"
-        return f"try_cast({text} as {column.sql_type})" if column.kind == "coordinate" else text
+        if column.kind == "coordinate":
+            value = f"try_cast({self._plain(text)} as {column.sql_type})"
+            return f"case when abs({value}) <= {90 if column.name == 'latitude' else 180} then {value} end"
+        return text
 
 
 @functools.cache
 def currencies() -> dict[str, int]:
-    """Number of decimals of every currency (ISO 4217, by way of babel)."""
-    from babel.numbers import get_currency_precision, list_currencies
+    """Number of decimals of every currency: the list from babel, the decimals from ISO 4217."""
+    from babel.numbers import list_currencies
 
-    return {code: get_currency_precision(code) for code in sorted(list_currencies())}
+    other = {code: digits for digits, codes in MINOR_UNITS.items() for code in codes.split()}
+    return {code: other.get(code, 2) for code in sorted(list_currencies())}
 
 
 @functools.cache
