@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from nightledger.operations import metadata
+from nightledger.operational_schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():
