@@ -53,6 +53,7 @@ train: $(VENV)/.installed ## Train the models on the current publication (Airflo
 
 .PHONY: backfill
 backfill: $(VENV)/.installed ## Run the nights FROM=date TO=date again, one after another (Airflow must be up)
+	@test -n "$(FROM)" -a -n "$(TO)" || { echo "Say which dates: make backfill FROM=2026-06-28 TO=2026-06-29"; exit 1; }
 	@$(RUN) -m nightledger.launcher backfill --from "$(FROM)" --to "$(TO)"
 
 ##@ Publications
@@ -119,7 +120,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@echo "Making the environment in $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "  [1/3] installer"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	@echo "  [2/3] $$(grep -c == requirements.txt) pinned packages (about 1.5 GB; a minute or two)"
 	@$(INSTALL) -r requirements.txt
 	@echo "  [3/3] nightledger"

@@ -47,14 +47,14 @@ def publication() -> str:
 
 
 @task(execution_timeout=timedelta(hours=3), retries=1)
-def train_model(model: str) -> dict[str, Any]:
+def train_model(model: str, publication_id: str) -> dict[str, Any]:
     """Train, judge and register."""
     from ml import training
     from nightledger import operations
 
     settings = Settings()
     with operations.stage(settings, airflow_tasks.run_name(), "train") as detail:
-        outcome = training.train(settings, model).as_dict()
+        outcome = training.train(settings, model, publication_id).as_dict()
         detail.update(verdict=outcome["verdict"], version=outcome["version"])
     return outcome
 
@@ -92,8 +92,9 @@ def champion(outcome: dict[str, Any]) -> None:
 )
 def train() -> None:
     """Order of the steps."""
-    outcome = train_model.override(task_id="train")("{{ params.model }}")
-    chain(publication(), outcome, record(outcome), champion(outcome))
+    pinned = publication()
+    outcome = train_model.override(task_id="train")("{{ params.model }}", pinned)
+    chain(pinned, outcome, record(outcome), champion(outcome))
 
 
 train()

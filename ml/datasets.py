@@ -110,13 +110,15 @@ class Rows:
         return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs], dtype=np.int64)
 
 
-def read_publication(settings: Settings) -> Publication:
-    """The current publication.
+def read_publication(settings: Settings, publication: str | None = None) -> Publication:
+    """A publication by its id; default: the current one.
 
     Raises:
-        DatasetError: nothing has been published yet.
+        DatasetError: nothing has been published yet, or the publication is gone.
     """
-    path = warehouse.publication_path(settings)
+    path = settings.builds / publication if publication else warehouse.publication_path(settings)
+    if path is not None and not path.is_dir():
+        raise DatasetError(f"publication {publication} is gone; train on the current one")
     if path is None:
         raise DatasetError("nothing has been published yet; load the history first")
     description = json.loads((path / "publication.json").read_text())

@@ -68,8 +68,8 @@ class TrainingOutcome:
         }
 
 
-def train(settings: Settings, model: str) -> TrainingOutcome:
-    """Train `model` on the current publication, register the version and decide about it.
+def train(settings: Settings, model: str, publication_id: str | None = None) -> TrainingOutcome:
+    """Train `model` on a publication (default: the current one), register the version and decide about it.
 
     Safe to repeat: the same publication and numbers give the same version. A version is judged once; after
     that its verdict is "unchanged" and the reason names the one it got.
@@ -80,7 +80,7 @@ def train(settings: Settings, model: str) -> TrainingOutcome:
     """
     started = time.perf_counter()
     use_case = config.load(model)
-    publication = read_publication(settings)
+    publication = read_publication(settings, publication_id)
     outcome = TrainingOutcome(
         model=model,
         version=None,

@@ -119,7 +119,9 @@ def _keep_parse(settings: Settings, target: Path) -> None:
 
 
 def _broken(path: Path) -> bool:
-    return any(row["status"] in BROKEN for row in json.loads(path.read_text())["results"])
+    """Whether `dbt retry` can help: nodes broke, and no test failed, whose model has to be built again."""
+    statuses = {row["status"] for row in _results(path)}
+    return bool(statuses & set(BROKEN)) and "fail" not in statuses
 
 
 def _merge_results(new: Path, kept: Path) -> None:

@@ -94,6 +94,11 @@ def up(settings: Settings) -> None:
     if (settings.home / "bank").exists():
         os.environ.setdefault("NIGHTLEDGER_SCHEDULE_FROM", operations.clock().date().isoformat())
     launcher.up(settings)
+    if (settings.home / "bank").exists():
+        console.print(
+            "The simulated bank sends files only with `make next-night`: until it sends one for the day, the "
+            "scheduled night fails, names the missing source, and readers keep what they have."
+        )
     console.print("`make status` tells how it is, `make down` stops it.")
 
 

@@ -66,9 +66,10 @@ def next_id(settings: Settings, as_of: date) -> str:
     on_disk = (
         path.name.removesuffix(".building").removesuffix(".part") for path in settings.builds.iterdir()
     )
+    archived = (path.name for path in settings.archive.glob("*"))
     serials = [
         int(name.rpartition(".")[2])
-        for name in (*logged, *on_disk)
+        for name in (*logged, *on_disk, *archived)
         if name.rpartition(".")[0] == as_of.isoformat() and name.rpartition(".")[2].isdigit()
     ]
     return f"{as_of.isoformat()}.{max(serials, default=0) + 1}"
@@ -269,15 +270,15 @@ def rollback(settings: Settings, reason: str, to: str | None = None) -> str:
     Args:
         settings: of the installation.
         reason: why, for the log.
-        to: the publication's id; default: the one published before the current one.
+        to: the publication's id; default: the one that the current one was built on.
 
     Raises:
         PublicationError: there is no such publication; the message lists those there are.
     """
     existing: list[str] = [row["publication_id"] for row in on_disk(settings)]
     current = current_id(settings)
-    if to is None and current in existing[1:]:
-        to = existing[existing.index(current) - 1]
+    if to is None and current in existing:
+        to = describe(settings.builds / current)["base"]
     if to is None or to not in existing or to == current:
         there = ", ".join(name for name in existing if name != current) or "none"
         raise PublicationError(

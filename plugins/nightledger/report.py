@@ -72,9 +72,16 @@ def _summary(connection: duckdb.DuckDBPyConnection, description: dict[str, Any],
         " coalesce(sum(records) filter (where verdict = 'loaded'), 0),"
         " coalesce(sum(quarantined) filter (where verdict = 'loaded'), 0) from ops.loads",
     )
-    rows, customers = _one(
-        connection, "select count(*), count(distinct (client_id, customer_id)) from marts.fct_transactions"
+    rows, current, customers = _one(
+        connection,
+        "select count(*), count(*) filter (where is_current), count(distinct (client_id, customer_id))"
+        " from marts.fct_transactions",
     )
+    feeds = connection.execute(
+        "select feed, sum(records) from ops.load_feeds join ops.loads using (load_id)"
+        " where verdict = 'loaded' group by 1 order by 2 desc, 1"
+    ).fetchall()
+    by_feed = ", ".join(f"{number:,} {feed}" for feed, number in feeds)
     features, dates = _one(
         connection, "select count(*), count(distinct as_of_date) from features.features_customers"
     )
@@ -102,7 +109,8 @@ def _summary(connection: duckdb.DuckDBPyConnection, description: dict[str, Any],
             f"{records:,} from {files:,} files{f', {refused:,} files refused' if refused else ''}",
         ),
         ("Quarantined", f"{quarantined:,} records"),
-        ("Published", f"{rows:,} transactions of {customers:,} customers"),
+        ("", by_feed),
+        ("Published", f"{current:,} transactions ({rows:,} versions) of {customers:,} customers"),
         ("Features", f"{features:,} vectors on {dates} as-of dates"),
         ("Scores tonight", scores),
         ("Audit", f"{len(audit) - len(warned)} of {len(audit)} checks passed"),

@@ -83,11 +83,6 @@ class Settings(BaseSettings):
         return self.home / "registry"
 
     @property
-    def reports(self) -> Path:
-        """Reports for people, one directory a publication."""
-        return self.home / "reports"
-
-    @property
     def airflow_home(self) -> Path:
         """Airflow's own directory."""
         return self.home / "airflow"

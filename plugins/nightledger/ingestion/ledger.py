@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -70,31 +70,47 @@ def pending(
     landed: Sequence[Arrival],
     contract: SourceContract,
     cutoff: datetime,
+    tried: Set[tuple[str, str]] = frozenset(),
 ) -> list[Pending]:
-    """Arrivals to be decided tonight: new ones, and refused ones whose contract or manifest has changed."""
+    """Arrivals to be decided next: new ones, and refused ones whose contract or manifest has changed.
+
+    The same bytes under several names are tried one name at a time, until one of them is loaded; only then
+    are the others duplicates. So a name that was refused, or is not due yet, takes nothing from the others.
+
+    Args:
+        connection: on the warehouse with the ledger.
+        landed: every arrival, in order.
+        contract: whose files are meant.
+        cutoff: what is known later waits for a later night.
+        tried: (file, fingerprint) pairs that have been refused in this load already.
+    """
     decided = {
-        load: (verdict, basis)
-        for load, verdict, basis in connection.execute(
-            "select load_id, verdict, _contract_hash from ops.loads where contract = ?", [contract.name]
+        load: (file, verdict, basis)
+        for load, file, verdict, basis in connection.execute(
+            "select load_id, file, verdict, _contract_hash from ops.loads where contract = ?", [contract.name]
         ).fetchall()
     }
-    first_names: dict[str, str] = {}
     found = []
+    candidates: set[str] = set()
     for arrival in landed:
         if arrival.contract != contract.name:
             continue
-        repeats = first_names.get(arrival.sha256)
-        first_names.setdefault(arrival.sha256, arrival.file)
-        verdict, basis = decided.get(load_id(contract, arrival, duplicate=repeats is not None), (None, None))
-        if verdict in ("loaded", "duplicate") or basis == fingerprint(contract, arrival):
-            continue
+        file, verdict, basis = decided.get(load_id(contract, arrival), (None, None, None))
         times = {name: _known_at(contract, feed, arrival) for name, feed in contract.feeds.items()}
+        if verdict == "loaded":
+            if file != arrival.file and load_id(contract, arrival, duplicate=True) not in decided:
+                found.append(Pending(arrival, file, times))
+            continue
+        own = fingerprint(contract, arrival)
+        if basis == own or (arrival.file, own) in tried or arrival.sha256 in candidates:
+            continue
         stated = [moment for moment in times.values() if moment is not None]
         is_file_wide = all(feed.known_at.of_the_file for feed in contract.feeds.values())
         # Known later than tonight's cutoff: its turn comes with a later night. Rows with times of their own
         # are loaded at once, and staging takes those that are known.
         if not (is_file_wide and stated and min(stated) >= cutoff):
-            found.append(Pending(arrival, repeats, times))
+            candidates.add(arrival.sha256)
+            found.append(Pending(arrival, None, times))
     return found
 
 

@@ -64,32 +64,47 @@ def load(
     landed = arrivals(settings)
     verdicts: list[FileVerdict] = []
     for contract in contracts:
-        pending = ledger.pending(connection, landed, contract, cutoffs[contract.client])
         decided: list[FileVerdict] = []
-        for batch in _batches(pending):
-            started = time.monotonic()
-            connection.execute("begin")
-            try:
-                done = _Batch(connection, settings, contract, batch).load()
-            except BaseException:
-                connection.execute("rollback")
-                raise
-            connection.execute("commit")
-            decided += done
-            log.info(
-                "%s: %s: %d files, %d records in %.1f s (%d of %d files done)",
-                run_id,
-                contract.name,
-                len(done),
-                sum(verdict.records for verdict in done),
-                time.monotonic() - started,
-                len(decided),
-                len(pending),
-            )
+        tried: set[tuple[str, str]] = set()
+        while pending := ledger.pending(connection, landed, contract, cutoffs[contract.client], tried):
+            tried |= {(item.arrival.file, ledger.fingerprint(contract, item.arrival)) for item in pending}
+            decided += _load_pending(connection, settings, contract, pending, run_id)
         if decided:
             ledger.cover(connection, contract)
         verdicts += decided
     return verdicts
+
+
+def _load_pending(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    contract: SourceContract,
+    pending: list[Pending],
+    run_id: str,
+) -> list[FileVerdict]:
+    """Load these files, batch by batch, each batch in a transaction of its own."""
+    decided: list[FileVerdict] = []
+    for batch in _batches(pending):
+        started = time.monotonic()
+        connection.execute("begin")
+        try:
+            done = _Batch(connection, settings, contract, batch).load()
+        except BaseException:
+            connection.execute("rollback")
+            raise
+        connection.execute("commit")
+        decided += done
+        log.info(
+            "%s: %s: %d files, %d records in %.1f s (%d of %d files done)",
+            run_id,
+            contract.name,
+            len(done),
+            sum(verdict.records for verdict in done),
+            time.monotonic() - started,
+            len(decided),
+            len(pending),
+        )
+    return decided
 
 
 def _batches(pending: list[Pending]) -> Iterator[list[Pending]]:

@@ -198,3 +198,18 @@ def test_json_lines_are_read_like_csv(bank, golden):
         (3, None, None),
         (4, "what", "aaaaa"),
     ]
+
+
+def test_bytes_that_were_refused_under_one_name_are_loaded_under_another(bank):
+    """Catches good records lost because a first delivery of the same bytes had a wrong manifest."""
+    bank.contract(totals="manifest")
+    bank.file("tx_a.csv", lines(line(1)), {"rows": 2})
+    assert bank.load()["tx_a.csv"].verdict == "refused"
+    bank.file("tx_b.csv", lines(line(1)), {"rows": 1})
+    verdicts = bank.load()
+    assert {name: verdict.verdict for name, verdict in verdicts.items()} == {
+        "tx_a.csv": "duplicate",
+        "tx_b.csv": "loaded",
+    }
+    assert bank.rows("select count(*) from raw.transactions") == [(1,)]
+    assert bank.load() == {}

@@ -84,6 +84,21 @@ def test_rollback_moves_the_pointer_and_says_why_in_the_log(settings):
         publications.rollback(settings, reason="x", to="2020-01-01.1")
 
 
+def test_a_second_rollback_does_not_return_to_what_was_rolled_back(settings):
+    """Catches a rollback that brings back the very publication somebody withdrew."""
+    publish(settings, "2026-01-29.1", "2026-01-30.1")
+    publications.rollback(settings, reason="wrong")
+    publish(settings, "2026-01-30.2")
+    assert publications.rollback(settings, reason="wrong again") == "2026-01-29.1"
+
+
+def test_an_id_whose_scores_are_archived_is_not_used_again(settings):
+    """Catches a publication beside which the archive keeps the scores of a dead run."""
+    publish(settings, "2026-01-01.1")
+    (settings.archive / "2026-01-01.2").mkdir(parents=True)
+    assert publications.next_id(settings, date(2026, 1, 1)) == "2026-01-01.3"
+
+
 def test_pruning_keeps_the_last_ones_month_ends_and_what_readers_see(settings):
     """Catches a pruning that takes away the publication under a rollback."""
     settings.keep_publications = 2
