@@ -78,8 +78,7 @@ def _summary(connection: duckdb.DuckDBPyConnection, description: dict[str, Any],
         " from marts.fct_transactions",
     )
     feeds = connection.execute(
-        "select feed, sum(records) from ops.load_feeds join ops.loads using (load_id)"
-        " where verdict = 'loaded' group by 1 order by 2 desc, 1"
+        "select feed, sum(records) from ops.load_feeds group by 1 order by 2 desc, 1"
     ).fetchall()
     by_feed = ", ".join(f"{number:,} {feed}" for feed, number in feeds)
     features, dates = _one(
