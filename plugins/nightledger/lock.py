@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nightledger import operations, publications, warehouse
+from nightledger import operations, publications, trouble, warehouse
 from nightledger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -49,9 +49,12 @@ def take(settings: Settings, run_id: str, is_alive: Callable[[str], bool]) -> bo
 
     Returns:
         False while another live run holds the lock.
+
+    Raises:
+        nightledger.trouble.MachineTrouble: the disk is full, or operations.db is locked.
     """
     settings.builds.mkdir(parents=True, exist_ok=True)
-    with _guard(settings):
+    with trouble.explained(settings), _guard(settings):
         content = _read(settings)
         if content and content["run"] != run_id:
             if is_alive(content["run"]):

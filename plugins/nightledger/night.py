@@ -75,6 +75,8 @@ def open_night(
         base = lock.base_of(settings, run_id)
         night = lock.pinned(settings, run_id)
         if night is None:
+            if base:
+                publications.verify(settings, base)
             reason = None if force else _nothing_to_do(settings, base, as_of_date, kind)
             _refuse_early(as_of_date, _served_clients(settings))
             if reason:
@@ -210,7 +212,7 @@ def _copy_warehouse(settings: Settings, night: Night, target: Path) -> None:
     if horizon and horizon.replace(day=1) < date.fromisoformat(night.night_of).replace(day=1):
         with warehouse.connect(source, settings=settings) as connection:
             literal = str(target).replace("'", "''")
-            connection.execute(f"attach '{literal}' as compacted")
+            connection.execute(f"attach '{literal}' as compacted ({warehouse.STORAGE})")
             connection.execute("copy from database warehouse to compacted")
     else:
         shutil.copyfile(source, target)
@@ -231,6 +233,8 @@ def ingest(settings: Settings, run_id: str) -> dict[str, Any]:
     with operations.stage(settings, run_id, "ingest") as detail:
         contracts = ingestion.load_contracts(settings)
         clients = _served_clients(settings)
+        pulled = ingestion.pull_all(settings, contracts, night_of, operations.clock)
+        plan.require_pulled(pulled, night_of)
         collected = ingestion.collect(settings, contracts, operations.clock())
         wanted = {(name, horizon): client.cutoff_at(horizon) for name, client in clients.items()}
         cutoffs = {name: at for (name, _), at in operations.fix_cutoffs(settings, wanted).items()}
@@ -254,7 +258,8 @@ def ingest(settings: Settings, run_id: str) -> dict[str, Any]:
             pins = plan.pin_models(connection) if night.kind == "nightly" else 0
         detail.update(
             **_count(operations.file_verdicts(settings, run_id)),
-            late=late,
+            late=sorted({*late, *(report.name for report in pulled if report.is_late)}),
+            pulls={report.contract.name: report.message or report.pages for report in pulled},
             as_of_dates=f"{len(tonight)}, {tonight[0]} to {tonight[-1]}",
             pinned_models=pins,
         )

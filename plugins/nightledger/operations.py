@@ -7,6 +7,7 @@ Times ending in `_at` are UTC without a zone, as in the warehouse.
 import functools
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -18,6 +19,7 @@ import sqlalchemy as sa
 from duckdb import DuckDBPyConnection
 from sqlalchemy.dialects import postgresql, sqlite
 
+from nightledger import trouble
 from nightledger.operational_schema import (
     audits,
     cutoffs,
@@ -32,6 +34,9 @@ from nightledger.operational_schema import (
 from nightledger.settings import Settings
 
 log = logging.getLogger(__name__)
+
+PATIENCE = 30.0
+"""Seconds to wait for another process that has the SQLite file locked."""
 
 SNAPSHOT = (
     runs,
@@ -69,7 +74,7 @@ def _engine(dsn: str) -> sa.Engine:
     sqlite_file = url.database if url.get_backend_name() == "sqlite" else None
     if sqlite_file:
         Path(sqlite_file).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": 30} if sqlite_file else {})
+    engine = sa.create_engine(url, connect_args={"timeout": PATIENCE} if sqlite_file else {})
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its start-up lines bury a task's own
     config = Config()
     config.set_main_option("script_location", "nightledger:migrations")
@@ -89,7 +94,9 @@ def reading_engine(settings: Settings) -> sa.Engine:
     url = sa.make_url(settings.operations_dsn)
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url)
-    return sa.create_engine(f"sqlite:///file:{url.database}?mode=ro&uri=true")
+    return sa.create_engine(
+        f"sqlite:///file:{url.database}?mode=ro&uri=true", connect_args={"timeout": PATIENCE}
+    )
 
 
 def _rows(settings: Settings, query: sa.Select[Any]) -> list[dict[str, Any]]:
@@ -116,31 +123,49 @@ def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[s
 
 @contextmanager
 def stage(settings: Settings, run_id: str, name: str) -> Iterator[dict[str, Any]]:
-    """Record how long one stage of a run took and how it ended; the yielded dict becomes its detail."""
-    started = clock()
+    """Record how long one stage of a run took and how it ended; the yielded dict becomes its detail.
+
+    Raises:
+        nightledger.trouble.MachineTrouble: in place of an error that a full disk or a locked database caused.
+    """
+    started = time.monotonic()
     detail: dict[str, Any] = {}
     state = "failed"
     try:
         yield detail
         state = "done"
     except BaseException as error:
-        detail["error"] = f"{type(error).__name__}: {error}"
-        raise
+        problem = trouble.explain(settings, error) or error
+        detail["error"] = f"{type(problem).__name__}: {problem}"
+        if problem is error:
+            raise
+        raise problem from error
     finally:
-        ended = clock()
-        with engine(settings).begin() as connection:
-            connection.execute(
-                stages.insert(),
-                {
-                    "run_id": run_id,
-                    "stage": name,
-                    "state": state,
-                    "seconds": (ended - started).total_seconds(),
-                    "detail": json.dumps(detail, default=str),
-                    "recorded_at": ended,
-                },
-            )
-        log.info("%s of %s %s in %.1f s", name, run_id, state, (ended - started).total_seconds())
+        seconds = time.monotonic() - started
+        try:
+            _record_stage(settings, run_id, name, state, seconds, detail)
+        except sa.exc.OperationalError as error:
+            if state == "done":
+                raise (trouble.explain(settings, error) or error) from error
+            log.warning("the failure of %s could not be recorded either: %s", name, error.orig)
+        log.info("%s of %s %s in %.1f s", name, run_id, state, seconds)
+
+
+def _record_stage(
+    settings: Settings, run_id: str, name: str, state: str, seconds: float, detail: Mapping[str, Any]
+) -> None:
+    with engine(settings).begin() as connection:
+        connection.execute(
+            stages.insert(),
+            {
+                "run_id": run_id,
+                "stage": name,
+                "state": state,
+                "seconds": seconds,
+                "detail": json.dumps(detail, default=str),
+                "recorded_at": clock(),
+            },
+        )
 
 
 def open_run(settings: Settings, run_id: str, **values: Any) -> None:

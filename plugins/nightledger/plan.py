@@ -7,7 +7,7 @@ import duckdb
 
 from nightledger import operations
 from nightledger.clients import Client
-from nightledger.ingestion import SourceContract
+from nightledger.ingestion import PullReport, SourceContract
 from nightledger.lock import NightError
 from nightledger.settings import Settings
 
@@ -104,6 +104,21 @@ def late_sources(
             "the night again."
         )
     return sorted({f"{contract.client}/{contract.source}" for contract in late})
+
+
+def require_pulled(reports: Iterable[PullReport], night_of: date) -> None:
+    """Stop a night whose date has not been pulled whole from a required source.
+
+    Raises:
+        RequiredSourceMissing: names source and reason.
+    """
+    missing = [report for report in reports if report.is_late and report.contract.delivery.required]
+    if missing:
+        raise RequiredSourceMissing(
+            f"required source {', '.join(report.name for report in missing)} could not be pulled for "
+            f"{night_of}. Nothing is published without it; readers keep the last publication. "
+            + "; ".join(report.message for report in missing)
+        )
 
 
 def pin_models(connection: duckdb.DuckDBPyConnection) -> int:

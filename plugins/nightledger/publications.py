@@ -4,6 +4,7 @@
 """
 
 import argparse
+import hashlib
 import json
 import logging
 import os
@@ -30,6 +31,10 @@ class PublicationError(RuntimeError):
     """A build cannot be published, or a publication cannot be found; the message says what to do."""
 
 
+class Damaged(PublicationError):
+    """A publication is not what was once published."""
+
+
 def current_id(settings: Settings) -> str | None:
     """Id of the publication that readers see, or None before the first one."""
     path = warehouse.publication_path(settings)
@@ -38,8 +43,56 @@ def current_id(settings: Settings) -> str | None:
 
 def describe(path: Path) -> dict[str, Any]:
     """What a publication says of itself (`publication.json`)."""
-    content: dict[str, Any] = json.loads((path / "publication.json").read_text())
+    try:
+        content: dict[str, Any] = json.loads((path / "publication.json").read_text())
+    except (OSError, ValueError) as error:
+        reason = f"the publication.json of {path.name} cannot be read ({type(error).__name__})"
+        raise Damaged(reason) from error
     return content
+
+
+def damage(path: Path) -> str | None:
+    """Why a publication must not be used, or None when its bytes are those that were published.
+
+    Reads the whole warehouse: about a second for each 1.5 GB. DuckDB itself looks at the checksum of a block
+    only when a query happens to need it.
+    """
+    try:
+        stated = describe(path).get("warehouse_sha256")
+    except Damaged as error:
+        return str(error)
+    file = path / warehouse.FILE
+    if not file.exists():
+        return f"the warehouse of {path.name} is missing"
+    if stated not in (None, _sha256(file)):  # none: published before the hash was written down
+        return f"the warehouse of {path.name} is not what was published"
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(settings: Settings, publication_id: str) -> None:
+    """Make sure that a publication is whole before anything is built on it.
+
+    Raises:
+        Damaged: it is not; the message gives the command that moves readers to the newest one that is.
+    """
+    reason = damage(settings.builds / publication_id)
+    if reason is None:
+        return
+    others = [row["publication_id"] for row in reversed(on_disk(settings))]
+    whole = (name for name in others if name != publication_id and damage(settings.builds / name) is None)
+    to = next(whole, None)
+    if to is None:
+        raise Damaged(f"{reason}, and no other publication is whole. Restore a backup: `make restore`.")
+    raise Damaged(
+        f"{reason}. Whoever reads it gets errors or wrong numbers. Move readers to {to}, the newest that is "
+        f'whole: make rollback TO={to} REASON="{publication_id} is damaged". Then start the night again: the '
+        f"new run begins at {to} and builds what is missing."
+    )
 
 
 def point(settings: Settings, name: str, target: str) -> None:
@@ -112,6 +165,7 @@ def complete(settings: Settings, night: "Night", build: Path) -> None:
         "code_revision": night.code_revision,
         "duckdb": duckdb.__version__,
         "models": [dict(zip(("model", "as_of_date", "version", "role"), row, strict=True)) for row in models],
+        "warehouse_sha256": _sha256(build / warehouse.FILE),
         "content_hash": content["hash"],
         "tables": content["tables"],
         "load_ids": [row[0] for row in loads],
@@ -136,6 +190,9 @@ def _settle_relations(
 ) -> None:
     """Drop what a deleted model left behind; refuse relations that nobody declared."""
     known = _declared(build)
+    # Tables of one source only: ingestion makes them, and no dbt project can know all sources.
+    made = connection.execute("select table_name from ops.raw_tables").fetchall()
+    known |= {("raw", name) for (name,) in made}
     before = _declared(settings.builds / base) if base else set()
     for schema, name, kind in warehouse.relations(connection):
         if (schema, name) in known or schema in warehouse.UNHASHED_SCHEMAS:
@@ -157,9 +214,9 @@ def _declared(path: Path) -> set[tuple[str, str]]:
 
 def ensure_logged(settings: Settings, path: Path) -> None:
     """Append a publication to the log unless it is there."""
-    description = describe(path)
-    if description["id"] in {row["publication_id"] for row in operations.publication_log(settings)}:
+    if path.name in {row["publication_id"] for row in operations.publication_log(settings)}:
         return
+    description = describe(path)
     operations.record_publication(
         settings,
         action="published",
@@ -273,17 +330,19 @@ def rollback(settings: Settings, reason: str, to: str | None = None) -> str:
         to: the publication's id; default: the one that the current one was built on.
 
     Raises:
-        PublicationError: there is no such publication; the message lists those there are.
+        PublicationError: there is no such publication, or it is damaged; the message lists those there are.
     """
-    existing: list[str] = [row["publication_id"] for row in on_disk(settings)]
+    bases: dict[str, str | None] = {row["publication_id"]: row["base"] for row in on_disk(settings)}
+    existing = list(bases)
     current = current_id(settings)
-    if to is None and current in existing:
-        to = describe(settings.builds / current)["base"]
+    if to is None and current is not None:
+        to = bases.get(current)
     if to is None or to not in existing or to == current:
         there = ", ".join(name for name in existing if name != current) or "none"
         raise PublicationError(
             f"cannot roll back from {current} to {to or 'an earlier one'}. There are: {there}"
         )
+    verify(settings, to)
     point(settings, "current", to)
     description = describe(settings.builds / to)
     operations.record_publication(

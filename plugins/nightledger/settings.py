@@ -17,13 +17,19 @@ class Settings(BaseSettings):
     Relative paths are taken from the project's root, so that a command means the same in every folder.
     """
 
-    model_config = SettingsConfigDict(env_prefix="NIGHTLEDGER_", env_file=PROJECT / ".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="NIGHTLEDGER_",
+        env_file=PROJECT / ".env",
+        extra="ignore",
+        hide_input_in_errors=True,  # a mistyped secret stays out of the log
+    )
 
     home: Path = Field(Path("var"), description="directory that holds all state")
     inbox: Path | None = Field(None, description="where banks drop files; default: <home>/inbox")
     sources: Path = Field(Path("sources"), description="source contracts")
     clients: Path = Field(Path("clients"), description="client settings")
     token_key: SecretStr | None = Field(None, description="key of the hash that tokenises personal columns")
+    pull_tokens: dict[str, SecretStr] = Field({}, description="token of each contract with `pull`, as JSON")
     operations_dsn: str = Field("", description="SQLAlchemy URL; default: SQLite at <home>/operations.db")
     registry_uri: str = Field("", description="MLflow tracking URI; default: SQLite under <home>/registry")
     threads: int = Field(2, ge=1, description="threads of DuckDB and of the models")

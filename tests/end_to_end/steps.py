@@ -6,11 +6,13 @@ from the environment.
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from nightledger import night, operations, publications
 from nightledger.settings import Settings
@@ -22,6 +24,39 @@ LAST = date(2025, 12, 15)
 def settings_of(home: Path) -> Settings:
     """Settings of a home with the simulated bank's files as its inbox."""
     return Settings(home=home, inbox=home / "bank" / "files", _env_file=None)
+
+
+def simulate(home: Path, through: date, *, customers: int, days: int) -> None:
+    """Let the bank write its files up to a day; its history of so many days ends with LAST."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "simulation", "make", "--out", str(home / "bank"), "--seed", "7"),
+            *("--customers", str(customers), "--start", str(LAST - timedelta(days=days - 1))),
+            *("--days", str(days), "--through", str(through)),
+        ],
+        check=True,
+    )
+
+
+def first_model(settings: Settings) -> None:
+    """Train churn on the current publication and promote it, however weak: these tests are about nights."""
+    from ml import config, training
+
+    churn = config.load("churn")
+    easier = churn.model_copy(
+        update={
+            "minimums": config.Minimums(leavers=5, stayers=5),
+            "promotion": config.Promotion(
+                over_baselines=dict.fromkeys(churn.baselines, -1.0), over_champion=0
+            ),
+        }
+    )
+    # A bank on which a good model shows would take minutes.
+    with mock.patch.object(config, "load", lambda _model: easier):
+        outcome = training.train(settings, "churn").as_dict()
+    if outcome["version"] is not None:
+        outcome["verdict"] = "promoted"
+    operations.record_training(settings, outcome, "train/first")
 
 
 def run_night(

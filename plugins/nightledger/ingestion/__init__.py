@@ -6,11 +6,13 @@ from nightledger.ingestion.feeds import create_tables
 from nightledger.ingestion.landing import CollectReport, collect
 from nightledger.ingestion.ledger import FileVerdict
 from nightledger.ingestion.loading import has_pending, load
+from nightledger.ingestion.pulls import PullReport, pull_all
 
 __all__ = [
     "CollectReport",
     "ContractError",
     "FileVerdict",
+    "PullReport",
     "SourceContract",
     "collect",
     "create_tables",
@@ -18,4 +20,5 @@ __all__ = [
     "load",
     "load_contract",
     "load_contracts",
+    "pull_all",
 ]

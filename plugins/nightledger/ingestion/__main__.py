@@ -1,5 +1,6 @@
-"""Try a source contract on a sample, or hand in a file.
+"""Draft a source contract from a sample, try it, or hand in a file.
 
+`python -m nightledger.ingestion draft sample.csv` proposes a contract.
 `python -m nightledger.ingestion check sources/x.yml sample.csv` shows what the sample would become and stores
 nothing. `python -m nightledger.ingestion submit FILE --source X` checks a file and lands it; the next night
 loads it.
@@ -18,10 +19,11 @@ from rich.table import Table
 
 from nightledger import operations
 from nightledger.clients import load_clients
-from nightledger.ingestion import landing, loading
+from nightledger.ingestion import drafting, extras, landing, loading
 from nightledger.ingestion.contract import ContractError, SourceContract
 from nightledger.ingestion.contract_files import load_contract
 from nightledger.ingestion.feeds import FEEDS
+from nightledger.ingestion.messages import inert
 from nightledger.settings import Settings
 
 SHOWN = 5
@@ -45,8 +47,8 @@ def check(settings: Settings, contract: SourceContract, file: Path) -> bool:
         would = "would be refused" if verdict.verdict == "refused" else "would be loaded"
         total = "" if verdict.amount_sum is None else f", sum of amounts {verdict.amount_sum:,}"
         console.print(
-            f"[{colour}]{escape(file.name)} {would}[/] by {contract.name}: {verdict.records:,} records, "
-            f"{verdict.quarantined:,} in quarantine{total}"
+            f"[{colour}]{escape(inert(file.name))} {would}[/] by {contract.name}: "
+            f"{verdict.records:,} records, {verdict.quarantined:,} in quarantine{total}"
         )
         if verdict.message:
             console.print(escape(verdict.message))
@@ -58,11 +60,18 @@ def check(settings: Settings, contract: SourceContract, file: Path) -> bool:
 
 
 def _show_feed(connection: duckdb.DuckDBPyConnection, contract: SourceContract, feed: str) -> None:
-    row = connection.execute(f"select count(*) from raw.{feed}").fetchone()  # noqa: S608 - canonical name
+    source = f'raw."{extras.feed_table(contract, feed)}" as t'
+    row = connection.execute(f"select count(*) from {source}").fetchone()  # noqa: S608 - checked names
     filled = set(contract.feeds[feed].columns) | {"business_date", "currency"}
     names = [name for name in FEEDS[feed].names if name in filled] + ["known_at"]
-    columns = ", ".join(names)
-    rows = connection.execute(f"select {columns} from raw.{feed} limit {SHOWN}").fetchall()  # noqa: S608
+    beside = extras.extra_table(contract, feed)
+    if contract.feeds[feed].extra and beside != extras.feed_table(contract, feed):
+        source += f' join raw."{beside}" as x using (client_id, _load_id, _record)'
+    columns = ", ".join(
+        [*(f"t.{name}" for name in names), *(f'"{name}"' for name in contract.feeds[feed].extra)]
+    )
+    names += contract.feeds[feed].extra
+    rows = connection.execute(f"select {columns} from {source} order by _record limit {SHOWN}").fetchall()  # noqa: S608
     table = Table(
         title=f"\n{feed}: {row[0] if row else 0:,} rows, the first {len(rows)}", title_justify="left"
     )
@@ -70,7 +79,7 @@ def _show_feed(connection: duckdb.DuckDBPyConnection, contract: SourceContract, 
         table.add_column(heading, overflow="fold")
     for position, name in enumerate(names):
         table.add_row(
-            name, *(escape("–" if value[position] is None else str(value[position])) for value in rows)
+            name, *(escape("–" if value[position] is None else inert(str(value[position]))) for value in rows)
         )
     console.print(table)
 
@@ -85,15 +94,34 @@ def _show_quarantine(connection: duckdb.DuckDBPyConnection) -> None:
     for heading in ("feed", "record", "column", "reason", "shape"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(escape("–" if value is None else str(value)) for value in row))
+        table.add_row(*(escape("–" if value is None else inert(str(value))) for value in row))
     console.print(table)
+
+
+def propose(settings: Settings, file: Path, client: str | None) -> None:
+    """Write a proposed contract to standard output, and to standard error what to do with it."""
+    clients = load_clients(settings)
+    text = drafting.draft(file, clients, client)
+    sys.stdout.write(text)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "draft.yml"
+        path.write_text(text)
+        try:
+            load_contract(path, clients)
+        except ContractError as error:
+            sys.stderr.write(f"\nNot complete yet:\n{error}\n")
+            return
+    sys.stderr.write(
+        "\nSave it as sources/<name>.yml, look at every `# ?`, and try it:\n"
+        f"python -m nightledger.ingestion check sources/<name>.yml {inert(file.name)}\n"
+    )
 
 
 def submit(settings: Settings, contract: SourceContract, file: Path) -> bool:
     """Check a file and land it; returns whether it was landed."""
     if not contract.matches(file.name):
         raise ContractError(
-            f"{file.name}: does not match `files: {contract.files}` of sources/{contract.name}.yml; "
+            f"{inert(file.name)}: does not match `files: {contract.files}` of sources/{contract.name}.yml; "
             "name the file as the bank does, or choose another --source"
         )
     if not check(settings, contract, file):
@@ -113,16 +141,24 @@ def main(arguments: list[str] | None = None) -> int:
     trying = commands.add_parser("check", help="show what a sample would become; stores nothing")
     trying.add_argument("contract", type=Path, help="a source contract, such as sources/x.yml")
     trying.add_argument("file", type=Path, help="a sample")
+    drawing = commands.add_parser("draft", help="propose a contract for a sample, as YAML")
+    drawing.add_argument("file", type=Path, help="a sample")
+    drawing.add_argument("--client", help="name of a file in clients/; default: the first")
     handing = commands.add_parser("submit", help="check a file and land it")
     handing.add_argument("file", type=Path)
     handing.add_argument("--source", required=True, help="name of a contract in sources/")
     given = parser.parse_args(arguments)
     settings = Settings()
-    path = given.contract if given.command == "check" else settings.sources / f"{given.source}.yml"
     try:
+        if given.command == "draft":
+            if not given.file.is_file():
+                raise ContractError(f"{inert(str(given.file))}: no such file")
+            propose(settings, given.file, given.client)
+            return 0
+        path = given.contract if given.command == "check" else settings.sources / f"{given.source}.yml"
         for needed in (path, given.file):
             if not needed.is_file():
-                raise ContractError(f"{needed}: no such file")
+                raise ContractError(f"{inert(str(needed))}: no such file")
         contract = load_contract(path, load_clients(settings))
         done = (check if given.command == "check" else submit)(settings, contract, given.file)
     except ContractError as error:

@@ -3,12 +3,14 @@
 Nothing here runs a statement: it writes them, with every value bound as a parameter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from nightledger.ingestion.contract import ColumnSpec, SourceContract
 from nightledger.ingestion.feeds import FEEDS, Column
-from nightledger.ingestion.statement import Statement, minor_units
+from nightledger.ingestion.reading import Scan
+from nightledger.ingestion.statement import Statement, currencies, minor_units
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 MISSING = "mandatory value is missing"
@@ -18,6 +20,9 @@ UNREADABLE = {
     "timestamp": "not a time in the contract's format",
     "integer": "not a whole number",
     "coordinate": "not a coordinate",
+    "whole": "not a whole number",
+    "measure": "not a number with at most 22 digits before the decimal point",
+    "boolean": "neither true nor false",
 }
 
 
@@ -31,14 +36,23 @@ class _Error:
     text: str = "null"
 
 
-def typed_feed(contract: SourceContract, feed_name: str) -> Statement:
-    """The statement that makes the temporary table `typed_<feed>` from `batch` and `batch_files`.
+def typed_feed(
+    contract: SourceContract, feed_name: str, scan: Scan, known_at: Sequence[datetime | None]
+) -> Statement:
+    """The query that types the records of a scan, in their order.
 
-    Its columns: file_index, _record, `error` (a struct of column_name, reason and shape, NULL for a good
-    record), known_at, the filled canonical columns and the later fact's time. Transactions also get
-    file_amount (as the file writes it), is_unreadable, _content_hash, _occurrence (1) and transaction_key.
+    Its columns: file_index, `error` (a struct of column_name, reason and shape, NULL for a good record),
+    known_at, the filled canonical columns, the extra ones as x_<name>, and the later fact's time. Transactions also get file_amount (as
+    the file writes it), is_unreadable, _content_hash (NULL where the key is all there is), _occurrence (1)
+    and transaction_key.
+
+    Args:
+        contract: of the files.
+        feed_name: name of a canonical feed.
+        scan: the records.
+        known_at: by number of the file in the batch, when all its rows were known; used by `arrival` and such.
     """
-    return _FeedStatement(contract, feed_name).build()
+    return _FeedStatement(contract, feed_name).build(scan, known_at)
 
 
 def filled_columns(contract: SourceContract, feed_name: str) -> tuple[str, ...]:
@@ -49,51 +63,57 @@ def filled_columns(contract: SourceContract, feed_name: str) -> tuple[str, ...]:
     return tuple(name for name in FEEDS[feed_name].names if name in filled)
 
 
-def transaction_key(statement: Statement, content_hash: str, occurrence: str) -> str:
-    """SQL for the key of a transaction: md5 of client, source, natural key and occurrence number.
-
-    With `key: occurrence` the natural key is everything that the source says, by its hash.
-    """
-    contract = statement.contract
-    key = contract.feeds["transactions"].key_columns
-    values = _joined(key) if key else content_hash
-    client, source = statement.bind(contract.client), statement.bind(contract.source)
-    return f"md5(concat_ws(chr(31), {client}, {source}, {values}, {occurrence}))"
+def _transaction_key(statement: Statement, natural_key: str) -> str:
+    """SQL for the key of a transaction: md5 of client, source and natural key; twins get theirs from it."""
+    client, source = statement.bind(statement.contract.client), statement.bind(statement.contract.source)
+    return f"md5(concat_ws(chr(31), {client}, {source}, {natural_key}))"
 
 
-def _joined(names: tuple[str, ...]) -> str:
-    """Text of several columns: `name=value`, chr(31) between them; what is NULL is left out.
+def _joined(names: Collection[str]) -> str:
+    """Text of the transaction's columns among `names`, chr(31) after each column of the feed, filled or not.
 
     So layouts that share a source have the same text for the same transaction, whichever columns they fill.
     """
-    return f"concat_ws(chr(31), {', '.join(_labelled(name) for name in names)})"
-
-
-def _labelled(name: str) -> str:
-    return f"'{name}=' || {name}"
+    parts, gap = [], 0
+    for column in FEEDS["transactions"].names:
+        if column in names:
+            parts += [f"repeat(chr(31), {gap})", column] if gap else [column]
+            gap = 0
+        gap += 1
+    return f"concat({', '.join(parts)})"
 
 
 class _FeedStatement(Statement):
-    """Builds one feed's statement in layers: texts (t_), mapped texts (m_), values (v_), checks."""
+    """Builds one feed's statement in layers.
+
+    Texts (t_), mapped texts (m_), values (v_), decimals of currencies (d_), then checks.
+    """
 
     def __init__(self, contract: SourceContract, feed_name: str) -> None:
         super().__init__(contract)
         self.feed, self.given = FEEDS[feed_name], contract.feeds[feed_name]
-        self.specs = self.given.columns
+        self.columns = (*self.feed.columns, *self.given.extra_columns)
+        self.specs: dict[str, ColumnSpec] = {**self.given.columns, **self.given.extra}
         self.is_transactions = feed_name == "transactions"
 
-    def build(self) -> Statement:
+    def build(self, scan: Scan, known_at: Sequence[datetime | None]) -> Statement:
         """Write the statement; it stands in `sql`."""
-        texts = [f"{self._text(column)} as t_{column.name}" for column in self.feed.columns]
+        self.parameters |= scan.parameters
+        texts = [f"{self._text(column)} as t_{column.name}" for column in self.columns]
         mapped = [
             f", {self._mapped(name, spec)} as m_{name}" for name, spec in self.specs.items() if spec.map
         ]
         values = [
-            f"cast({self._value(column)} as {column.sql_type}) as v_{column.name}"
-            for column in self.feed.columns
+            f"cast({self._value(column)} as {column.sql_type}) as v_{column.name}" for column in self.columns
         ]
+        digits = "".join(
+            f", {minor_units(f'v_{column.name}')} as d_{column.name}"
+            for column in self.columns
+            if column.kind == "currency"
+        )
         filled = filled_columns(self.contract, self.feed.name)
-        canonical = ", ".join(f"v_{name} as {name}" for name in filled)
+        kept = [f"v_{name} as {name}" for name in filled]
+        kept += [f"v_{name} as x_{name}" for name in self.given.extra]
         later, amounts, keys = "", "", ""
         if self.feed.later_fact:
             later = f", {self._later_known_at(*self.feed.later_fact)} as {self.feed.later_fact[1]}"
@@ -103,20 +123,21 @@ class _FeedStatement(Statement):
                 ", w_amount as file_amount,"
                 " (broken is not null or t_amount is not null and w_amount is null) as is_unreadable"
             )
-            keys = f", md5({_joined(filled)}) as _content_hash, cast(1 as integer) as _occurrence"
-            keys += f", {transaction_key(self, '_content_hash', '1')} as transaction_key"
+            natural = self.given.key_columns
+            content = f"md5({_joined(filled)})" if natural else "cast(null as varchar)"
+            keys = f", {content} as _content_hash, cast(1 as integer) as _occurrence"
+            keys += f", {_transaction_key(self, _joined(natural or filled))} as transaction_key"
+        times = f"({self.bind(list(known_at))}::timestamp[])[file_index + 1]"
         self.sql = f"""
-            create or replace temp table typed_{self.feed.name} as
             with texts as not materialized (
-                select batch.*, batch_files.known_{self.feed.name} as file_known_at, {", ".join(texts)}
-                from batch join batch_files using (file_index)
+                select scan.*, {times} as file_known_at, {", ".join(texts)} from ({scan.sql}) as scan
             ),
             mapped as not materialized (select * {"".join(mapped)} from texts),
             "values" as not materialized (select *, {", ".join(values)} from mapped),
-            known as not materialized (select *, {self._known_at()} as known_at from "values"),
+            known as not materialized (select *, {self._known_at()} as known_at {digits} from "values"),
             checked as not materialized (select *, {self._first_error()} as error from known),
             canonical as not materialized (
-                select file_index, record as _record, error, known_at, {canonical} {later} {amounts}
+                select file_index, error, known_at, {", ".join(kept)} {later} {amounts}
                 from checked
             )
             select * {keys} from canonical
@@ -225,7 +246,7 @@ class _FeedStatement(Statement):
         return f"case when broken is not null then {broken} {cases} end"
 
     def _errors(self) -> Iterator[_Error]:
-        for column in self.feed.columns:
+        for column in self.columns:
             spec = self.specs.get(column.name)
             if column.name == "business_date" and self._day_follows():
                 yield _Error("t_event_at is null", self._shown("event_at"), MISSING)
@@ -233,8 +254,9 @@ class _FeedStatement(Statement):
                 yield from self._errors_of_amount(column)
             elif (spec is not None and spec.key_of is None) or column.name == "currency":
                 yield from self._errors_of(column, spec)
-        for column in self.feed.columns:
-            if column.kind == "money" and column.name in filled_columns(self.contract, self.feed.name):
+        money = {*filled_columns(self.contract, self.feed.name), *self.given.extra}
+        for column in self.columns:
+            if column.kind == "money" and column.name in money:
                 yield from self._errors_of_decimals(column)
         yield self._error_of_time()
 
@@ -259,7 +281,7 @@ class _FeedStatement(Statement):
             codes = ", ".join(f"'{code}'" for code in column.codes)
             yield _Error(f"{value} not in ({codes})", shown, f"not one of {', '.join(column.codes)}", text)
         if column.kind == "currency" and (spec is not None):
-            no_currency = f"{value} is not null and {minor_units(value)} is null"
+            no_currency = f"{value} is not null and d_{column.name} is null"
             yield _Error(no_currency, shown, "not an ISO 4217 currency", text)
 
     def _errors_of_amount(self, column: Column) -> Iterator[_Error]:
@@ -281,13 +303,13 @@ class _FeedStatement(Statement):
             yield _Error("v_amount is null", str(self.given.sign.column), MISSING)
 
     def _errors_of_decimals(self, column: Column) -> Iterator[_Error]:
-        currency = "v_currency"
+        digits = f"coalesce(d_currency, {currencies()[self.contract.currency]})"
         if "currency" not in self.feed.names:
-            currency = f"cast({self.bind(self.contract.currency)} as varchar)"
+            digits = str(currencies()[self.contract.currency])
         elif column.name == "original_amount":
-            currency = "coalesce(v_original_currency, v_currency)"
-        elif not self.is_transactions:
-            currency = f"coalesce(v_currency, {self.bind(self.contract.currency)})"
+            digits = "coalesce(d_original_currency, d_currency)"
+        elif self.is_transactions:
+            digits = "d_currency"
         parts = [(self._shown(column.name), f"t_{column.name}")]
         if column.name == "amount" and self._net_of_columns():
             parts = [
@@ -296,7 +318,7 @@ class _FeedStatement(Statement):
             ]
         for shown, text in parts:
             fraction = f"rtrim(split_part({text}, '{self.contract.format.decimal}', 2), '0')"
-            too_many = f"length({fraction}) > {minor_units(currency)}"
+            too_many = f"length({fraction}) > {digits}"
             yield _Error(too_many, shown, "more decimals than the currency has", text)
 
     def _error_of_time(self) -> _Error:

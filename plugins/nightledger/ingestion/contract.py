@@ -1,5 +1,6 @@
 """Source contracts: what a bank's files look like and which canonical columns they fill."""
 
+import codecs
 import fnmatch
 import hashlib
 import re
@@ -10,7 +11,26 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from babel.numbers import list_currencies
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from nightledger.ingestion.feeds import FEEDS
+from nightledger.ingestion.feeds import EXTRA_KINDS, FEEDS, Column
+from nightledger.ingestion.pull_contract import Pull
+
+
+NO_ENCODINGS = ("unicode-escape", "raw-unicode-escape", "idna", "punycode", "utf-7", "undefined")
+"""Codecs of texts that no file is written in."""
+LINES = ("csv", "jsonl")
+KEYS_OF_TYPES = {
+    "delimiter": ("csv", "excel"),
+    "quote": ("csv",),
+    "encoding": (*LINES, "json", "mt940", "ofx"),
+    "header_row": ("csv", "excel"),
+    "names": ("csv", "excel"),
+    "footer_rows": (*LINES, "excel"),
+    "not_records": ("csv", "excel"),
+    "trailer": (*LINES, "excel"),
+    "sheets": ("excel",),
+    "records": ("json",),
+}
+"""Types of files by the key that means something to them only."""
 
 
 class ContractError(ValueError):
@@ -47,6 +67,12 @@ class ColumnSpec(_Strict):
     def read(self) -> tuple[str, ...]:
         """Source columns that it reads."""
         return self.columns or ((self.column,) if self.column else ())
+
+
+class ExtraSpec(ColumnSpec):
+    """Where an extra column comes from, and its type."""
+
+    type: Literal["text", "integer", "money", "decimal", "date", "timestamp", "boolean"] = "text"
 
 
 class KnownAt(_Strict):
@@ -103,6 +129,7 @@ class Sign(_Strict):
     debit: str | None = None
     credit: str | None = None
     column: str | None = None
+    inflow: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -112,6 +139,11 @@ class Sign(_Strict):
             raise ValueError("mode debit_credit needs the columns debit and credit")
         if self.mode == "type_column" and (not self.column or isinstance(self.outflow, str)):
             raise ValueError("mode type_column needs column, and outflow as a list of that column's values")
+        if self.inflow is not None and self.mode != "type_column":
+            raise ValueError("inflow is a list of the values of mode type_column")
+        both = sorted(set(self.inflow or ()) & set(self.outflow)) if self.mode == "type_column" else []
+        if both:
+            raise ValueError(f"{both[0]!r} is both inflow and outflow")
         return self
 
     @property
@@ -124,11 +156,12 @@ class FeedContract(_Strict):
     """How one canonical feed is filled."""
 
     columns: dict[str, ColumnSpec]
+    extra: dict[str, ExtraSpec] = {}
     key: Literal["occurrence"] | tuple[str, ...] = "occurrence"
     known_at: KnownAt = KnownAt(mode="arrival")
     sign: Sign = Sign()
 
-    @field_validator("columns", mode="before")
+    @field_validator("columns", "extra", mode="before")
     @classmethod
     def _shorthand(cls, value: object) -> object:
         if not isinstance(value, dict):
@@ -141,6 +174,11 @@ class FeedContract(_Strict):
         return {"mode": value} if isinstance(value, str) else value
 
     @property
+    def extra_columns(self) -> tuple[Column, ...]:
+        """The extra columns, as the casts need them."""
+        return tuple(Column(name, EXTRA_KINDS[spec.type]) for name, spec in self.extra.items())
+
+    @property
     def key_columns(self) -> tuple[str, ...]:
         """Canonical columns of the natural key; none with `occurrence`, where every column counts."""
         return () if self.key == "occurrence" else self.key
@@ -148,7 +186,7 @@ class FeedContract(_Strict):
     @property
     def read(self) -> list[str]:
         """Source columns that the feed reads."""
-        names = [name for spec in self.columns.values() for name in spec.read]
+        names = [name for spec in (*self.columns.values(), *self.extra.values()) for name in spec.read]
         names += self.sign.read
         names += self.known_at.read
         return list(dict.fromkeys(names))
@@ -157,12 +195,67 @@ class FeedContract(_Strict):
 class FileFormat(_Strict):
     """The bytes of a file."""
 
-    type: Literal["csv", "jsonl"]
+    type: Literal["csv", "jsonl", "json", "parquet", "excel", "ofx", "mt940", "camt"]
     delimiter: str = Field(",", min_length=1, max_length=1)
     quote: str = Field('"', max_length=1)
-    encoding: Literal["utf-8"] = "utf-8"
-    header: Literal[True] = True
+    encoding: str = "utf-8"
     decimal: Literal[".", ","] = "."
+    thousands: Literal[",", ".", " ", "'"] | None = None
+    header_row: int = Field(1, ge=0, le=1000)
+    names: tuple[str, ...] = ()
+    footer_rows: int = Field(0, ge=0, le=1000)
+    not_records: dict[str, str] = {}
+    trailer: str | None = None
+    sheets: str | tuple[str, ...] = "*"
+    records: str = ""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            name = codecs.lookup(value).name.removesuffix("-sig")
+            is_text = "a".encode(name).decode(name) == "a"
+        except (LookupError, UnicodeError):
+            is_text = False
+        if not is_text or name in NO_ENCODINGS:
+            raise ValueError(f"{value!r} is no encoding of text; write one like utf-8, cp1252 or utf-16")
+        return name
+
+    @field_validator("trailer", "not_records")
+    @classmethod
+    def _regular(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        for pattern in value.values() if isinstance(value, dict) else [value or ""]:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        allowed = {key for key, types in KEYS_OF_TYPES.items() if self.type in types}
+        for key in KEYS_OF_TYPES:
+            if key in self.model_fields_set and key not in allowed:
+                raise ValueError(f"{key} means nothing to {self.type}; take it out")
+        if (self.header_row == 0) != bool(self.names):
+            raise ValueError("header_row: 0 (no row of names) and names go together")
+        if len(set(self.names)) < len(self.names):
+            raise ValueError("a name stands twice in names")
+        if self.thousands == self.decimal:
+            raise ValueError("thousands and decimal are the same mark")
+        if self.trailer is not None and not {"rows", "sum"} & set(re.compile(self.trailer).groupindex):
+            raise ValueError("trailer needs a group (?P<rows>…) or (?P<sum>…), or both")
+        return self
+
+    @property
+    def is_table(self) -> bool:
+        """Whether a file is no text with a record a line, but a table that is copied into such a text."""
+        return self.type not in ("csv", "jsonl")
+
+    @property
+    def dialect(self) -> tuple[str, str]:
+        """Delimiter and quote of what is read: of the file, or of the copy of a table."""
+        return (",", '"') if self.is_table else (self.delimiter, self.quote)
 
 
 class Delivery(_Strict):
@@ -179,15 +272,17 @@ class SourceContract(_Strict):
     client: str
     source: str
     description: str = ""
-    files: str
+    files: str | None = None
+    pull: Pull | None = None
     format: FileFormat
     timezone: str
     currency: str
     max_bad_share: float = Field(0.01, ge=0, le=1)
-    totals: Literal["none", "manifest"] = "none"
+    totals: Literal["none", "manifest", "trailer"] = "none"
     delivery: Delivery = Delivery()
     personal: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     feeds: dict[str, FeedContract] = Field(min_length=1)
 
     @field_validator("timezone")
@@ -206,9 +301,21 @@ class SourceContract(_Strict):
             raise ValueError(f"{value!r} is no ISO 4217 currency; write one like EUR")
         return value
 
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if (self.files is None) == (self.pull is None):
+            raise ValueError("give exactly one of files and pull")
+        return self
+
+    @model_validator(mode="after")
+    def _one_trailer(self) -> Self:
+        if (self.totals == "trailer") != (self.format.trailer is not None):
+            raise ValueError("totals: trailer and format.trailer go together")
+        return self
+
     def matches(self, file_name: str) -> bool:
-        """Whether a file of that name is one of this contract's."""
-        return fnmatch.fnmatchcase(file_name, self.files)
+        """Whether a file of that name in the inbox is one of this contract's."""
+        return self.files is not None and fnmatch.fnmatchcase(file_name, self.files)
 
     @property
     def needs_manifest(self) -> bool:
@@ -234,7 +341,7 @@ class SourceContract(_Strict):
             names += feed.known_at.read
             if feed.sign.mode == "type_column":
                 names += feed.sign.read
-        return list(dict.fromkeys(names))
+        return [name for name in dict.fromkeys(names) if name not in self.optional]
 
     @property
     def fingerprint(self) -> str:

@@ -1,6 +1,7 @@
 """Reads contracts from their files; a mistake is reported with file, key and a suggestion before any load."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,34 @@ from nightledger.ingestion.contract import (
     ColumnSpec,
     ContractError,
     Delivery,
+    ExtraSpec,
     FeedContract,
     FileFormat,
     KnownAt,
     Sign,
     SourceContract,
 )
-from nightledger.ingestion.feeds import FEEDS, Feed
+from nightledger.ingestion.feeds import BY_SOURCE, FEEDS, Feed, raw_columns
+from nightledger.ingestion.pull_contract import CursorPaging, OffsetPaging, Pull, PullToken, Since
 from nightledger.settings import Settings
+
+NAME = r"[a-z][a-z0-9_]{0,40}"
+"""What may become part of the name of a table or column."""
 
 _KEYS: dict[tuple[str, ...], type[BaseModel]] = {
     (): SourceContract,
     ("format",): FileFormat,
     ("delivery",): Delivery,
+    ("pull",): Pull,
+    ("pull", "cursor"): CursorPaging,
+    ("pull", "offset"): OffsetPaging,
+    ("pull", "since"): Since,
+    ("pull", "token"): PullToken,
     ("feeds", "*"): FeedContract,
     ("feeds", "*", "known_at"): KnownAt,
     ("feeds", "*", "sign"): Sign,
     ("feeds", "*", "columns", "*"): ColumnSpec,
+    ("feeds", "*", "extra", "*"): ExtraSpec,
 }
 
 
@@ -45,7 +57,7 @@ def _explain(path: Path, error: ValidationError) -> str:
         key = ".".join(place) or "(file)"
         if problem["type"] == "extra_forbidden":
             pattern = tuple(
-                "*" if i and place[i - 1] in ("feeds", "columns") else p for i, p in enumerate(place[:-1])
+                "*" if i and place[i - 1] in ("feeds", "columns", "extra") else p for i, p in enumerate(place[:-1])
             )
             model = _KEYS.get(pattern)
             known = [(field.alias or name) for name, field in model.model_fields.items()] if model else []
@@ -67,10 +79,26 @@ def _check(path: Path, contract: SourceContract) -> None:
                 f"{path.name}: feeds.{feed_name}: no such feed.{_suggest(feed_name, list(FEEDS))}"
             )
         _check_feed(f"{path.name}: feeds.{feed_name}", contract, FEEDS[feed_name], feed_contract)
+    _check_pull(path, contract)
     for name in contract.personal:
         if name not in contract.read and name not in contract.ignore:
             known = [*contract.read, *contract.ignore]
             raise ContractError(f"{path.name}: personal: no feed reads {name!r}.{_suggest(name, known)}")
+
+
+def _check_pull(path: Path, contract: SourceContract) -> None:
+    """Refuse a pull whose pages could not be read, or could not be told apart."""
+    if contract.pull is None:
+        return
+    if contract.format.type != "json":
+        raise ContractError(f"{path.name}: format.type: a pull brings pages of JSON; write json")
+    if contract.needs_manifest:
+        raise ContractError(f"{path.name}: pull: pages have no manifest; totals and known_at cannot use one")
+    if "transactions" in contract.feeds and not contract.feeds["transactions"].key_columns:
+        raise ContractError(
+            f"{path.name}: feeds.transactions.key: pages overlap, so only a natural key tells a record that "
+            "was sent again from another one; write the columns of the key"
+        )
 
 
 def _check_feed(place: str, contract: SourceContract, feed: Feed, given: FeedContract) -> None:
@@ -78,11 +106,13 @@ def _check_feed(place: str, contract: SourceContract, feed: Feed, given: FeedCon
         if name not in feed.names:
             raise ContractError(f"{place}.columns.{name}: no such column.{_suggest(name, feed.names)}")
         if spec.key_of is not None and (
-            spec.key_of != "transactions" or "transactions" not in contract.feeds or name != "entity_id"
+            spec.key_of != "transactions"
+            or "transactions" not in contract.feeds
+            or (feed.name, name) != ("labels", "entity_id")
         ):
             raise ContractError(
-                f"{place}.columns.{name}.key_of: only entity_id can be the key of transactions, "
-                "in the same contract"
+                f"{place}.columns.{name}.key_of: only the entity_id of labels can be the key of "
+                "transactions, in the same contract"
             )
         personal = [column for column in spec.read if column in contract.personal]
         if personal and feed.column(name).kind != "text":
@@ -90,6 +120,7 @@ def _check_feed(place: str, contract: SourceContract, feed: Feed, given: FeedCon
                 f"{place}.columns.{name}: {personal[0]!r} is personal, so it becomes a token, which is no "
                 f"{feed.column(name).kind}. Take it out of `personal`, or leave the column out"
             )
+    _check_extra(place, contract, feed, given)
     _check_formats(place, given)
     filled = set(given.columns)
     if feed.name == "transactions":
@@ -121,9 +152,30 @@ def _check_feed(place: str, contract: SourceContract, feed: Feed, given: FeedCon
             )
 
 
+def _check_extra(place: str, contract: SourceContract, feed: Feed, given: FeedContract) -> None:
+    """Refuse extra columns that would be no column of a table of their own."""
+    if (given.extra or feed.name in BY_SOURCE) and not re.fullmatch(NAME, contract.source):
+        raise ContractError(
+            f"{place}.extra: the source {contract.source!r} becomes part of a table's name; write it in small "
+            "letters, digits and _, a letter first"
+        )
+    taken = {name for name, _ in raw_columns(feed)}
+    for name, spec in given.extra.items():
+        key = f"{place}.extra.{name}"
+        if not re.fullmatch(NAME, name):
+            raise ContractError(f"{key}: write the name in small letters, digits and _, a letter first")
+        if name in taken:
+            raise ContractError(f"{key}: {feed.name} has a column of that name; fill it under `columns`")
+        if spec.key_of is not None:
+            raise ContractError(f"{key}.key_of: only entity_id can be the key of transactions")
+        if spec.type != "text" and any(column in contract.personal for column in spec.read):
+            raise ContractError(f"{key}.type: personal columns become tokens, which are text")
+
+
 def _check_formats(place: str, given: FeedContract) -> None:
     """Refuse a format that the database cannot read: it would stop the night at the first file."""
     formats = {f"columns.{name}.format": spec.format for name, spec in given.columns.items()}
+    formats |= {f"extra.{name}.format": spec.format for name, spec in given.extra.items()}
     formats["known_at.format"] = given.known_at.format if given.known_at.mode == "column" else None
     if isinstance(given.known_at.from_, ColumnSpec):
         formats["known_at.from.format"] = given.known_at.from_.format

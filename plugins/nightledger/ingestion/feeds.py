@@ -21,7 +21,20 @@ TYPES = {
     "money": "decimal(18,4)",
     "coordinate": "decimal(9,6)",
     "integer": "integer",
+    "whole": "bigint",
+    "measure": "decimal(38,16)",
+    "boolean": "boolean",
 }
+EXTRA_KINDS = {
+    "text": "text",
+    "integer": "whole",
+    "money": "money",
+    "decimal": "measure",
+    "date": "date",
+    "timestamp": "timestamp",
+    "boolean": "boolean",
+}
+"""Kind of column by the `type` that a contract gives an extra column."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +164,15 @@ FEEDS = {
             tuple(_columns("entity:code! entity_id! label! value! event_at:timestamp! said_by")),
             ("event_at",),
         ),
+        Feed(
+            "attributes",
+            tuple(_columns("entity:code! entity_id! business_date:date!")),
+            ("business_date",),
+        ),
     )
 }
+BY_SOURCE = ("attributes",)
+"""Feeds with a table of their own for each source, as every source brings other columns (see `extras`)."""
 
 
 def raw_columns(feed: Feed) -> list[tuple[str, str]]:
@@ -171,6 +191,8 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make schema `raw` and the load ledger in schema `ops`, where they are missing."""
     connection.execute("create schema if not exists raw; create schema if not exists ops")
     for feed in FEEDS.values():
+        if feed.name in BY_SOURCE:
+            continue
         columns = ", ".join(f'"{name}" {sql_type}' for name, sql_type in raw_columns(feed))
         connection.execute(f"create table if not exists raw.{feed.name} ({columns})")
     connection.execute("""
@@ -184,6 +206,8 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         create table if not exists ops.load_feeds (
             load_id varchar, feed varchar, records bigint, rows bigint, quarantined bigint,
             primary key (load_id, feed));
+        create table if not exists ops.raw_tables (
+            table_name varchar primary key, feed varchar, source varchar);
         create table if not exists ops.coverage (
             client_id varchar, source varchar, feed varchar, business_date date, currency varchar,
             expected boolean, arrived boolean, rows bigint, amount_sum decimal(38,4), quarantined bigint,

@@ -6,22 +6,20 @@ from typing import Any
 
 import duckdb
 
-from nightledger.ingestion.casting import transaction_key
 from nightledger.ingestion.contract import SourceContract
 from nightledger.ingestion.feeds import FEEDS
 from nightledger.ingestion.ledger import Pending
 from nightledger.ingestion.messages import Message
-from nightledger.ingestion.statement import Statement
 
 CONFLICT = "key already known with other content"
 ORPHAN = "its transaction is in quarantine"
 
 
 class Judge:
-    """Judges a batch whose `batch` and `typed_<feed>` tables are made.
+    """Judges a batch whose `typed_<feed>` is made: the view of all records over `<feed>_rows` and `broken`.
 
-    Leaves `bad` (file_index, feed, _record, error) and `counts` (file_index, feed, records, rows,
-    quarantined).
+    Updates go to `<feed>_rows`, whose rowid the view gives as `_row`. Leaves `bad` (file_index, feed,
+    _record, error) and `counts` (file_index, feed, records, rows, quarantined).
     """
 
     def __init__(
@@ -45,7 +43,7 @@ class Judge:
             All refused files with their messages.
         """
         refused = dict(refusals)
-        self.records = self._map("select file_index, count(*) from batch group by 1")
+        self.records = self._map(f"select file_index, count(*) from typed_{self.feeds[0]} group by 1")  # noqa: S608
         if "transactions" in self.feeds and not self.contract.feeds["transactions"].key_columns:
             self._number_twins()
         self._count()
@@ -68,26 +66,21 @@ class Judge:
 
         The same lines in another file get the same numbers, so the same keys again.
         """
-        statement = Statement(self.contract)
-        key = transaction_key(statement, "typed_transactions._content_hash", "twins.occurrence")
-        self.connection.execute(
-            f"""
-            update typed_transactions set _occurrence = twins.occurrence, transaction_key = {key}
-            from (
-                select file_index, _record, cast(row_number() over (
-                    partition by file_index, _content_hash order by _record) as integer) as occurrence
-                from typed_transactions
-                semi join (
-                    select file_index, _content_hash from typed_transactions where error is null
-                    group by all having count(*) > 1
-                ) as repeated using (file_index, _content_hash)
-                where error is null
-            ) as twins
-            where twins.occurrence > 1 and typed_transactions.file_index = twins.file_index
-              and typed_transactions._record = twins._record
-            """,  # noqa: S608 - values are bound
-            statement.parameters,
-        )
+        self.connection.execute("""
+            -- By a hash, as long keys of which nearly all differ cost more than the few false twins it finds.
+            create or replace temp table repeated as
+            select hash(file_index, transaction_key) as hash from transactions_rows where error is null
+            group by 1 having count(*) > 1;
+            create or replace temp table twins as
+            select rowid as _row, cast(row_number() over (
+                partition by file_index, transaction_key order by rowid) as integer) as occurrence
+            from transactions_rows
+            where error is null and hash(file_index, transaction_key) in (from repeated);
+            update transactions_rows set
+                _occurrence = twins.occurrence,
+                transaction_key = md5(concat_ws(chr(31), transaction_key, twins.occurrence))
+            from twins where twins.occurrence > 1 and transactions_rows.rowid = twins._row
+        """)
 
     def _find_conflicts(self, refused: list[int]) -> None:
         """Quarantine a natural key that comes again with other content: what was known first stays."""
@@ -98,15 +91,15 @@ class Judge:
             name for key in transactions.key_columns for name in transactions.columns[key].read or (key,)
         ]
         self.connection.execute(
-            "update typed_transactions set error = null where error.reason = $reason", {"reason": CONFLICT}
+            "update transactions_rows set error = null where error.reason = $reason", {"reason": CONFLICT}
         )
         self.connection.execute(
             """
-            update typed_transactions set error = struct_pack(
+            update transactions_rows set error = struct_pack(
                 column_name := $column::varchar, reason := $reason::varchar, shape := null::varchar)
             from (
                 with candidates as (
-                    select file_index, _record, known_at, transaction_key, _content_hash
+                    select _row, file_index, _record, known_at, transaction_key, _content_hash
                     from typed_transactions
                     where error is null and not list_contains($refused::integer[], file_index)
                 ),
@@ -126,12 +119,11 @@ class Judge:
                         file_index >= 0, known_at, _load_id, file_index, _record)) as _content_hash
                     from told group by 1
                 )
-                select c.file_index, c._record
+                select c._row
                 from candidates as c join first_told as f using (transaction_key)
                 where c._content_hash <> f._content_hash
             ) as conflict
-            where typed_transactions.file_index = conflict.file_index
-              and typed_transactions._record = conflict._record
+            where transactions_rows.rowid = conflict._row
             """,
             {
                 "column": "+".join(shown),
@@ -148,16 +140,19 @@ class Judge:
         if labels is None or labels.columns["entity_id"].key_of is None:
             return
         self.connection.execute(
-            "update typed_labels set error = null where error.reason = $reason", {"reason": ORPHAN}
+            "update labels_rows set error = null where error.reason = $reason", {"reason": ORPHAN}
         )
         self.connection.execute(
             """
-            update typed_labels set
-                entity_id = t.transaction_key,
-                error = coalesce(typed_labels.error, case when t.error is not null then struct_pack(
+            update labels_rows set
+                entity_id = told.transaction_key,
+                error = coalesce(labels_rows.error, case when told.error is not null then struct_pack(
                     column_name := null::varchar, reason := $reason::varchar, shape := null::varchar) end)
-            from typed_transactions as t
-            where t.file_index = typed_labels.file_index and t._record = typed_labels._record
+            from (
+                select l._row, t.transaction_key, t.error
+                from typed_labels as l join typed_transactions as t using (file_index, _record)
+            ) as told
+            where labels_rows.rowid = told._row
             """,
             {"reason": ORPHAN},
         )

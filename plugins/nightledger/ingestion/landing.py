@@ -6,19 +6,38 @@ name and contract under which they came. The time of arrival is written then and
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from nightledger.ingestion.contract import ContractError, SourceContract
 from nightledger.settings import Settings
 
+log = logging.getLogger(__name__)
+
 MANIFEST = ".manifest.json"
 BYTES = "content"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which page of which pull a file is.
+
+    Pulls of a contract are numbered by `window`; each asks for the days from `since` on and began on the
+    local day `through`.
+    """
+
+    window: int
+    since: date | None
+    through: date
+    number: int
+    records: int
+    is_last: bool
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,11 @@ class Arrival:
     arrived_at: datetime
     manifest: dict[str, Any] | None
     path: Path
+    page: Page | None = None
+
+
+class StillChanging(RuntimeError):
+    """A file was written to while it was copied."""
 
 
 @dataclass
@@ -42,6 +66,7 @@ class CollectReport:
     landed: int = 0
     known: int = 0
     waiting: list[str] = field(default_factory=list)
+    changing: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
@@ -50,6 +75,11 @@ class CollectReport:
         if self.waiting:
             parts.append(
                 f"{len(self.waiting):,} wait for a manifest that can be read (first: {self.waiting[0]})"
+            )
+        if self.changing:
+            parts.append(
+                f"{len(self.changing):,} changed while they were copied and wait for the next run "
+                f"(first: {self.changing[0]})"
             )
         if self.ignored:
             parts.append(f"{len(self.ignored):,} match no contract (first: {self.ignored[0]})")
@@ -96,10 +126,15 @@ def collect(settings: Settings, contracts: Iterable[SourceContract], now: dateti
         before = seen.get((contract.name, path.name, stat.st_size, stat.st_mtime_ns))
         if before is not None and (before.manifest == manifest or not contract.needs_manifest):
             report.known += 1
-        elif land(settings, path, contract, now):
-            report.landed += 1
-        else:
-            report.known += 1
+            continue
+        try:
+            is_new = land(settings, path, contract, now)
+        except StillChanging as error:
+            log.warning("%s", error)
+            report.changing.append(path.name)
+            continue
+        report.landed += is_new
+        report.known += not is_new
     return report
 
 
@@ -113,7 +148,14 @@ def _manifest(path: Path) -> dict[str, Any] | None:
     return stated if isinstance(stated, dict) else None
 
 
-def land(settings: Settings, path: Path, contract: SourceContract, now: datetime) -> bool:
+def state(stat: os.stat_result) -> tuple[int, int, int]:
+    """What differs when a file was written to or replaced."""
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def land(
+    settings: Settings, path: Path, contract: SourceContract, now: datetime, page: Page | None = None
+) -> bool:
     """Copy a file into the landing area, whole or not at all.
 
     Landing it again keeps its bytes and its time of arrival; a manifest that was sent again
@@ -121,15 +163,26 @@ def land(settings: Settings, path: Path, contract: SourceContract, now: datetime
 
     Returns:
         Whether these bytes are new under this name and contract.
+
+    Raises:
+        StillChanging: somebody wrote to the file meanwhile, so that the copy may be half of it.
     """
     stat = path.stat()
     settings.landing.mkdir(parents=True, exist_ok=True)
     part = settings.landing / f".{os.getpid()}.part"
     digest = hashlib.sha256()
-    with path.open("rb") as source, part.open("wb") as target:
-        while block := source.read(1 << 20):
-            digest.update(block)
-            target.write(block)
+    try:
+        with path.open("rb") as source, part.open("wb") as target:
+            while block := source.read(1 << 20):
+                digest.update(block)
+                target.write(block)
+        if state(path.stat()) != state(stat):
+            raise StillChanging(
+                f"{path.name} changed while it was copied; it stays in the inbox, and the next run lands it"
+            )
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     folder = settings.landing / digest.hexdigest()[:2] / digest.hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     suffix = ".gz" if path.name.endswith(".gz") else ""
@@ -150,6 +203,7 @@ def land(settings: Settings, path: Path, contract: SourceContract, now: datetime
         arrived_at=now if is_new else _read(record).arrived_at,
         manifest=_manifest(path),
         path=content,
+        page=page,
     )
     temporary = record.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(asdict(arrival) | {"path": content.name}, default=str))
@@ -167,10 +221,42 @@ def _read(record: Path) -> Arrival:
     values = json.loads(record.read_text())
     values["arrived_at"] = datetime.fromisoformat(values["arrived_at"])
     values["path"] = record.parent / values["path"]
+    if page := values.get("page"):
+        page["since"] = date.fromisoformat(page["since"]) if page["since"] else None
+        values["page"] = Page(**page | {"through": date.fromisoformat(page["through"])})
     return Arrival(**values)
 
 
 def arrivals(settings: Settings) -> list[Arrival]:
-    """Everything that has ever arrived, in the order of arrival."""
-    found = [_read(record) for record in settings.landing.glob("*/*/*.arrival.json")]
+    """Every delivery that has ever arrived whole, in the order of arrival.
+
+    The pages of a pull are one delivery: they count when the last of them is there, and all have its time
+    of arrival. Pages without records have nothing to load.
+    """
+    records = _records(settings)
+    ended = {
+        (arrival.contract, arrival.page.window): arrival.arrived_at
+        for arrival in records
+        if arrival.page and arrival.page.is_last
+    }
+    found = []
+    for arrival in records:
+        if arrival.page is None:
+            found.append(arrival)
+        elif arrival.page.records and (at := ended.get((arrival.contract, arrival.page.window))):
+            found.append(replace(arrival, arrived_at=at))
     return sorted(found, key=lambda arrival: (arrival.arrived_at, arrival.file, arrival.sha256))
+
+
+def pages(settings: Settings, contract: SourceContract) -> list[tuple[Page, Path]]:
+    """Every page that was ever pulled for a contract, of whole and of broken-off pulls, in order."""
+    found = [
+        (arrival.page, arrival.path)
+        for arrival in _records(settings)
+        if arrival.page and arrival.contract == contract.name
+    ]
+    return sorted(found, key=lambda entry: (entry[0].window, entry[0].number))
+
+
+def _records(settings: Settings) -> list[Arrival]:
+    return [_read(record) for record in settings.landing.glob("*/*/*.arrival.json")]

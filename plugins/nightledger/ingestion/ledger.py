@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -65,10 +65,26 @@ def fingerprint(contract: SourceContract, arrival: Arrival) -> str:
     return hashlib.sha256(f"{contract.fingerprint}\x1f{stated}".encode()).hexdigest()[:16]
 
 
+def adopt(landed: Sequence[Arrival], contracts: Sequence[SourceContract]) -> list[Arrival]:
+    """Arrivals with the contract that describes them today: one whose contract is gone goes to its heir.
+
+    So what a renamed contract had refused gets its next try, and keeps its time of arrival.
+    """
+    return [replace(arrival, contract=_heir(arrival.contract, arrival.file, contracts)) for arrival in landed]
+
+
+def _heir(name: str, file: str, contracts: Sequence[SourceContract]) -> str:
+    """Name of the contract that describes a file today: the same, or the one that was made of it."""
+    heirs = [contract.name for contract in contracts if contract.matches(file)]
+    is_orphan = all(contract.name != name for contract in contracts)
+    return heirs[0] if is_orphan and len(heirs) == 1 else name
+
+
 def pending(
     connection: duckdb.DuckDBPyConnection,
     landed: Sequence[Arrival],
     contract: SourceContract,
+    contracts: Sequence[SourceContract],
     cutoff: datetime,
     tried: Set[tuple[str, str]] = frozenset(),
 ) -> list[Pending]:
@@ -79,26 +95,35 @@ def pending(
 
     Args:
         connection: on the warehouse with the ledger.
-        landed: every arrival, in order.
+        landed: every arrival, in order, adopted.
         contract: whose files are meant.
+        contracts: all of them.
         cutoff: what is known later waits for a later night.
         tried: (file, fingerprint) pairs that have been refused in this load already.
     """
-    decided = {
-        load: (file, verdict, basis)
-        for load, file, verdict, basis in connection.execute(
-            "select load_id, file, verdict, _contract_hash from ops.loads where contract = ?", [contract.name]
-        ).fetchall()
-    }
+    # By bytes, not by load: what is in raw stays loaded when contract, source or feeds have another name now.
+    decided: dict[str, tuple[str, str, str]] = {}
+    repeated = set()
+    for name, file, sha256, verdict, basis in connection.execute(
+        "select contract, file, sha256, verdict, _contract_hash from ops.loads where client_id = ?"
+        " order by verdict = 'loaded'",
+        [contract.client],
+    ).fetchall():
+        if _heir(name, file, contracts) != contract.name:
+            continue
+        if verdict == "duplicate":
+            repeated.add((file, sha256))
+        else:
+            decided[sha256] = (file, verdict, basis)
     found = []
     candidates: set[str] = set()
     for arrival in landed:
         if arrival.contract != contract.name:
             continue
-        file, verdict, basis = decided.get(load_id(contract, arrival), (None, None, None))
+        file, verdict, basis = decided.get(arrival.sha256, (None, None, None))
         times = {name: _known_at(contract, feed, arrival) for name, feed in contract.feeds.items()}
         if verdict == "loaded":
-            if file != arrival.file and load_id(contract, arrival, duplicate=True) not in decided:
+            if file is not None and file != arrival.file and (arrival.file, arrival.sha256) not in repeated:
                 found.append(Pending(arrival, file, times))
             continue
         own = fingerprint(contract, arrival)
@@ -143,10 +168,18 @@ def record(
     contract: SourceContract,
     verdicts: Sequence[tuple[FileVerdict, Arrival]],
 ) -> None:
-    """Write verdicts into `ops.loads`; a file that was refused before gets its new one."""
+    """Write verdicts into `ops.loads`; a file that was refused before gets its new one.
+
+    Its load may have had another id then, under another source or with other feeds.
+    """
     connection.execute(
-        "delete from ops.loads where list_contains($ids, load_id)",
-        {"ids": [verdict.load_id for verdict, _ in verdicts]},
+        "delete from ops.loads where list_contains($ids, load_id) or verdict = 'refused'"
+        " and client_id = $client and list_contains($files, [file, sha256])",
+        {
+            "ids": [verdict.load_id for verdict, _ in verdicts],
+            "client": contract.client,
+            "files": [[verdict.file, verdict.sha256] for verdict, _ in verdicts],
+        },
     )
     insert(
         connection,

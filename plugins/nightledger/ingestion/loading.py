@@ -3,20 +3,21 @@
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 
 import duckdb
 
-from nightledger.ingestion import ledger, preflight
+from nightledger.ingestion import extras, ledger, preflight
 from nightledger.ingestion.casting import filled_columns, typed_feed
 from nightledger.ingestion.contract import SourceContract
-from nightledger.ingestion.feeds import FEEDS, create_tables, raw_columns
+from nightledger.ingestion.feeds import BY_SOURCE, FEEDS, create_tables, raw_columns
 from nightledger.ingestion.judging import Judge
-from nightledger.ingestion.landing import arrivals
+from nightledger.ingestion.landing import arrivals, state
 from nightledger.ingestion.ledger import FileVerdict, Pending
 from nightledger.ingestion.messages import Message, Refused, create_shape_macro
-from nightledger.ingestion.reading import Readable, Reader
+from nightledger.ingestion.reading import Readable, Reader, Scan
 from nightledger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,11 @@ def has_pending(
     cutoffs: Mapping[str, datetime],
 ) -> bool:
     """Whether a night with these cutoffs would decide about any landed file."""
-    landed = arrivals(settings)
+    contracts = list(contracts)
+    landed = ledger.adopt(arrivals(settings), contracts)
     return any(
-        ledger.pending(connection, landed, contract, cutoffs[contract.client]) for contract in contracts
+        ledger.pending(connection, landed, contract, contracts, cutoffs[contract.client])
+        for contract in contracts
     )
 
 
@@ -61,12 +64,15 @@ def load(
     """
     create_tables(connection)
     create_shape_macro(connection)
-    landed = arrivals(settings)
+    contracts = list(contracts)
+    landed = ledger.adopt(arrivals(settings), contracts)
     verdicts: list[FileVerdict] = []
     for contract in contracts:
         decided: list[FileVerdict] = []
         tried: set[tuple[str, str]] = set()
-        while pending := ledger.pending(connection, landed, contract, cutoffs[contract.client], tried):
+        while pending := ledger.pending(
+            connection, landed, contract, contracts, cutoffs[contract.client], tried
+        ):
             tried |= {(item.arrival.file, ledger.fingerprint(contract, item.arrival)) for item in pending}
             decided += _load_pending(connection, settings, contract, pending, run_id)
         if decided:
@@ -86,13 +92,7 @@ def _load_pending(
     decided: list[FileVerdict] = []
     for batch in _batches(pending):
         started = time.monotonic()
-        connection.execute("begin")
-        try:
-            done = _Batch(connection, settings, contract, batch).load()
-        except BaseException:
-            connection.execute("rollback")
-            raise
-        connection.execute("commit")
+        done = _load_batch(connection, settings, contract, batch)
         decided += done
         log.info(
             "%s: %s: %d files, %d records in %.1f s (%d of %d files done)",
@@ -105,6 +105,41 @@ def _load_pending(
             len(pending),
         )
     return decided
+
+
+def _load_batch(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, contract: SourceContract, batch: list[Pending]
+) -> list[FileVerdict]:
+    """Load a batch whole or not at all; when a value stops it, file by file, to refuse only the culprit.
+
+    No value should: each is tested before it is cast. This is for the one that nobody thought of.
+    """
+    try:
+        return _Batch(connection, settings, contract, batch).load()
+    except (duckdb.DataError, duckdb.InvalidInputException) as error:  # others are no file's fault
+        kind = type(error).__name__
+    if len(batch) > 1:
+        return [verdict for item in batch for verdict in _load_batch(connection, settings, contract, [item])]
+    # The error's own text quotes the value: it stays out of messages and logs.
+    log.warning("%s: %s: %s", contract.name, batch[0].arrival.sha256[:12], kind)
+    stopped = _Batch(connection, settings, contract, batch)
+    stopped.refusals[0] = Message(
+        batch[0].arrival.file,
+        f"the database cannot cast one of its values ({kind})",
+        f"compare types and formats in sources/{contract.name}.yml with the file; report it if they are right",
+    )
+    return stopped.decide()
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.execute("begin")
+    try:
+        yield
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
 
 
 def _batches(pending: list[Pending]) -> Iterator[list[Pending]]:
@@ -134,27 +169,88 @@ class _Batch:
         self.connection, self.settings, self.contract = connection, settings, contract
         self.pending = pending
         self.refusals: dict[int, Message] = {}
+        self.states: dict[int, tuple[int, int, int]] = {}
         self.judge = Judge(connection, contract, pending)
+        self.is_typed = False
 
     def load(self) -> list[FileVerdict]:
         """Decide about every file of the batch and write what was loaded."""
-        readable = list(self._readable())
-        sums: dict[int, Decimal] = {}
-        if readable:
-            self._list_files(readable)
-            key = self.settings.token_key_bytes()
-            reader = Reader(self.connection, self.contract, key, self.settings.landing)
+        try:
+            # Outside of the transaction: what is not committed yet, the database reads with one core.
+            self._judge(list(self._readable()))
+            return self.decide()
+        finally:
+            self._clean_up()
+
+    def _judge(self, readable: list[Readable]) -> None:
+        """Type the records of the files, and find which files and which records are refused."""
+        if not readable:
+            return
+        extras.prepare(self.connection, self.contract)
+        self._list_files(readable)
+        key = self.settings.token_key_bytes()
+        with Reader(self.connection, self.contract, key, self.settings.landing) as reader:
             self.refusals |= reader.read(readable)
-            for feed in self.judge.feeds:
-                statement = typed_feed(self.contract, feed)
-                self.connection.execute(statement.sql, statement.parameters)
+            for feed in self.judge.feeds if reader.scans else ():
+                self._type(feed, reader.scans)
+        self._refuse_changed(readable)
+        self.is_typed = bool(reader.scans)
+        if self.is_typed:
             self.refusals = self.judge.judge(self.refusals)
-            sums = self._write()
-        verdicts = [self._verdict(index, sums.get(index)) for index in range(len(self.pending))]
-        arrivals_decided = [item.arrival for item in self.pending]
-        ledger.record(self.connection, self.contract, list(zip(verdicts, arrivals_decided, strict=True)))
-        self._clean_up()
+
+    def decide(self) -> list[FileVerdict]:
+        """Write what was loaded, and the verdict on every file, in one transaction."""
+        with _transaction(self.connection):
+            sums = self._write() if self.is_typed else {}
+            verdicts = [self._verdict(index, sums.get(index)) for index in range(len(self.pending))]
+            decided = [item.arrival for item in self.pending]
+            ledger.record(self.connection, self.contract, list(zip(verdicts, decided, strict=True)))
         return verdicts
+
+    def _type(self, feed: str, scans: list[Scan]) -> None:
+        """Make `<feed>_rows`, in the order of the files, and over it `typed_<feed>` with record numbers."""
+        known_at = [item.known_at[feed] for item in self.pending]
+        # A join that swaps its sides would lose the order of the file, and with it the record numbers.
+        self.connection.execute("set disabled_optimizers = 'join_order,build_side_probe_side'")
+        try:
+            for number, scan in enumerate(scans):
+                statement = typed_feed(self.contract, feed, scan, known_at)
+                into = f"insert into {feed}_rows" if number else f"create temp table {feed}_rows as"
+                self.connection.execute(f"{into} {statement.sql}", statement.parameters)
+        finally:
+            self.connection.execute("reset disabled_optimizers")
+        self.connection.execute("drop table if exists rejects; drop table if exists reject_scans")
+        self._number_records(feed)
+
+    def _number_records(self, feed: str) -> None:
+        self.connection.execute(
+            f"create or replace temp table {feed}_firsts as"  # noqa: S608 - names of feeds
+            f" select file_index, min(rowid) as first, max(rowid) - min(rowid) + 1 - count(*) as gaps"
+            f" from {feed}_rows group by 1"
+        )
+        gaps = self.connection.execute(f"select coalesce(max(gaps), 0) from {feed}_firsts").fetchone()  # noqa: S608
+        if gaps != (0,):
+            raise RuntimeError("the database read records out of order; record numbers would be wrong")
+        record = f"{feed}_rows.rowid - first + 1"
+        numbered = (
+            f"select {feed}_rows.*, {feed}_rows.rowid as _row, {record} as _record"  # noqa: S608
+            f" from {feed}_rows join {feed}_firsts as f on {feed}_rows.file_index = f.file_index"
+        )
+        if self.connection.execute("select count(*) from broken").fetchone() != (0,):
+            numbered = f"""
+                select r.* replace (r._record + coalesce(broken_before, 0) as _record)
+                from ({numbered}) as r
+                asof left join (
+                    select file_index, good_before, max(broken_before) as broken_before
+                    from broken group by all
+                ) as b on r.file_index = b.file_index and r._record > b.good_before
+                union all by name
+                select file_index, record as _record, struct_pack(
+                    column_name := null::varchar, reason := reason, shape := null::varchar) as error
+                    {", true as is_unreadable" if feed == "transactions" else ""}
+                from broken
+            """  # noqa: S608 - names of feeds
+        self.connection.execute(f"create or replace temp view typed_{feed} as {numbered}")
 
     def _readable(self) -> Iterator[Readable]:
         """Files that can be read at all; the others are refused."""
@@ -163,9 +259,21 @@ class _Batch:
                 continue
             try:
                 self._check_known_at(item)
+                extras.check_types(self.connection, self.contract, item.arrival)
+                self.states[index] = state(item.arrival.path.stat())
                 yield Readable(index, item.arrival, preflight.check(item.arrival, self.contract))
             except Refused as refused:
                 self.refusals[index] = refused.message
+
+    def _refuse_changed(self, readable: list[Readable]) -> None:
+        """Refuse files that somebody wrote to after their bytes were checked."""
+        for file in readable:
+            if state(file.arrival.path.stat()) != self.states[file.index]:
+                self.refusals[file.index] = Message(
+                    file.arrival.file,
+                    "changed in the landing area while it was read",
+                    "restore the landing area from a backup, and then requeue the file",
+                )
 
     def _check_known_at(self, item: Pending) -> None:
         for name, feed in self.contract.feeds.items():
@@ -180,11 +288,9 @@ class _Batch:
                 )
 
     def _list_files(self, readable: list[Readable]) -> None:
-        """Make `batch_files`: the files that are read, and when each of their feeds was known."""
-        known = "".join(f", known_{feed} timestamp" for feed in self.judge.feeds)
+        """Make `batch_files`: the files that are read."""
         self.connection.execute(
-            "create or replace temp table batch_files"
-            f" (file_index integer, load_id varchar, file varchar{known})"
+            "create or replace temp table batch_files (file_index integer, load_id varchar, file varchar)"
         )
         rows = [
             {
@@ -192,7 +298,6 @@ class _Batch:
                 "load_id": ledger.load_id(self.contract, file.arrival),
                 "file": file.arrival.file,
             }
-            | {f"known_{feed}": self.pending[file.index].known_at[feed] for feed in self.judge.feeds}
             for file in readable
         ]
         ledger.insert(self.connection, "batch_files", rows)
@@ -208,6 +313,8 @@ class _Batch:
             {"refused": sorted(self.refusals)},
         )
         constant = {"client": self.contract.client, "source": self.contract.source}
+        # Record numbers are written down by now, so the order of rows may go, and both cores can write.
+        self.connection.execute("set preserve_insertion_order = false")
         for feed in self.judge.feeds:
             made = {"client_id": "$client", "source": "$source", "_load_id": "load_id"}
             filled = filled_columns(self.contract, feed)
@@ -216,12 +323,16 @@ class _Batch:
                 for name, _ in raw_columns(FEEDS[feed])
                 if name in filled or name not in FEEDS[feed].names
             ]
-            values = ", ".join(f"{made.get(name, f't.{name}')} as {name}" for name in columns)
+            texts = [f"{made.get(name, f't.{name}')} as {name}" for name in columns]
+            if feed in BY_SOURCE:
+                texts += [f't.x_{name} as "{name}"' for name in self.contract.feeds[feed].extra]
+            table, values = extras.feed_table(self.contract, feed), ", ".join(texts)
             self.connection.execute(
-                f"insert into raw.{feed} by name select {values}"  # noqa: S608 - names are canonical
+                f'insert into raw."{table}" by name select {values}'  # noqa: S608 - names are canonical
                 f" from typed_{feed} as t join batch_files using (file_index) where t.error is null",
                 constant,
             )
+            extras.write(self.connection, self.contract, feed)
         self.connection.execute(
             "insert into raw.quarantine select $client, $source, feed, file, _record, error.column_name,"
             " error.reason, error.shape, load_id from bad join batch_files using (file_index)"
@@ -269,13 +380,11 @@ class _Batch:
         )
 
     def _clean_up(self) -> None:
-        """Drop what the batch made; a connection is used for many."""
+        """Drop what the batch made, which is all that is temporary; a connection is used for many."""
+        self.connection.execute("reset preserve_insertion_order")
         temporary = self.connection.execute(
             "select table_name, 'table' from duckdb_tables() where temporary union all"
             " select view_name, 'view' from duckdb_views() where temporary and not internal order by 2 desc"
         ).fetchall()
         for name, kind in temporary:
-            if (kind, name) == ("view", "batch") or name.startswith(
-                ("part", "typed_", "batch_", "bad", "counts")
-            ):
-                self.connection.execute(f'drop {kind} if exists temp."{name}"')
+            self.connection.execute(f'drop {kind} if exists temp."{name}"')

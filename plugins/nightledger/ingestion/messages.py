@@ -5,6 +5,14 @@ from dataclasses import dataclass
 import duckdb
 
 
+def inert(text: str) -> str:
+    """A text of the sender's as it may be shown: no line breaks, control sequences or marks of direction.
+
+    Names of files and columns come from outside, and so do descriptions.
+    """
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 @dataclass(frozen=True)
 class Message:
     """File, record, column, reason, next action.
@@ -24,8 +32,7 @@ class Message:
             f"file {self.file} · record {record} · column {self.column or '–'} · {self.reason} · "
             f"next: {self.next_action}"
         )
-        # Names of files and columns are the sender's: no line breaks or control sequences from there.
-        return "".join(character if character.isprintable() else "?" for character in text)
+        return inert(text)
 
 
 class Refused(Exception):

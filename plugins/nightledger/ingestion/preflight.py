@@ -66,15 +66,17 @@ def check(arrival: Arrival, contract: SourceContract) -> Layout:
                 arrival, "holds control characters, so it is not text", "ask the sender for a text file"
             )
         try:
-            decoder.decode(block)
+            if not block.isascii() or decoder.getstate()[0]:
+                decoder.decode(block)
         except UnicodeDecodeError as error:
             raise _refused(
                 arrival,
                 f"is not {contract.format.encoding}: byte {max(total - len(block) + error.start, 0):,}",
                 f"ask the sender for {contract.format.encoding}, or convert the file",
             ) from error
-        is_uneven = is_uneven or any(blank in before + block for blank in (b"\n\n", b"\n\r\n", b"\r\r"))
-        ends |= _line_ends(block, before)
+        has_returns = b"\r" in before or b"\r" in block
+        is_uneven = is_uneven or _has_blank_line(before + block[:2]) or _has_blank_line(block)
+        ends |= _line_ends(block, before) if has_returns else {b"\n"} if b"\n" in block else set()
         before = block[-2:]
     try:
         decoder.decode(b"", final=True)
@@ -87,6 +89,10 @@ def check(arrival: Arrival, contract: SourceContract) -> Layout:
         raise _refused(arrival, "is empty", "ask the sender whether there was nothing to send")
     is_uneven = is_uneven or len(ends) > 1 or text[:1] in (b"\n", b"\r")
     return Layout(() if contract.format.type == "jsonl" else _header(arrival, contract, text), is_uneven)
+
+
+def _has_blank_line(text: bytes) -> bool:
+    return b"\n\n" in text or (b"\r" in text and (b"\n\r\n" in text or b"\r\r" in text))
 
 
 def _line_ends(block: bytes, before: bytes) -> set[bytes]:

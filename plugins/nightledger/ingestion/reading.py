@@ -1,12 +1,14 @@
-"""From bytes to the table `batch`: every record of several files as text, persons as tokens."""
+"""From bytes to records: how every file of a batch is scanned, with trimmed texts and persons as tokens."""
 
 import hashlib
 import hmac
 import logging
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import duckdb
 
@@ -23,6 +25,8 @@ CONTROL = r"\\u00(00|1[ef])"
 """What a plain file is refused for, as JSON writes it."""
 MAX_RECORD = 16 << 20
 """Longest record in bytes."""
+MANY_PERSONS = 500_000
+"""Above so many distinct personal values a look-up table saves nothing, and might spill and lose order."""
 
 
 @dataclass(frozen=True)
@@ -34,63 +38,78 @@ class Readable:
     layout: preflight.Layout
 
 
-class Reader:
-    """Makes the temporary table or view `batch` (file_index, record, broken, c0, c1, …) of one batch.
+@dataclass(frozen=True)
+class Scan:
+    """A relation (file_index, broken, c0, c1, …) over files of one layout, in the order of their records.
 
-    `record` counts from 1 after the header; blank lines do not count. `broken` says why a record has no
-    fields. `c<n>` is the n-th source column that the contract reads.
+    `broken` says why a record has no fields. `c<n>` is the text of the n-th source column that the contract
+    reads, trimmed, NULL when blank, a token when personal.
+    """
+
+    sql: str
+    parameters: dict[str, object] = field(default_factory=dict)
+
+
+class Reader:
+    """Scans the files of one batch; a context manager, because some are read from copies.
+
+    After `read`, `scans` gives the good records and the temporary table `broken` (file_index, record, reason,
+    good_before, broken_before) those that have no fields, with their place: the number of good and of broken
+    records before them. `record` counts from 1 after the header; blank lines do not count.
     """
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, contract: SourceContract, token_key: bytes, scratch: Path
     ) -> None:
         self.connection, self.contract = connection, contract
-        self.token_key, self.scratch = token_key, scratch
+        self.token_key = token_key
+        self.scans: list[Scan] = []
         self.refusals: dict[int, Message] = {}
+        self._copies = tempfile.TemporaryDirectory(dir=scratch, prefix=".even-")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._copies.cleanup()
 
     def read(self, files: Sequence[Readable]) -> dict[int, Message]:
-        """Read all files, those with the same header together.
+        """Look at all files, those with the same header together.
 
         Returns:
             The files that could not be read after all, by index, with the reason.
         """
-        parts: list[str] = []
-        layouts = dict.fromkeys(file.layout.header for file in files)
-        with tempfile.TemporaryDirectory(dir=self.scratch, prefix=".even-") as folder:
-            paths = {file.index: self._even(file, Path(folder)) for file in files}
-            for header in layouts:
-                parts += self._read_together(
-                    [file for file in files if file.layout.header == header], paths, f"part{len(parts)}"
-                )
-        columns = [f"c{number}" for number in range(len(self.contract.read))]
-        nothing = ", ".join(f"null::varchar as {column}" for column in columns)
-        empty = f"select 0 as file_index, 0::bigint as record, null::varchar as broken, {nothing} where false"
         self.connection.execute(
-            f"create or replace temp view batch as {' union all by name '.join([empty, *parts])}"
+            "create or replace temp table broken (file_index integer, record bigint, reason varchar,"
+            " good_before bigint, broken_before bigint)"
         )
+        paths = {file.index: self._even(file) for file in files}
+        for header in dict.fromkeys(file.layout.header for file in files):
+            together = [file for file in files if file.layout.header == header]
+            self._read_together(together, paths, f"part{len(self.scans)}")
         return self.refusals
 
-    def _even(self, file: Readable, folder: Path) -> Path:
+    def _even(self, file: Readable) -> Path:
         if not file.layout.is_uneven:
             return file.arrival.path
-        copy = folder / str(file.index)
+        copy = Path(self._copies.name) / str(file.index)
         preflight.even_copy(file.arrival, self.contract, copy)
         return copy
 
-    def _read_together(self, files: list[Readable], paths: dict[int, Path], name: str) -> list[str]:
+    def _read_together(self, files: list[Readable], paths: dict[int, Path], name: str) -> None:
         """Read files in one statement; when that fails, one by one, so that only the culprit is refused."""
         read = self._read_csv if self.contract.format.type == "csv" else self._read_jsonl
         try:
-            return [read(files, paths, name)]
+            self.scans.append(read(files, paths, name))
         except duckdb.Error as error:
-            if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException | duckdb.InternalException):
-                raise
+            if not isinstance(error, duckdb.InvalidInputException | duckdb.DataError):
+                raise  # the fault of the machine or ours, not of the file
             if len(files) > 1:
-                return [
-                    part
-                    for number, file in enumerate(files)
-                    for part in self._read_together([file], paths, f"{name}_{number}")
-                ]
+                for number, file in enumerate(files):
+                    self._read_together([file], paths, f"{name}_{number}")
+                return
             # The error's own text quotes the file: it stays out of messages and logs.
             log.warning("%s: %s", files[0].arrival.sha256[:12], type(error).__name__)
             self.refusals[files[0].index] = Message(
@@ -98,141 +117,147 @@ class Reader:
                 f"cannot be read as {self.contract.format.type}",
                 f"compare `format` in sources/{self.contract.name}.yml with the file, or ask the sender",
             )
-            return []
 
-    def _number_files(self, files: list[Readable], paths: dict[int, Path], name: str) -> str:
-        """Make a table of path and file_index; paths come back from the reader as they were given."""
-        table = f"{name}_files"
-        self.connection.execute(f"create or replace temp table {table} (path varchar, file_index integer)")
-        self.connection.executemany(
-            f"insert into {table} values (?, ?)",  # noqa: S608 - the name is made of numbers
-            [[str(paths[file.index]), file.index] for file in files],
-        )
-        return table
-
-    def _read_csv(self, files: list[Readable], paths: dict[int, Path], name: str) -> str:
-        statement, header = Statement(self.contract), files[0].layout.header
-        kept = ", ".join(
-            f"{self._kept(statement, f'h{header.index(column)}', column)} as c{number}"
-            for number, column in enumerate(self.contract.read)
-        )
+    def _read_csv(self, files: list[Readable], paths: dict[int, Path], name: str) -> Scan:
+        header, form = files[0].layout.header, self.contract.format
         # By number: names of the file may differ in case only, or be those made here.
         declared = ", ".join(f"'h{number}': 'varchar'" for number in range(len(header)))
-        form = self.contract.format
-        numbers = self._number_files(files, paths, name)
-        self.connection.execute("drop table if exists rejects; drop table if exists reject_scans")
-        self.connection.execute(
-            f"""
-            create or replace temp table {name} as
-            select filename as path, {kept}
-            from read_csv(
-                $paths, auto_detect = false, header = true, delim = $delim, quote = $quote, escape = $quote,
-                columns = {{{declared}}}, filename = true, store_rejects = true,
-                rejects_table = 'rejects', rejects_scan = 'reject_scans', max_line_size = {MAX_RECORD})
-            """,  # noqa: S608 - identifiers are quoted, values are bound
-            statement.parameters
-            | {
-                "paths": [str(paths[file.index]) for file in files],
-                "delim": form.delimiter,
-                "quote": form.quote,
-            },
+        fields = [f"h{header.index(column)}" for column in self.contract.read]
+        statement = Statement(self.contract)
+        source = f"""
+            read_csv({statement.bind([str(paths[file.index]) for file in files])},
+                auto_detect = false, header = true, delim = {statement.bind(form.delimiter)},
+                quote = {statement.bind(form.quote)}, escape = {statement.bind(form.quote)},
+                columns = {{{declared}}}, max_line_size = {MAX_RECORD},
+                store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans')
+        """
+        is_looked_up = self._look(files, fields, name, source, statement.parameters)
+        joins, kept = "", []
+        for number, column in enumerate(self.contract.read):
+            text = _trimmed(fields[number])
+            if column in self.contract.personal and is_looked_up:
+                joins += f" left join {name}_tokens as k{number} on {text} = k{number}.value"
+                text = f"k{number}.token"
+            elif column in self.contract.personal:
+                text = self._token(statement, text)
+            kept.append(f"{text} as c{number}")
+        return Scan(
+            f"select {self._batch_index(statement, files)} as file_index, null::varchar as broken,"  # noqa: S608
+            f" {', '.join(kept)} from {source} as file {joins}",
+            statement.parameters,
         )
-        # The reader counts the header as line 1, and records, not line breaks: record = line - 1.
+
+    def _batch_index(self, statement: Statement, files: list[Readable]) -> str:
+        """The number in the batch of the file that a row was read from."""
+        indexes = statement.bind([file.index for file in files])
+        return f"({indexes}::integer[])[cast(file_index as bigint) + 1]"
+
+    def _look(
+        self, files: list[Readable], fields: list[str], name: str, source: str, parameters: dict[str, object]
+    ) -> bool:
+        """Go once through the files for what must be known first: broken records, and who is in them.
+
+        Returns:
+            Whether `<name>_tokens` (value, token) holds the token of every personal value.
+        """
+        self.connection.execute("drop table if exists rejects; drop table if exists reject_scans")
+        personal = [
+            _trimmed(text)
+            for text, column in zip(fields, self.contract.read, strict=True)
+            if column in self.contract.personal
+        ]
+        values = [f"{text} as p{number}" for number, text in enumerate(personal)]
         self.connection.execute(
-            f"""
-            create or replace temp table {name}_broken as
-            select file_index, line - 1 as record, reason,
-                   line - 1 - row_number() over (partition by file_index order by line) as good_before,
-                   row_number() over (partition by file_index order by line) as broken_before
+            f"create or replace temp table {name}_persons as"  # noqa: S608 - names are made of numbers
+            f" select distinct {', '.join(values) or f'{fields[0]} is null'} from {source}",
+            parameters,
+        )
+        self._keep_rejects(files)
+        if not personal:
+            return False
+        distinct = " union ".join(f"select p{n} as value from {name}_persons" for n in range(len(personal)))  # noqa: S608
+        self.connection.execute(
+            f"create or replace temp table {name}_values as from ({distinct}) where value is not null"
+        )
+        found = self.connection.execute(f"select count(*) from {name}_values").fetchone()  # noqa: S608
+        if not found or found[0] > MANY_PERSONS:
+            return False
+        statement = Statement(self.contract)
+        self.connection.execute(
+            f"create or replace temp table {name}_tokens as"  # noqa: S608 - the name is made of numbers
+            f" select value, {self._token(statement, 'value')} as token from {name}_values",
+            statement.parameters,
+        )
+        return True
+
+    def _keep_rejects(self, files: list[Readable]) -> None:
+        """Add what was rejected to `broken`. A reject counts the header as line 1, and records, not breaks."""
+        self.connection.execute(
+            """
+            insert into broken
+            select ($indexes::integer[])[cast(file_id as bigint) + 1], line - 1, reason,
+                   line - 1 - row_number() over (partition by file_id order by line),
+                   row_number() over (partition by file_id order by line)
             from (
-                select s.file_path as path, r.line, arg_min(
-                    case r.error_type::varchar
+                select file_id, line, arg_min(
+                    case error_type::varchar
                         when 'MISSING COLUMNS' then 'too few fields'
                         when 'TOO MANY COLUMNS' then 'too many fields'
                         when 'UNQUOTED VALUE' then 'a quote is not closed as it should be'
                         when 'LINE SIZE OVER MAXIMUM' then 'the record is longer than 16 MiB'
-                        else 'the record cannot be read' end, r.column_idx) as reason
-                from rejects as r join reject_scans as s using (scan_id, file_id)
-                group by all
-            ) join {numbers} using (path)
-            """  # noqa: S608 - the name is made of numbers
+                        else 'the record cannot be read' end, column_idx) as reason
+                from rejects group by all
+            )
+            """,
+            {"indexes": [file.index for file in files]},
         )
         self.connection.execute("drop table rejects; drop table reject_scans")
-        broken = self.connection.execute(f"select count(*) from {name}_broken").fetchone()  # noqa: S608
-        columns = ", ".join(f"c{number}" for number in range(len(self.contract.read)))
-        good = self._numbered(name, columns)
-        if broken == (0,):
-            return f"select file_index, record, null as broken, {columns} from ({good})"  # noqa: S608
-        return f"""
-            select g.file_index, g.record + coalesce(broken_before, 0) as record, null as broken, {columns}
-            from ({good}) as g
-            asof left join (
-                select file_index, good_before, max(broken_before) as broken_before
-                from {name}_broken group by all
-            ) as b on g.file_index = b.file_index and g.record > b.good_before
-            union all by name
-            select file_index, record, reason as broken from {name}_broken
-        """  # noqa: S608 - names are made of numbers
 
-    def _numbered(self, name: str, columns: str) -> str:
-        """Rows of a part with file_index and their number in the file: they lie in the order of the file."""
-        return f"""
-            select n.file_index, {name}.rowid - first + 1 as record, {columns}
-            from {name} join (
-                select path, file_index, min({name}.rowid) as first
-                from {name} join {name}_files using (path) group by all
-            ) as n using (path)
-        """  # noqa: S608 - names are made of numbers
-
-    def _read_jsonl(self, files: list[Readable], paths: dict[int, Path], name: str) -> str:
-        numbers = self._number_files(files, paths, name)
+    def _read_jsonl(self, files: list[Readable], paths: dict[int, Path], name: str) -> Scan:
         # A line is one text: the reader of JSON takes two objects on a line for one error and skips the mark
         # of byte order, so the lines are cut here and parsed one by one.
+        statement = Statement(self.contract)
         lines = f"""
-            select filename as path, line,
+            select file_index, line,
                    case when json_valid(line) then json_type(line) = 'OBJECT' else false end as is_object
             from read_csv(
-                $paths, auto_detect = false, header = false, delim = chr(1), quote = '', escape = '',
-                columns = {{'line': 'varchar'}}, filename = true, max_line_size = {MAX_RECORD})
+                {statement.bind([str(paths[file.index]) for file in files])}, auto_detect = false,
+                header = false, delim = chr(1), quote = '', escape = '', columns = {{'line': 'varchar'}},
+                max_line_size = {MAX_RECORD})
             where trim(line) <> ''
         """  # noqa: S608 - values are bound
-        statement = Statement(self.contract)
-        kept = ", ".join(
-            self._kept(statement, f"(object ->> {statement.bind(_pointer(column))})", column)
-            + f" as c{number}"
-            for number, column in enumerate(self.contract.read)
-        )
+        kept = []
+        for number, column in enumerate(self.contract.read):
+            text = f"nullif(trim(object ->> {statement.bind(_pointer(column))}), '')"
+            is_personal = column in self.contract.personal
+            kept.append(f"{self._token(statement, text) if is_personal else text} as c{number}")
         self.connection.execute(
             f"""
             create or replace temp table {name} as
-            select path, names, {kept},
+            select {self._batch_index(statement, files)} as file_index, names, {", ".join(kept)},
                 case
                     when not is_object then 'not a JSON object'
                     when len(names) > len(list_distinct(names)) then 'a name stands twice'
                     when has_control then 'holds a control character'
                 end as broken
             from (
-                select path, is_object, regexp_matches(line, '{CONTROL}', 'i') as has_control,
+                select file_index, is_object, regexp_matches(line, '{CONTROL}', 'i') as has_control,
                        case when is_object then line::json end as object,
                        case when is_object then json_keys(line) end as names
                 from ({lines})
             )
             """,  # noqa: S608 - values are bound
-            statement.parameters | {"paths": [str(paths[file.index]) for file in files]},
+            statement.parameters,
         )
-        self._check_names(files, name, numbers)
-        columns = ", ".join(f"c{number}" for number in range(len(self.contract.read)))
-        return self._numbered(name, f"broken, {columns}")
+        self._check_names(files, name)
+        return Scan(f"select * exclude (names) from {name}")  # noqa: S608 - the name is made of numbers
 
-    def _check_names(self, files: list[Readable], name: str, numbers: str) -> None:
+    def _check_names(self, files: list[Readable], name: str) -> None:
         """Refuse files with unknown names, or without any record that has a column which must be there."""
         found = dict(
             self.connection.execute(
-                f"""
-                select file_index, list(distinct word order by word)
-                from (select path, unnest(names) as word from {name}) join {numbers} using (path)
-                group by file_index
-                """  # noqa: S608 - names are made of numbers
+                "select file_index, list(distinct word order by word)"  # noqa: S608 - made of numbers
+                f" from (select file_index, unnest(names) as word from {name}) group by file_index"
             ).fetchall()
         )
         for file in files:
@@ -244,23 +269,25 @@ class Reader:
                 except Refused as refused:
                     self.refusals[file.index] = refused.message
 
-    def _kept(self, statement: Statement, expression: str, name: str) -> str:
-        """A source column as it may be kept: personal values as HMAC-SHA256 of client and value."""
-        if name not in self.contract.personal:
-            return expression
+    def _token(self, statement: Statement, text: str) -> str:
+        """A personal value as it may be kept: HMAC-SHA256 of client and value."""
         key = self.token_key
         block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
         inner = statement.bind(bytes(byte ^ 0x36 for byte in block))
         outer = statement.bind(bytes(byte ^ 0x5C for byte in block))
         client = statement.bind(f"{self.contract.client}\x1f")
-        value = f"nullif(trim({expression}), '')"
-        digest = f"sha256({outer} || unhex(sha256({inner} || encode({client} || {value}))))"
-        return f"case when {value} is not null then left({digest}, {TOKEN_LENGTH}) end"
+        digest = f"sha256({outer} || unhex(sha256({inner} || encode({client} || {text}))))"
+        return f"case when {text} is not null then left({digest}, {TOKEN_LENGTH}) end"
 
 
 def token(key: bytes, client: str, value: str) -> str:
     """The token of a personal value, as the SQL of a load makes it; for look-ups and tests."""
     return hmac.new(key, f"{client}\x1f{value}".encode(), hashlib.sha256).hexdigest()[:TOKEN_LENGTH]
+
+
+def _trimmed(text: str) -> str:
+    """A text without blanks around it, NULL when nothing is left. Most have none: cheap to see."""
+    return f"(case when {text} like ' %' or {text} like '% ' then nullif(trim({text}), '') else {text} end)"
 
 
 def _pointer(name: str) -> str:

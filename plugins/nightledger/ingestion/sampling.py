@@ -1,0 +1,196 @@
+"""The first records of a sample whose format nobody has stated: compression, encoding, delimiter, header."""
+
+import csv
+import gzip
+import io
+import json
+import tempfile
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from charset_normalizer import from_bytes
+
+from nightledger.ingestion import formats
+from nightledger.ingestion.contract import ContractError, FileFormat
+from nightledger.ingestion.profiling import is_number
+
+MOST_BYTES = 8 << 20
+MOST_RECORDS = 5_000
+ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp437", "shift_jis", "gb18030", "big5"]
+"""What banks write when they do not write Unicode."""
+BINARY = {".parquet": "parquet", ".xlsx": "excel", ".xls": "excel"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was found: keys of `format`, names of columns, records, and what a person should look at."""
+
+    form: dict[str, Any]
+    header: tuple[str, ...]
+    records: list[tuple[str | None, ...]]
+    doubts: dict[str, str] = field(default_factory=dict)
+
+    def texts(self, number: int, footer: int = 0) -> list[str | None]:
+        """The values of a column, without those of the last records, which may be a footer."""
+        return [record[number] for record in self.records[: len(self.records) - footer]]
+
+
+def read(path: Path) -> Sample:
+    """Look at the beginning of a file.
+
+    Raises:
+        ContractError: nothing in it looks like records.
+    """
+    kind = BINARY.get(path.suffix.lower())
+    if kind:
+        return _read_table(path, kind)
+    data = _head(path)
+    text, encoding = _decoded(data)
+    if not text.strip():
+        raise ContractError(f"{path.name}: is empty; give a sample with a few records")
+    form: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
+    return _read_json(path, text, form) if text.lstrip()[0] in "[{" else _read_csv(path, text, form)
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes, unpacked, up to the end of a line."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(MOST_BYTES)
+            return data if len(data) < MOST_BYTES else data[: data.rfind(b"\n") + 1] or data
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ContractError(f"{path.name}: the gzip data are truncated or damaged") from error
+
+
+def _decoded(data: bytes) -> tuple[str, str]:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", errors="replace"), "utf-16"
+    try:
+        return data.decode("utf-8-sig"), "utf-8"
+    except UnicodeDecodeError:
+        best = from_bytes(data, cp_isolation=ENCODINGS).best()
+        alike = [best.encoding, *best.could_be_from_charset] if best else ENCODINGS
+        encoding = next(name for name in (*ENCODINGS, *alike) if name in alike)
+        return data.decode(encoding, errors="replace"), encoding
+
+
+def _read_table(path: Path, kind: str) -> Sample:
+    try:
+        table = formats.read(path, FileFormat(type=kind))
+        records = [tuple(row) for row, _ in zip(table.rows, range(MOST_RECORDS), strict=False)]
+    except formats.Unreadable as error:
+        raise ContractError(f"{path.name}: {error.reason}; {error.next_action}") from error
+    return Sample({"type": kind}, table.header, records)
+
+
+def _read_json(path: Path, text: str, form: dict[str, Any]) -> Sample:
+    doubts: dict[str, str] = {}
+    try:
+        found: Any = [json.loads(line) for line in text.splitlines() if line.strip()]
+        form = {"type": "jsonl", **form}
+        if len(found) == 1 and not (isinstance(found[0], dict) and _is_flat(found[0])):
+            raise ValueError
+    except ValueError:
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise ContractError(
+                f"{path.name}: is no JSON, or more than a sample; give a smaller one"
+            ) from error
+        form = {"type": "json", **form}
+    if isinstance(found, dict):
+        place, found = _records_in(found)
+        form["records"] = place
+    objects = [item for item in found if isinstance(item, dict)][:MOST_RECORDS]
+    if not objects:
+        raise ContractError(f"{path.name}: holds no list of JSON objects")
+    header = tuple(dict.fromkeys(name for item in objects for name in item))
+    nested = [name for name in header if any(isinstance(item.get(name), dict | list) for item in objects)]
+    if nested:
+        doubts["format"] = f"nested, so read as text: {', '.join(nested)}"
+    return Sample(form, header, [tuple(_text(item.get(name)) for name in header) for item in objects], doubts)
+
+
+def _is_flat(item: dict[str, Any]) -> bool:
+    return not any(isinstance(value, list) for value in item.values())
+
+
+def _records_in(found: dict[str, Any]) -> tuple[str, list[Any]]:
+    """The longest list of objects in an object, and the path to it."""
+    lists = [
+        (f"{name}.{inner}" if inner else name, items)
+        for name, value in found.items()
+        for inner, items in ([("", value)] if isinstance(value, list) else [])
+        + (list(value.items()) if isinstance(value, dict) else [])
+        if isinstance(items, list) and any(isinstance(item, dict) for item in items)
+    ]
+    return max(lists, key=lambda item: len(item[1]), default=("", []))
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value)
+
+
+def _read_csv(path: Path, text: str, form: dict[str, Any]) -> Sample:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    delimiter, quote = _dialect(text)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        quotechar=quote or None,
+        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+    )
+    try:
+        rows = [row for row, _ in zip(reader, range(MOST_RECORDS), strict=False) if row]
+    except csv.Error as error:
+        raise ContractError(f"{path.name}: cannot be read as CSV: {error}") from error
+    width = Counter(len(row) for row in rows).most_common(1)[0][0]
+    first = next(number for number, row in enumerate(rows) if len(row) == width)
+    form = {"type": "csv", **form}
+    form |= {"delimiter": delimiter} if delimiter != "," else {}
+    form |= {"quote": quote} if quote and quote != '"' else {}
+    doubts = {}
+    if _is_header(rows[first]):
+        header, records = tuple(rows[first]), rows[first + 1 :]
+        form |= {"header_row": first + 1} if first else {}
+    else:
+        header, records = tuple(f"column_{n + 1}" for n in range(width)), rows[first:]
+        form |= {"header_row": 0, "names": list(header)}
+        doubts["format"] = "no header was found: give the columns names, the same ones below"
+    odd = sum(len(row) != width for row in records)
+    if odd:
+        doubts["format"] = f"{odd} of the first {len(records)} records have more or fewer fields than {width}"
+    return Sample(form, header, [tuple(row) for row in records if len(row) == width], doubts)
+
+
+def _dialect(text: str) -> tuple[str, str]:
+    """Delimiter and quote, as the database's sniffer sees them."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "sample.csv"
+        copy.write_text(text, encoding="utf-8", newline="")
+        try:
+            row = duckdb.execute(
+                "select Delimiter, Quote from sniff_csv(?, ignore_errors = true, sample_size = 2000)",
+                [str(copy)],
+            ).fetchone()
+        except duckdb.Error:
+            row = None
+    if row is None or len(row[0]) != 1 or row[0] not in text:
+        lines = text.splitlines()[:50]
+        return max(
+            ",;\t|", key=lambda mark: min((line.count(mark) for line in lines if line), default=0)
+        ), '"'
+    return row[0], row[1] if row[1] in ("'", '"') else '"'
+
+
+def _is_header(row: list[str]) -> bool:
+    """Whether a row names columns: texts, each once, none of them a number or a date."""
+    names = [cell.strip() for cell in row]
+    is_value = [is_number(name, ".", ",") or name[:1].isdigit() for name in names if name]
+    return sum(bool(name) for name in names) * 2 > len(names) and not any(is_value)

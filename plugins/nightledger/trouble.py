@@ -1,0 +1,68 @@
+"""What the machine does to a night: a full disk, a locked database. Told in words, with what to do."""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nightledger.settings import Settings
+
+_FULL = (
+    "no space left",
+    "disk is full",
+    "disk quota exceeded",
+    "file too large",
+    "failed to offload",  # DuckDB: the spill directory has reached its limit
+)
+_LOCKED = ("database is locked", "database table is locked")
+_FULL_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_SAFE = (
+    "Nothing is lost, and readers still see the last publication. Then clear the failed task, and the run "
+    "goes on from there; or start the night again."
+)
+
+
+class MachineTrouble(RuntimeError):
+    """The machine stopped a step, not the data; the same step succeeds once the cause is gone."""
+
+
+def explain(settings: Settings, error: BaseException) -> MachineTrouble | None:
+    """The trouble of the machine behind an error, with what to do; None when it is of another kind."""
+    for cause in _chain(error):
+        text = str(cause).lower()
+        if isinstance(cause, MachineTrouble):
+            return None
+        if getattr(cause, "errno", None) in _FULL_NUMBERS or any(words in text for words in _FULL):
+            free = shutil.disk_usage(settings.home).free / 1e6
+            return MachineTrouble(
+                f"the disk is full: {free:,.0f} MB are free under {settings.home}. Make room: what "
+                f"dead runs left, {settings.builds / 'abandoned'}, may go first. {_SAFE}"
+            )
+        if any(words in text for words in _LOCKED):
+            where = settings.operations_dsn.partition("///")[2] or "the operational database"
+            return MachineTrouble(
+                f"another process keeps {where} locked. Find it with `fuser {where}` (usually a SQL shell "
+                f"with an open transaction) and end it. {_SAFE}"
+            )
+    return None
+
+
+@contextmanager
+def explained(settings: Settings) -> Iterator[None]:
+    """Raise `MachineTrouble` in place of an error that the machine is to blame for."""
+    try:
+        yield
+    except Exception as error:
+        problem = explain(settings, error)
+        if problem is None:
+            raise
+        raise problem from error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was raised from."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
