@@ -74,6 +74,26 @@ report: $(VENV)/.installed ## Print the table of the current publication again
 sql: $(VENV)/.installed ## A SQL shell on the current publication (read-only)
 	@$(RUN) -m nightledger.demo sql
 
+##@ Keep and compare
+
+.PHONY: backup
+backup: $(VENV)/.installed ## Back up all that nothing could make again: [TO=directory of backups]
+	@$(RUN) -m nightledger.backup make $(if $(TO),--to "$(TO)")
+
+.PHONY: restore
+restore: $(VENV)/.installed ## Fill an empty home: FROM=backup NIGHTLEDGER_HOME=directory
+	@test -n "$(FROM)" || { echo "Say from where: make restore FROM=var-backups NIGHTLEDGER_HOME=/srv/ledger"; exit 1; }
+	@$(RUN) -m nightledger.backup restore --from "$(FROM)"
+
+.PHONY: drill-faults
+drill-faults: $(VENV)/.installed-dev ## Disturb a night in every way (at most 30 minutes); writes docs/reference/faults.md
+	@$(RUN) -m tests.drills
+
+.PHONY: replay
+replay: $(VENV)/.installed-dev ## Run NIGHTS=30 twice from one start and compare the hashes: [CUSTOMERS=200] [WRITE=page]
+	@$(RUN) -m tests.drills.replay --nights $(or $(NIGHTS),30) --customers $(or $(CUSTOMERS),200) \
+		$(if $(WRITE),--write "$(WRITE)")
+
 ##@ Develop
 
 .PHONY: check

@@ -1,6 +1,7 @@
 """What no file shows: the causes that press on customers, and the chain of states that leads them away.
 
-Each customer is a hidden Markov chain over days. While ACTIVE or PAUSED, three causes come and go by
+Each customer is a hidden Markov chain over days. While ACTIVE or PAUSED (in three stages, so that a pause has a
+typical length), three causes come and go by
 themselves (dissatisfied, income shock, competitor's offer); together with the customer's own disposition
 they set the probability of deciding to leave. Who decides either stops at once (LEFT) or fades in three
 stages. Some come back; some close formally. In every state the customer starts a transaction on a day with
@@ -28,14 +29,20 @@ class State(IntEnum):
     """Where a customer stands. NOT_YET: before signing up."""
 
     ACTIVE = 0
-    PAUSED = 1
-    FADING_1 = 2
-    FADING_2 = 3
-    FADING_3 = 4
-    LEFT = 5
-    CLOSED = 6
-    NOT_YET = 7
+    PAUSED_1 = 1
+    PAUSED_2 = 2
+    PAUSED_3 = 3
+    FADING_1 = 4
+    FADING_2 = 5
+    FADING_3 = 6
+    LEFT = 7
+    CLOSED = 8
+    NOT_YET = 9
 
+
+PRESSED = (State.ACTIVE, State.PAUSED_1, State.PAUSED_2, State.PAUSED_3)
+"""States in which the causes come and go."""
+PAUSES = len(PRESSED) - 1
 
 STATES = tuple(state.name.lower() for state in State)
 
@@ -105,7 +112,8 @@ class Chain:
     ) -> npt.NDArray[np.float32]:
         """Intensity of active days of each customer in its state."""
         base = self.base_visits[day]
-        fading = np.array([0.0, 0.0, *self.leaving.fading_activity, 0.0, 0.0, 0.0], dtype=np.float32)
+        silent = [0.0] * State.FADING_1
+        fading = np.array([*silent, *self.leaving.fading_activity, 0.0, 0.0, 0.0], dtype=np.float32)
         rate = base * fading[state]
         rate = np.where(state == State.ACTIVE, base * self.visit_factor[causes], rate)
         return np.where(state == State.LEFT, self.stray_rate(base), rate).astype(np.float32)
@@ -165,7 +173,7 @@ def simulate(bank: Bank, parameters: Parameters, people: People, days: Days, cha
     for day in range(days.count):
         joins = people.signed_up == day if day else people.signed_up <= 0
         state[joins] = State.ACTIVE
-        pressed = state <= State.PAUSED
+        pressed = state <= State.PAUSED_3
         causes_at[day], states[day] = causes, state
         decisions[day] = np.where(pressed, chain.decision(day, causes), 0.0)
         rates[day] = chain.visit_rate(day, state, causes)
@@ -176,7 +184,9 @@ def simulate(bank: Bank, parameters: Parameters, people: People, days: Days, cha
         fading = (state >= State.FADING_1) & (state <= State.FADING_3)
         decides = pressed & (draw < decisions[day])
         pauses = (state == State.ACTIVE) & ~decides & (draw < decisions[day] + people.pause_onset)
-        resumes = (state == State.PAUSED) & ~decides & (draw < decisions[day] + leaving.pause_end)
+        paused = pressed & (state != State.ACTIVE)
+        moves_on = paused & ~decides & (draw < decisions[day] + leaving.pause_pace)
+        resumes = moves_on & (state == State.PAUSED_3)
         advances = fading & (draw < people.fade_pace)
         recovers = fading & ~advances & (draw < people.fade_pace + leaving.fade_recovery)
         gone = state == State.LEFT
@@ -184,10 +194,10 @@ def simulate(bank: Bank, parameters: Parameters, people: People, days: Days, cha
         returns = gone & ~closes & (draw > 1 - leaving.return_hazard)
         to_fading = decides & (state == State.ACTIVE) & (style < leaving.fade_share)
 
-        following = np.where(advances, state + 1, state)
+        following = np.where(advances | moves_on, state + 1, state)
         following = np.where(decides, State.LEFT, following)
         following = np.where(to_fading, State.FADING_1, following)
-        following = np.where(pauses, State.PAUSED, following)
+        following = np.where(pauses, State.PAUSED_1, following)
         following = np.where(resumes | recovers | returns, State.ACTIVE, following)
         following = np.where(closes, State.CLOSED, following).astype(np.int8)
 
@@ -240,7 +250,7 @@ def probability_of_silence(
         raise ValueError(f"the window of {window} days after day {day} is beyond the simulated days")
     law, of = chain.leaving, chain.of
     count = len(state)
-    active, paused = np.ones((count, CAUSES)), np.ones((count, CAUSES))
+    active, paused = np.ones((count, CAUSES)), np.ones((PAUSES, count, CAUSES))
     fading = np.ones((3, count))
     left = np.ones(count)
     pause, pace = of.pause_onset[:, None], of.fade_pace
@@ -254,16 +264,18 @@ def probability_of_silence(
 
         leave = chain.decision(tomorrow - 1)
         if_active, if_paused = active @ chain.cause_step.T, paused @ chain.cause_step.T
+        onwards_paused = np.concatenate([if_paused[1:], if_active[None]])
         back = active[:, 0]
         gone_slowly = law.fade_share * fading[0] + (1 - law.fade_share) * left
-        paused = leave * left[:, None] + law.pause_end * if_active + (1 - leave - law.pause_end) * if_paused
-        active = leave * gone_slowly[:, None] + pause * if_paused + (1 - leave - pause) * if_active
+        pause_on = law.pause_pace
+        paused = leave * left[:, None] + pause_on * onwards_paused + (1 - leave - pause_on) * if_paused
+        active = leave * gone_slowly[:, None] + pause * if_paused[0] + (1 - leave - pause) * if_active
         onwards = np.vstack([fading[1:], left])
         fading = pace * onwards + law.fade_recovery * back + (1 - pace - law.fade_recovery) * fading
         left = close + law.return_hazard * back + (1 - close - law.return_hazard) * left
     everyone = np.arange(count)
     silence = np.ones(count)
-    for value, code in ((active, State.ACTIVE), (paused, State.PAUSED)):
+    for value, code in zip((active, *paused), PRESSED, strict=True):
         silence = np.where(state == code, value[everyone, causes], silence)
     for stage, code in enumerate((State.FADING_1, State.FADING_2, State.FADING_3)):
         silence = np.where(state == code, fading[stage], silence)

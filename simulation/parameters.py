@@ -102,7 +102,7 @@ class Leaving:
     daily probabilities; `*_hazard` multiply the daily probability of deciding to leave.
     """
 
-    base_hazard: float = 0.0002
+    base_hazard: float = 0.0004
     hazard_spread: float = 0.6
     new_customer_hazard: float = 1.8
     new_customer_days: int = 180
@@ -123,14 +123,14 @@ class Leaving:
     fade_days_spread: float = 0.5
     fade_recovery: float = 1 / 500
 
-    pause_onset: float = 1 / 450
+    pause_onset: float = 1 / 200
     pause_onset_spread: float = 0.9
-    pause_end: float = 1 / 16
+    pause_pace: float = 3 / 40
 
     return_hazard: float = 1 / 700
     stray_rate: float = 1 / 900
-    closer_share: float = 0.4
-    close_hazard: float = 1 / 25
+    closer_share: float = 0.85
+    close_hazard: float = 1 / 12
 
     salary_moves_fading: float = 1 / 35
     salary_moves_leaving: float = 0.75
@@ -141,7 +141,7 @@ class Leaving:
     shock_activity: float = 0.75
     offer_activity: float = 0.85
     fading_activity: tuple[float, float, float] = (0.6, 0.28, 0.09)
-    login_activity: tuple[float, ...] = (1.0, 0.35, 0.55, 0.28, 0.12, 0.03, 0.0, 0.0)
+    login_activity: tuple[float, ...] = (1.0, 0.4, 0.4, 0.4, 0.55, 0.28, 0.12, 0.03, 0.0, 0.0)
     """Factor on the log-in rate by state, in the order of `latent.STATES`."""
     dissatisfied_logins: float = 0.8
     support_rate: float = 1 / 450

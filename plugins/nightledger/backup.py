@@ -2,7 +2,7 @@
 
 Publications are left out: nights make them again from the landing area, with the same content hash. A
 backup is a plain directory `<to>/<UTC time>/` in the shape of a home, with a manifest of hashes. Files that
-an earlier backup holds already are hard links to it. `python -m nightledger.backup make` and `… restore` are for people.
+an earlier backup holds already are hard links to it. `python -m nightledger.backup` is for people.
 """
 
 import argparse
@@ -145,7 +145,7 @@ def _copy_databases(settings: Settings, part: Path, made: Backup) -> None:
         if not file.exists():
             continue
         target = part / name
-        target.parent.mkdir(exist_ok=True, mode=0o700)
+        target.parent.mkdir(exist_ok=True)
         with (
             contextlib.closing(sqlite3.connect(f"file:{file}?mode=rw", uri=True, timeout=30)) as source,
             contextlib.closing(sqlite3.connect(target)) as copy,
@@ -164,7 +164,9 @@ def _by_hand(dsn: str, dump: Path) -> str:
     shown = url.render_as_string(hide_password=True)
     if url.get_backend_name() != "postgresql":
         return f"{shown} is NOT in this backup. Back it up now by its own means."
-    plain = url.set(drivername="postgresql", password=None).render_as_string()
+    plain = sa.URL.create(
+        "postgresql", url.username, None, url.host, url.port, url.database
+    ).render_as_string()
     return (
         f"{shown} is NOT in this backup. Run now: pg_dump --format=custom --file={dump} '{plain}'; and "
         f"before the first night after a restore: pg_restore --clean --if-exists --dbname='{plain}' {dump}"
@@ -196,7 +198,7 @@ def _take(
     """Put one file into the backup: a link where the earlier one holds it, a copy otherwise."""
     name = source.relative_to(settings.home).as_posix()
     stat, target = source.stat(), part / name
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target.parent.mkdir(parents=True, exist_ok=True)
     before = known.get(name)
     if earlier and before and (before.size, before.modified_ns) == (stat.st_size, stat.st_mtime_ns):
         try:
@@ -280,8 +282,8 @@ def main(arguments: list[str] | None = None) -> int:
             to = given.to or settings.home.with_name(f"{settings.home.name}-backups")
             done = make(settings, to, operations.clock())
             text = (
-                f"{done.path}: {len(done.entries):,} files, {done.size / 1e6:,.1f} MB; {done.copied:,} copied, "
-                f"{done.linked:,} shared with the backup before."
+                f"{done.path}: {len(done.entries):,} files, {done.size / 1e6:,.1f} MB; {done.copied:,} "
+                f"copied, {done.linked:,} shared with the backup before."
             )
         elif given.command == "verify":
             done = verify(given.source)

@@ -6,10 +6,13 @@ It is a file, not a row in Airflow's metadata, so that commands, backfills and a
 import fcntl
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import psutil
 
 from nightledger import operations, publications, trouble, warehouse
 from nightledger.settings import Settings
@@ -63,7 +66,20 @@ def take(settings: Settings, run_id: str, is_alive: Callable[[str], bool]) -> bo
             _abandon(settings, content["run"])
         if not content or content["run"] != run_id:
             _write(settings, {"run": run_id, "base": publications.current_id(settings)})
+        _sweep(settings)
     return True
+
+
+def _sweep(settings: Settings) -> None:
+    """Remove what killed processes left in the landing area: half-made copies, and copies made for reading.
+
+    Only the holder of the lock reads files there; people may be landing one at any time.
+    """
+    for copies in settings.landing.glob(".even-*"):
+        shutil.rmtree(copies, ignore_errors=True)
+    for part in settings.landing.glob(".*.part"):
+        if not psutil.pid_exists(int(part.name.split(".")[1])):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

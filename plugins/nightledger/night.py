@@ -190,6 +190,7 @@ def _copy(settings: Settings, night: Night, build: Path) -> None:
     with warehouse.connect(part, read_only=False, settings=settings) as connection:
         ingestion.create_tables(connection)
         plan.create_tables(connection)
+        connection.execute("delete from ops.touched_days")
         operations.snapshot(settings, connection)
     part.rename(build)
 
@@ -255,13 +256,15 @@ def ingest(settings: Settings, run_id: str) -> dict[str, Any]:
                 late = plan.late_sources(connection, contracts, night_of)
                 tonight = plan.dates_of_night(night_of, published)
             plan.write_dates(connection, settings, tonight, clients)
-            pins = plan.pin_models(connection) if night.kind == "nightly" else 0
+            touched = ingestion.update_coverage(connection, contracts)
+            pins = plan.pin_models(connection, settings) if night.kind == "nightly" else 0
         detail.update(
             **_count(operations.file_verdicts(settings, run_id)),
             late=sorted({*late, *(report.name for report in pulled if report.is_late)}),
             pulls={report.contract.name: report.message or report.pages for report in pulled},
             as_of_dates=f"{len(tonight)}, {tonight[0]} to {tonight[-1]}",
             pinned_models=pins,
+            touched_days=touched,
         )
         log.info("ingest: %s", detail)
     return detail

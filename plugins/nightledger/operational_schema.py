@@ -90,6 +90,28 @@ cutoffs = sa.Table(
     sa.Column("cutoff_at", sa.DateTime, nullable=False),
     sa.Column("recorded_at", sa.DateTime, nullable=False),
 )
+model_pins = sa.Table(
+    "model_pins",
+    metadata,
+    sa.Column("model", sa.String, primary_key=True),
+    sa.Column("as_of_date", sa.Date, primary_key=True),
+    sa.Column("model_version", sa.String, nullable=False),
+    sa.Column("role", sa.String, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
+file_orders = sa.Table(
+    "file_orders",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("action", sa.String, nullable=False),
+    sa.Column("client_id", sa.String, nullable=False),
+    sa.Column("contract", sa.String, nullable=False),
+    sa.Column("file", sa.String, nullable=False),
+    sa.Column("sha256", sa.String, nullable=False, index=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("ordered_by", sa.String, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
 model_decisions = sa.Table(
     "model_decisions",
     metadata,

@@ -23,9 +23,11 @@ from nightledger import trouble
 from nightledger.operational_schema import (
     audits,
     cutoffs,
+    file_orders,
     file_verdicts_table,
     model_decisions,
     model_metrics,
+    model_pins,
     node_results_table,
     publications,
     runs,
@@ -48,6 +50,8 @@ SNAPSHOT = (
     cutoffs,
     model_decisions,
     model_metrics,
+    model_pins,
+    file_orders,
 )
 _ARROW = {
     sa.String: pa.string(),
@@ -103,7 +107,7 @@ def _rows(settings: Settings, query: sa.Select[Any]) -> list[dict[str, Any]]:
     url = sa.make_url(settings.operations_dsn)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return []  # nothing has happened yet
-    with reading_engine(settings).connect() as connection:
+    with trouble.explained(settings), reading_engine(settings).connect() as connection:
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
@@ -176,7 +180,7 @@ def open_run(settings: Settings, run_id: str, **values: Any) -> None:
 
 def end_run(settings: Settings, run_id: str, state: str) -> None:
     """Record how a run ended. One that died before it opened has left nothing to end."""
-    with engine(settings).begin() as connection:
+    with trouble.explained(settings), engine(settings).begin() as connection:
         connection.execute(runs.update().where(runs.c.run_id == run_id).values(state=state, ended_at=clock()))
 
 
@@ -257,6 +261,59 @@ def fix_cutoffs(
         if missing:
             connection.execute(cutoffs.insert(), missing)
     return {key: known.get(key, at) for key, at in wanted.items()}
+
+
+def recorded_cutoffs(settings: Settings) -> dict[tuple[str, date], datetime]:
+    """Every cutoff that is fixed, by client and as-of date."""
+    return {
+        (row["client_id"], row["as_of_date"]): row["cutoff_at"]
+        for row in _rows(settings, sa.select(cutoffs))
+    }
+
+
+def fix_pins(settings: Settings, wanted: Mapping[tuple[str, date], str]) -> dict[tuple[str, date], str]:
+    """Record which version scores each (model, as-of date) once; the first recorded one is used for good.
+
+    So a replay after a rollback and another promotion scores a date with what scored it first.
+
+    Args:
+        settings: of the installation.
+        wanted: the version to be used where none is recorded yet.
+
+    Returns:
+        The version by model and date.
+    """
+    now = clock()
+    with engine(settings).begin() as connection:
+        known = {
+            (row.model, row.as_of_date): row.model_version
+            for row in connection.execute(sa.select(model_pins))
+        }
+        missing = [
+            {
+                "model": model,
+                "as_of_date": day,
+                "model_version": version,
+                "role": "champion",
+                "recorded_at": now,
+            }
+            for (model, day), version in wanted.items()
+            if (model, day) not in known
+        ]
+        if missing:
+            connection.execute(model_pins.insert(), missing)
+    return {key: known.get(key, version) for key, version in wanted.items()}
+
+
+def order_file(settings: Settings, **values: Any) -> None:
+    """Append what somebody ordered about a file: to hold it, release it or read it again."""
+    with engine(settings).begin() as connection:
+        connection.execute(file_orders.insert().values(recorded_at=clock(), **values))
+
+
+def file_order_log(settings: Settings) -> list[dict[str, Any]]:
+    """Every order about a file, oldest first."""
+    return _rows(settings, sa.select(file_orders).order_by(file_orders.c.id))
 
 
 def record_training(settings: Settings, outcome: Mapping[str, Any], run_id: str) -> None:

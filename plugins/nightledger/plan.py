@@ -121,26 +121,33 @@ def require_pulled(reports: Iterable[PullReport], night_of: date) -> None:
         )
 
 
-def pin_models(connection: duckdb.DuckDBPyConnection) -> int:
+def pin_models(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
     """Fix which version scores which of tonight's dates.
 
-    A date that has been scored before keeps its version. A version applies from the first as-of date after
-    the one it was trained on, so that no score uses a model that was not known.
+    A date keeps the version that was recorded for it first, whatever was rolled back or promoted since. A
+    version applies from the first as-of date after the one it was trained on, so that no score uses a model
+    that was not known.
 
     Returns:
         Number of (model, as-of date) pairs that will be scored.
     """
-    connection.execute("""
-        insert into ops.model_pins
-        select d.model, t.as_of_date, d.version, 'champion'
-        from (select distinct as_of_date from ops.as_of_dates where is_tonight) as t
-        join operations.model_decisions as d
-            on d.decision = 'promoted' and d.trained_on_as_of < t.as_of_date
-        anti join ops.model_pins as p on p.model = d.model and p.as_of_date = t.as_of_date
-        qualify row_number() over (partition by d.model, t.as_of_date order by d.id desc) = 1
-    """)
-    row = connection.execute(
-        "select count(*) from ops.model_pins where as_of_date in"
-        " (select as_of_date from ops.as_of_dates where is_tonight)"
-    ).fetchone()
-    return int(row[0]) if row else 0
+    # What the warehouse has pinned counts before today's champion: it was copied from a publication.
+    wanted = connection.execute("""
+        with tonight as (select distinct as_of_date from ops.as_of_dates where is_tonight),
+        candidates as (
+            select p.model, p.as_of_date, p.model_version, null as decided
+            from ops.model_pins as p semi join tonight using (as_of_date)
+            union all
+            select d.model, t.as_of_date, d.version, d.id
+            from tonight as t
+            join operations.model_decisions as d
+                on d.decision = 'promoted' and d.trained_on_as_of < t.as_of_date
+        )
+        select model, as_of_date, model_version from candidates
+        qualify row_number() over (partition by model, as_of_date order by decided desc nulls first) = 1
+    """).fetchall()
+    pins = operations.fix_pins(settings, {(model, day): version for model, day, version in wanted})
+    for (model, day), version in pins.items():
+        connection.execute("delete from ops.model_pins where model = ? and as_of_date = ?", [model, day])
+        connection.execute("insert into ops.model_pins values (?, ?, ?, 'champion')", [model, day, version])
+    return len(pins)

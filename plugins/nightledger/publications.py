@@ -134,6 +134,10 @@ def complete(settings: Settings, night: "Night", build: Path) -> None:
     Raises:
         PublicationError: the warehouse holds a relation that nobody declared.
     """
+    if (build / "publication.json").exists() and damage(build) is None:
+        # A try that died while it was sealing: dbt's own files may be gone, and nothing has changed since.
+        _archive_scores(settings, night.publication_id, build / "lake")
+        return
     shutil.copyfile(build / "target" / "manifest.json", build / "manifest.json")
     results = {
         path.stem.removeprefix("run_results_"): json.loads(path.read_text())

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nightledger import operations, publications, warehouse
+from nightledger.ingestion.messages import inert
 from nightledger.settings import Settings
 
 MODEL = "churn"
@@ -137,7 +138,7 @@ def _quarantine(connection: duckdb.DuckDBPyConnection) -> Table | None:
         ),
     )
     for feed, column, reason, shape, count in rows:
-        table.add_row(feed, column, reason, Text(shape or "–"), f"{count:,}")
+        table.add_row(feed, Text(column or "–"), Text(reason), Text(shape or "–"), f"{count:,}")
     return table
 
 
@@ -220,7 +221,7 @@ def _top_customers(connection: duckdb.DuckDBPyConnection) -> Table | None:
         customers.setdefault(row[0], []).append(row)
     for customer, reasons in customers.items():
         words = "\n".join(row[4] for row in reasons if row[4])
-        table.add_row(customer[:16], f"{reasons[0][1]:.1%}", reasons[0][2], Text(words))
+        table.add_row(Text(inert(customer[:16])), f"{reasons[0][1]:.1%}", reasons[0][2], Text(words))
     return table
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightledger import warehouse
+from nightledger.ingestion import coverage
 from nightledger.ingestion.feeds import create_tables
 from nightledger.settings import PROJECT
 
@@ -112,6 +113,9 @@ class Warehouse:
         ]
         self.insert("ops.as_of_dates", [row | {"is_tonight": row["as_of_date"] in tonight} for row in rows])
         self.insert("ops.horizon", [row for row in rows if row["as_of_date"] == days[-1]])
+        self.execute("delete from ops.touched_days")
+        with self.connect() as connection:
+            coverage.update(connection, [])
 
     def empty_lake(self) -> None:
         """What opening a night leaves in the lake."""

@@ -19,7 +19,7 @@ FAULTS = {
     "are_finite_features_customers": "update features.features_customers set spend_slope_180d = 'nan'"
     " where customer_id = 'C1'",
     "each_existing_customer_has_features": "delete from features.features_customers where customer_id = 'C3'",
-    "raw_equals_staging_plus_duplicates": "insert into raw.transactions by name"
+    "staging_says_what_the_files_told": "insert into raw.transactions by name"
     " select * replace (amount + 0.01 as amount, 'z' as _load_id) from raw.transactions limit 1",
     "staging_equals_fct_transactions": "update intermediate.int_transactions set amount = amount + 0.01"
     " where transaction_key = 'uk000010'",

@@ -20,8 +20,8 @@ class Bench:
     """Where a drill works."""
 
     root: Path
-    customers: int = 300
-    days: int = 330
+    customers: int = 200
+    days: int = 300
 
     @property
     def home(self) -> Path:

@@ -88,6 +88,8 @@ def losses(settings: Settings, reference: Facts, before: Facts, publications_add
     STAGES["take_lock"](settings, "nightly/afterwards")
     if STAGES["open"](settings, "nightly/afterwards") is not None:
         wrong.append("the same night, asked for again, finds something to do")
+    if left := sorted(path.name for path in settings.landing.glob(".*")):
+        wrong.append(f"the landing area still has {left}")
     return wrong
 
 

@@ -1,5 +1,6 @@
 """A held reader, two nights at once, jumping clocks, changing files, a damaged base, a locked database."""
 
+import hashlib
 import os
 import re
 import shlex
@@ -12,11 +13,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from nightledger import operations, publications, warehouse
 from nightledger.ingestion import landing, preflight
 from nightledger.settings import Settings
-from tests.drills import points
 from tests.drills.children import FORK, Child
 from tests.drills.drill import OTHER, Broken, Drill, Try
 from tests.drills.judge import Reader
@@ -102,13 +103,12 @@ def clocks(drill: Drill) -> None:
         night.go(from_stage("open"))
 
 
-def _file_of_tonight(settings: Settings) -> Path:
-    """The largest file that came for the date."""
+def _files_of_tonight(settings: Settings) -> list[Path]:
+    """The files that came for the date, the largest first."""
     inbox = settings.inbox or settings.home
-    files = [p for p in inbox.rglob(f"*{DAY}*") if not p.name.endswith(landing.MANIFEST)]
-    if not files:
-        files = [p for p in inbox.rglob(f"*{DAY:%Y%m%d}*") if not p.name.endswith(landing.MANIFEST)]
-    return max(files, key=lambda path: path.stat().st_size)
+    found = {path for day in (f"{DAY}", f"{DAY:%Y%m%d}") for path in inbox.rglob(f"*{day}*")}
+    files = [path for path in found if not path.name.endswith(landing.MANIFEST)]
+    return sorted(files, key=lambda path: path.stat().st_size, reverse=True)
 
 
 def changing_files(drill: Drill) -> None:
@@ -139,38 +139,48 @@ def changing_files(drill: Drill) -> None:
 
         preflight.check = checked
 
-    for when, plant in (("while it is read", change_after_check), ("before it is read", change_before_check)):
+    moments = {"while it is read": change_after_check, "after it landed": change_before_check}
+    for number, (when, plant) in enumerate(moments.items()):
         with drill.fault("landing file changes", f"ingest, {when}", how="its bytes are changed") as night:
-            name = _file_of_tonight(night.settings).name
+            name = _files_of_tonight(night.settings)[number].name
             night.go(["take_lock", "open"])
             outcome = night.step("ingest", plant=partial(plant, name))
             told = _verdicts(night)
             refused = [row for row in told if row["verdict"] == "refused" and name in row["file"]]
-            if outcome.state != "done" or len(refused) != 1 or "changed" not in refused[0]["message"]:
+            required = "required source" in outcome.error  # nothing is published without it
+            changed = len(refused) == 1 and "changed" in refused[0]["message"]
+            if not changed or not (outcome.state == "done" or required):
                 raise Broken(f"not refused: {outcome.state} {outcome.error} {told}")
             if not any(row["verdict"] == "loaded" for row in told):
                 raise Broken("the other files were not loaded")
             night.row.message = refused[0]["message"]
             night.row.happened = "this file refused, the others loaded"
+            night.row.happened += "; its source is required, so the night stopped" if required else ""
             night.row.recovered = "the landing area restored, a new run"
             _restore_landing(night.settings, name)
             night.take_over()
-    with drill.fault("inbox file changes", "ingest, while it is landed", how="the sender is writing") as night:
+    with drill.fault("inbox file changes", "ingest, while it lands", how="the sender is writing") as night:
         night.publications = 2
-        path = _file_of_tonight(night.settings)
+        path = _files_of_tonight(night.settings)[1]
         whole, stat = path.read_bytes(), path.stat()
         half = whole[: len(whole) // 2]
         path.write_bytes(half)
 
         def write_the_rest(_pipe: Any) -> None:
-            def reached(label: str) -> None:
-                if label.startswith("open landing/.") and path.stat().st_size == len(half):
-                    write_when_copied.append(label)
-                elif write_when_copied and path.stat().st_size == len(half):
-                    path.write_bytes(whole)
+            land, sha256 = landing.land, hashlib.sha256
 
-            write_when_copied: list[str] = []
-            points.watch(night.settings.home, reached)
+            def landed(settings: Settings, file: Path, *others: Any) -> bool:
+                if file != path:
+                    return land(settings, file, *others)
+
+                def begin() -> Any:  # it has looked at the file and begins to copy
+                    path.write_bytes(whole)
+                    return sha256()
+
+                with mock.patch.object(landing.hashlib, "sha256", begin):
+                    return land(settings, file, *others)
+
+            landing.land = landed
 
         night.go(["take_lock", "open"])
         outcome = night.step("ingest", plant=write_the_rest)
@@ -181,6 +191,7 @@ def changing_files(drill: Drill) -> None:
         if any(row["file"] == path.name for row in _verdicts(night)):
             raise Broken(f"half a file was landed: {_verdicts(night)}")
         night.go(from_stage("dbt_merchants"))
+        night.allowed.add(drill.look().content)
         night.row.happened = "left in the inbox; the others loaded and published"
         night.row.recovered = "a new run takes the whole file"
         night.go(list(STAGES), OTHER)
@@ -200,7 +211,7 @@ def _restore_landing(settings: Settings, name: str) -> None:
     arrival.path.write_bytes(original.read_bytes())
 
 
-def damaged_base(drill: Drill) -> None:
+def damaged_base(drill: Drill, only: tuple[str, ...] = ()) -> None:
     """The current publication is damaged; the message's own command must help."""
 
     def overwrite(at: Callable[[int], int], path: Path) -> None:
@@ -222,8 +233,11 @@ def damaged_base(drill: Drill) -> None:
         "publication.json missing": lambda path: (path / "publication.json").unlink(),
         "publication.json cut off": lambda path: os.truncate(path / "publication.json", 100),
     }
+    how = "the publication that the night would start from"
     for name, damage in damages.items():
-        with drill.fault("damaged base", f"open, {name}", how="the current publication", reader=False) as night:
+        if only and name not in only:
+            continue
+        with drill.fault("damaged base", f"open, {name}", how=how, reader=False) as night:
             path = (night.settings.builds / "current").resolve()
             for part in (path, *path.iterdir()):
                 part.chmod(0o750)
@@ -256,9 +270,11 @@ def _do_as_told(night: Try) -> None:
     night.row.message = message
 
 
-def locked_database(drill: Drill) -> None:
+def locked_database(
+    drill: Drill, stages: tuple[str, ...] = ("open", "ingest", "dbt_features", "audit", "publish")
+) -> None:
     """Another process keeps operations.db locked, for less and for more than the patience of a task."""
-    for stage in ("open", "ingest", "dbt_features", "audit", "publish"):
+    for stage in stages:
         for longer in (False, True):
             where = f"{stage}, for {'longer' if longer else 'less'} than a task waits"
             with drill.fault("operations.db locked", where, stage, how="an exclusive SQLite lock") as night:

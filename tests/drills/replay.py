@@ -9,6 +9,7 @@ import argparse
 import logging
 import multiprocessing
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,7 +85,8 @@ def start(settings: Settings, day: date) -> str:
     first_model(settings)
     decision = operations.last_decision(settings, "churn")
     if decision is None or decision["decision"] != "promoted":
-        return f"no model, so no scores: {decision['reason'] if decision else 'none was trained'}"
+        reason = decision["reason"].rstrip(".") if decision else "none was trained"
+        return f"no model, so no scores: {reason}"
     return f"scores by churn {decision['version']}"
 
 
@@ -97,7 +99,7 @@ def compare(one: Result, two: Result) -> list[str]:
 def row(day: date, one: Result, two: Result) -> tuple[str, ...]:
     """One line of the table."""
     counts = [count for count, _ in one.tables.values() if isinstance(count, int)]
-    scores = one.tables.get("marts.fct_scores", [0])[0]
+    scores = one.tables.get("staging.stg_scores", [0])[0]
     same = "yes" if one.content_hash == two.content_hash else "NO"
     hashes = (one.content_hash[:SHOWN], two.content_hash[:SHOWN])
     seconds = f"{max(one.seconds, two.seconds):.1f}"
@@ -149,6 +151,8 @@ def main() -> int:
     if given.nights < 1 or given.nights >= given.days:
         parser.error("there must be at least one night, and some history before the first")
     nights = [given.last - timedelta(days=ago) for ago in reversed(range(given.nights))]
+    # Asked to stop, end the two worker processes as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console(width=max(120, Console().width))
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="nightledger-replay-") as folder:
@@ -156,6 +160,11 @@ def main() -> int:
         bank = Bank(Path(folder) / "bank", given.customers, begin, given.days, given.seed)
         try:
             lines, all_same = replay(bank, nights, Path(folder), console)
+        except RuntimeError as error:
+            console.print(
+                f"A night failed, so nothing more can be compared: {error}", style="red", markup=False
+            )
+            return 1
         finally:
             for path in Path(folder).rglob("*"):
                 if path.is_dir() and not path.is_symlink():
@@ -168,9 +177,10 @@ def main() -> int:
         page = [
             "# The same nights twice",
             "",
-            f"Written by `make replay NIGHTS={len(nights)}`. Two homes start as copies of one, with a history",
-            "and a model; each night runs in both, each home in a process of its own. The hash covers every row",
-            "of every published table, and all its characters are compared; rows and scores are those of A.",
+            f"Written by `make replay NIGHTS={len(nights)}`. Two homes start as copies of one, with a",
+            "history and a model; each night runs in both, each home in a process of its own. The hash",
+            "covers every row of every published table, and all its characters are compared; rows and",
+            "scores are those of A.",
             "",
             f"{summary} {lines[0]}",
             *lines[1:],

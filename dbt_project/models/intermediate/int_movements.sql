@@ -14,6 +14,7 @@ clients as (
 
 postings as (
     select distinct posted_key from {{ ref('int_postings') }}
+    where is_known_in_order
 ),
 
 category_rules as (

@@ -1,4 +1,17 @@
-{{ config(materialized='table') }}
+-- depends_on: {{ ref('stg_touched_days') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="
+            {% if is_incremental() %}
+            delete from {{ this }}
+            where (client_id, business_date) in (select client_id, business_date from {{ ref('stg_touched_days') }})
+            {% endif %}
+        ",
+    )
+}}
 
 with
 
@@ -21,6 +34,7 @@ superseded as (
 versions as (
     select
         movements.transaction_key,
+        movements.version,
         movements.client_id,
         movements.source,
         movements.customer_id,
@@ -69,12 +83,21 @@ versions as (
         movements.authorised_at,
         movements.booked_at,
         movements.known_at,
-        superseded.superseded_at,
+        least(movements.superseded_at, superseded.superseded_at) as superseded_at,
         movements._load_id,
         movements._record
     from movements
     left join merchants on movements.description = merchants.description
     left join superseded on movements.transaction_key = superseded.pending_key
+    {%- if is_incremental() %}
+    where
+        (movements.client_id, movements.business_date) in (
+            select
+                client_id,
+                business_date
+            from {{ ref('stg_touched_days') }}
+        )
+    {%- endif %}
 )
 
 select * from versions

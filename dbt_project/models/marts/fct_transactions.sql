@@ -3,6 +3,7 @@
 
 select
     transaction_key,
+    version,
     client_id,
     source,
     customer_id,

@@ -2,6 +2,7 @@
 
 from nightledger.ingestion.contract import ContractError, SourceContract
 from nightledger.ingestion.contract_files import load_contract, load_contracts
+from nightledger.ingestion.coverage import update as update_coverage
 from nightledger.ingestion.feeds import create_tables
 from nightledger.ingestion.landing import CollectReport, collect
 from nightledger.ingestion.ledger import FileVerdict
@@ -21,4 +22,5 @@ __all__ = [
     "load_contract",
     "load_contracts",
     "pull_all",
+    "update_coverage",
 ]

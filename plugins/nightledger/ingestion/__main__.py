@@ -3,7 +3,7 @@
 `python -m nightledger.ingestion draft sample.csv` proposes a contract.
 `python -m nightledger.ingestion check sources/x.yml sample.csv` shows what the sample would become and stores
 nothing. `python -m nightledger.ingestion submit FILE --source X` checks a file and lands it; the next night
-loads it.
+loads it. `python -m nightledger.ingestion pull --source X` asks the bank's server and lands its pages.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from rich.table import Table
 
 from nightledger import operations
 from nightledger.clients import load_clients
-from nightledger.ingestion import drafting, extras, landing, loading
+from nightledger.ingestion import drafting, extras, landing, loading, pulls
 from nightledger.ingestion.contract import ContractError, SourceContract
 from nightledger.ingestion.contract_files import load_contract
 from nightledger.ingestion.feeds import FEEDS
@@ -117,8 +117,18 @@ def propose(settings: Settings, file: Path, client: str | None) -> None:
     )
 
 
+def pull(settings: Settings, contract: SourceContract) -> None:
+    """Land what a bank's server has that is new."""
+    if contract.pull is None:
+        raise ContractError(f"sources/{contract.name}.yml has no `pull`: its files come through the inbox")
+    pages, records = pulls.pull(settings, contract, operations.clock)
+    console.print(f"[green]Landed[/] {pages:,} pages with {records:,} records. The next night loads them.")
+
+
 def submit(settings: Settings, contract: SourceContract, file: Path) -> bool:
     """Check a file and land it; returns whether it was landed."""
+    if contract.pull is not None:
+        raise ContractError(f"sources/{contract.name}.yml pulls its pages from a server; hand in no file")
     if not contract.matches(file.name):
         raise ContractError(
             f"{inert(file.name)}: does not match `files: {contract.files}` of sources/{contract.name}.yml; "
@@ -147,6 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
     handing = commands.add_parser("submit", help="check a file and land it")
     handing.add_argument("file", type=Path)
     handing.add_argument("--source", required=True, help="name of a contract in sources/")
+    pulling = commands.add_parser("pull", help="ask a bank's server for what is new, and land it")
+    pulling.add_argument("--source", required=True, help="name of a contract with `pull` in sources/")
     given = parser.parse_args(arguments)
     settings = Settings()
     try:
@@ -156,12 +168,15 @@ def main(arguments: list[str] | None = None) -> int:
             propose(settings, given.file, given.client)
             return 0
         path = given.contract if given.command == "check" else settings.sources / f"{given.source}.yml"
-        for needed in (path, given.file):
+        for needed in [path] if given.command == "pull" else [path, given.file]:
             if not needed.is_file():
                 raise ContractError(f"{inert(str(needed))}: no such file")
         contract = load_contract(path, load_clients(settings))
+        if given.command == "pull":
+            pull(settings, contract)
+            return 0
         done = (check if given.command == "check" else submit)(settings, contract, given.file)
-    except ContractError as error:
+    except (ContractError, pulls.PullError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0 if done else 1

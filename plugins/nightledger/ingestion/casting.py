@@ -14,6 +14,7 @@ from nightledger.ingestion.statement import Statement, currencies, minor_units
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 MISSING = "mandatory value is missing"
+UNKNOWN_WAY = "neither outflow nor inflow in the contract"
 UNREADABLE = {
     "money": "not a number with at most 14 digits before the decimal point",
     "date": "not a date in the contract's format",
@@ -80,7 +81,7 @@ def _joined(names: Collection[str]) -> str:
             parts += [f"repeat(chr(31), {gap})", column] if gap else [column]
             gap = 0
         gap += 1
-    return f"concat({', '.join(parts)})"
+    return f"concat({', '.join(parts)}, repeat(chr(31), {gap}))"
 
 
 class _FeedStatement(Statement):
@@ -196,9 +197,10 @@ class _FeedStatement(Statement):
         if sign.mode == "type_column":
             words = ", ".join(self.bind(word) for word in sign.outflow)
             kind = self.source(str(sign.column))
-            return (
-                f"case when {kind} in ({words}) then -abs(w_amount) when {kind} <> '' then abs(w_amount) end"
-            )
+            comes_in = f"{kind} <> ''"
+            if sign.inflow is not None:
+                comes_in = f"{kind} in ({', '.join(self.bind(word) for word in sign.inflow)})"
+            return f"case when {kind} in ({words}) then -abs(w_amount) when {comes_in} then abs(w_amount) end"
         return "-w_amount" if sign.outflow == "positive" else "w_amount"
 
     def _day_of_event(self) -> str:
@@ -300,7 +302,9 @@ class _FeedStatement(Statement):
         yield _Error("t_amount is null", shown, MISSING)
         yield _Error("w_amount is null", shown, UNREADABLE["money"], "t_amount")
         if self.given.sign.mode == "type_column":
-            yield _Error("v_amount is null", str(self.given.sign.column), MISSING)
+            kind = self.source(str(self.given.sign.column))
+            yield _Error(f"{kind} is null", str(self.given.sign.column), MISSING)
+            yield _Error("v_amount is null", str(self.given.sign.column), UNKNOWN_WAY, kind)
 
     def _errors_of_decimals(self, column: Column) -> Iterator[_Error]:
         digits = f"coalesce(d_currency, {currencies()[self.contract.currency]})"

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from babel.numbers import list_currencies
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nightledger.ingestion.delivery import Delivery
 from nightledger.ingestion.feeds import EXTRA_KINDS, FEEDS, Column
 from nightledger.ingestion.pull_contract import Pull
-
 
 NO_ENCODINGS = ("unicode-escape", "raw-unicode-escape", "idna", "punycode", "utf-7", "undefined")
 """Codecs of texts that no file is written in."""
@@ -25,7 +25,7 @@ KEYS_OF_TYPES = {
     "header_row": ("csv", "excel"),
     "names": ("csv", "excel"),
     "footer_rows": (*LINES, "excel"),
-    "not_records": ("csv", "excel"),
+    "not_records": ("csv", "excel", "json", "parquet", "ofx", "mt940", "camt"),
     "trailer": (*LINES, "excel"),
     "sheets": ("excel",),
     "records": ("json",),
@@ -253,16 +253,14 @@ class FileFormat(_Strict):
         return self.type not in ("csv", "jsonl")
 
     @property
+    def is_framed(self) -> bool:
+        """Whether a text holds rows above its names or below its records, or no names at all."""
+        return bool(self.header_row != 1 or self.footer_rows or self.not_records or self.trailer)
+
+    @property
     def dialect(self) -> tuple[str, str]:
         """Delimiter and quote of what is read: of the file, or of the copy of a table."""
         return (",", '"') if self.is_table else (self.delimiter, self.quote)
-
-
-class Delivery(_Strict):
-    """How files come."""
-
-    mode: Literal["append"] = "append"
-    required: bool = False
 
 
 class SourceContract(_Strict):
@@ -320,8 +318,11 @@ class SourceContract(_Strict):
     @property
     def needs_manifest(self) -> bool:
         """Whether a file is complete only with its manifest beside it."""
-        return self.totals == "manifest" or any(
-            feed.known_at.mode == "manifest" for feed in self.feeds.values()
+        is_period_stated = self.delivery.mode == "replace_period" and self.delivery.period == "manifest"
+        return (
+            self.totals == "manifest"
+            or is_period_stated
+            or any(feed.known_at.mode == "manifest" for feed in self.feeds.values())
         )
 
     @property

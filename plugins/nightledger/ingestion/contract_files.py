@@ -13,7 +13,6 @@ from nightledger.clients import Client, load_clients
 from nightledger.ingestion.contract import (
     ColumnSpec,
     ContractError,
-    Delivery,
     ExtraSpec,
     FeedContract,
     FileFormat,
@@ -21,6 +20,7 @@ from nightledger.ingestion.contract import (
     Sign,
     SourceContract,
 )
+from nightledger.ingestion.delivery import Delivery, FromName
 from nightledger.ingestion.feeds import BY_SOURCE, FEEDS, Feed, raw_columns
 from nightledger.ingestion.pull_contract import CursorPaging, OffsetPaging, Pull, PullToken, Since
 from nightledger.settings import Settings
@@ -32,6 +32,8 @@ _KEYS: dict[tuple[str, ...], type[BaseModel]] = {
     (): SourceContract,
     ("format",): FileFormat,
     ("delivery",): Delivery,
+    ("delivery", "day"): FromName,
+    ("delivery", "period"): FromName,
     ("pull",): Pull,
     ("pull", "cursor"): CursorPaging,
     ("pull", "offset"): OffsetPaging,
@@ -80,10 +82,37 @@ def _check(path: Path, contract: SourceContract) -> None:
             )
         _check_feed(f"{path.name}: feeds.{feed_name}", contract, FEEDS[feed_name], feed_contract)
     _check_pull(path, contract)
-    for name in contract.personal:
-        if name not in contract.read and name not in contract.ignore:
-            known = [*contract.read, *contract.ignore]
-            raise ContractError(f"{path.name}: personal: no feed reads {name!r}.{_suggest(name, known)}")
+    _check_delivery(path, contract)
+    form = contract.format
+    named = {
+        "personal": contract.personal,
+        "optional": contract.optional,
+        "format.names": form.names,
+        "format.not_records": tuple(form.not_records),
+    }
+    known = [*contract.read, *contract.ignore]
+    for key, names in named.items():
+        for name in names:
+            if name not in known:
+                raise ContractError(f"{path.name}: {key}: no feed reads {name!r}.{_suggest(name, known)}")
+
+
+def _check_delivery(path: Path, contract: SourceContract) -> None:
+    """Refuse a way of delivery that the feeds cannot carry."""
+    mode = contract.delivery.mode
+    transactions = contract.feeds.get("transactions")
+    if mode == "append" or transactions is None:
+        return
+    if mode == "upsert" and not transactions.key_columns:
+        raise ContractError(
+            f"{path.name}: delivery.mode: upsert needs a natural key; write the columns of "
+            "feeds.transactions.key"
+        )
+    if mode == "replace_period" and not transactions.known_at.of_the_file:
+        raise ContractError(
+            f"{path.name}: delivery.mode: replace_period takes back what was told before, from one moment on; "
+            "known_at must be arrival, manifest or file_name"
+        )
 
 
 def _check_pull(path: Path, contract: SourceContract) -> None:
@@ -208,8 +237,8 @@ def load_contract(path: Path, clients: dict[str, Client]) -> SourceContract:
         ContractError: names file and key, and suggests what was meant.
     """
     try:
-        values: Any = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
+        values: Any = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, ValueError) as error:
         raise ContractError(f"{path.name}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise ContractError(f"{path.name}: not a mapping of keys")
@@ -224,7 +253,7 @@ def load_contract(path: Path, clients: dict[str, Client]) -> SourceContract:
         "currency": client.base_currency,
     }
     try:
-        contract = SourceContract(**(defaults | values))
+        contract = SourceContract.model_validate(defaults | values)
     except ValidationError as error:
         raise ContractError(_explain(path, error)) from error
     _check(path, contract)

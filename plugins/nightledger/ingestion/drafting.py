@@ -41,7 +41,8 @@ def draft(path: Path, clients: dict[str, Client], client: str | None = None) -> 
             [
                 profiling.profile(heading, column, marks, month_first=month_first)
                 for heading, column in zip(sample.header, texts, strict=True)
-            ]
+            ],
+            clients[name].base_currency,
         )
         has_amount, has_day = guessing.guess_amount(made), guessing.guess_day(made)
         if has_amount and has_day:

@@ -199,6 +199,11 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         create table if not exists raw.quarantine (
             client_id varchar, source varchar, feed varchar, file varchar, record bigint,
             column_name varchar, reason varchar, shape varchar, _load_id varchar);
+        create table if not exists raw.replaced_periods (
+            client_id varchar, source varchar, period_from date, period_to date, known_at timestamp,
+            _load_id varchar);
+        create table if not exists ops.touched_days (
+            client_id varchar, business_date date, primary key (client_id, business_date));
         create table if not exists ops.loads (
             load_id varchar primary key, client_id varchar, source varchar, contract varchar, file varchar,
             sha256 varchar, arrived_at timestamp, records bigint, amount_sum decimal(38,4),
@@ -211,5 +216,5 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         create table if not exists ops.coverage (
             client_id varchar, source varchar, feed varchar, business_date date, currency varchar,
             expected boolean, arrived boolean, rows bigint, amount_sum decimal(38,4), quarantined bigint,
-            state varchar, first_known_at timestamp, last_known_at timestamp);
+            state varchar, first_known_at timestamp, last_known_at timestamp, _fingerprint hugeint);
     """)

@@ -59,6 +59,7 @@ class Guesses:
     """A contract under construction: columns by role, spec by canonical column, doubts by key."""
 
     profiles: list[Profile]
+    currency: str
     columns: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     sign: dict[str, Any] | None = None
@@ -163,10 +164,10 @@ def guess_transactions(made: Guesses, source: str) -> None:
     """Find the other columns of transactions; `source` stands where an account has no name."""
     if currency := made.find("currency", "currency"):
         words = currency.words or ()
-        spec: dict[str, Any] = {} if currency.is_complete else {"default": None}
+        spec: dict[str, Any] = {} if currency.is_complete else {"default": made.currency}
         if any(word != word.upper() for word in words):
             spec["map"] = {word: word.upper() for word in words}
-        made.take("currency", currency, **{key: value for key, value in spec.items() if value})
+        made.take("currency", currency, **spec)
     if identity := made.find("transaction_id", fits=lambda p: p.is_unique and p.kind in ("text", "integer")):
         made.take("transaction_id", identity)
         made.doubts["key"] = "no value stands twice in the sample: is that so for good?"

@@ -30,19 +30,23 @@ class Judge:
         self.records: dict[int, int] = {}
         self.quarantined: dict[int, int] = {}
         self.unverifiable: dict[int, int] = {}
+        self.stated: Mapping[int, Mapping[str, object]] = {}
 
-    def judge(self, refusals: Mapping[int, Message]) -> dict[int, Message]:
+    def judge(
+        self, refusals: Mapping[int, Message], stated: Mapping[int, Mapping[str, object]]
+    ) -> dict[int, Message]:
         """Find conflicts and refusals until nothing changes.
 
         A file that is refused does not exist for the others: no key of theirs conflicts with one of its.
 
         Args:
             refusals: files that could not be read, by index; they have no say.
+            stated: what the trailers in the files state (rows, sum), by index.
 
         Returns:
             All refused files with their messages.
         """
-        refused = dict(refusals)
+        refused, self.stated = dict(refusals), stated
         self.records = self._map(f"select file_index, count(*) from typed_{self.feeds[0]} group by 1")  # noqa: S608
         if "transactions" in self.feeds and not self.contract.feeds["transactions"].key_columns:
             self._number_twins()
@@ -83,9 +87,12 @@ class Judge:
         """)
 
     def _find_conflicts(self, refused: list[int]) -> None:
-        """Quarantine a natural key that comes again with other content: what was known first stays."""
+        """Quarantine a natural key that comes again with other content: what was known first stays.
+
+        Where a delivery may correct, another content is another version.
+        """
         transactions = self.contract.feeds.get("transactions")
-        if transactions is None or not transactions.key_columns:
+        if transactions is None or not transactions.key_columns or self.contract.delivery.mode != "append":
             return
         shown = [
             name for key in transactions.key_columns for name in transactions.columns[key].read or (key,)
@@ -197,17 +204,18 @@ class Judge:
         return {index: (total, unreadable) for index, total, unreadable in rows}
 
     def _total_mismatch(self, index: int, records: int, file_sum: tuple[Decimal, int]) -> Message | None:
-        if self.contract.totals != "manifest":
+        if self.contract.totals == "none":
             return None
-        arrival = self.pending[index].arrival
-        stated = arrival.manifest or {}
-        ask = "ask the sender for the whole file and its manifest"
-        if not isinstance(stated.get("rows"), int):
+        arrival, where = self.pending[index].arrival, self.contract.totals
+        stated = (arrival.manifest if where == "manifest" else self.stated.get(index)) or {}
+        ask = f"ask the sender for the whole file and its {where}"
+        # A trailer has what the contract describes; a manifest must say how many records there are.
+        if not isinstance(stated.get("rows"), int) and (where == "manifest" or "rows" in stated):
             return Message(
-                arrival.file, "the manifest does not state how many records there are", ask, None, "rows"
+                arrival.file, f"the {where} does not state how many records there are", ask, None, "rows"
             )
-        if stated["rows"] != records:
-            reason = f"the manifest says {stated['rows']:,} records, the file has {records:,}"
+        if stated.get("rows", records) != records:
+            reason = f"the {where} says {stated['rows']:,} records, the file has {records:,}"
             return Message(arrival.file, reason, ask, None, "rows")
         if "sum" not in stated or "transactions" not in self.feeds:
             return None
@@ -218,11 +226,11 @@ class Judge:
         try:
             wanted = Decimal(str(stated["sum"]))
         except InvalidOperation:
-            return Message(arrival.file, "the manifest's sum is not a number", ask, None, "sum")
+            return Message(arrival.file, f"the {where}'s sum is not a number", ask, None, "sum")
         if total == wanted:
             return None
         shown = total.quantize(wanted) if total == total.quantize(Decimal("0.01")) else total
-        reason = f"the manifest says the sum is {wanted:,}, the file's is {shown:,}"
+        reason = f"the {where} says the sum is {wanted:,}, the file's is {shown:,}"
         return Message(arrival.file, reason, ask, None, "sum")
 
     def _too_many_bad(self, index: int, records: int, bad: int) -> Message:
@@ -245,7 +253,8 @@ class Judge:
         reason = f"{bad:,} of {self.records[index]:,} records are in quarantine; most often: {why}"
         if index in self.unverifiable:
             unreadable = self.unverifiable[index]
-            reason += f"; the manifest's sum is unverifiable, as amounts cannot be read ({unreadable:,})"
+            where = self.contract.totals
+            reason += f"; the {where}'s sum is unverifiable, as amounts cannot be read ({unreadable:,})"
         return Message(
             self.pending[index].arrival.file,
             reason,

@@ -4,6 +4,7 @@
 name and contract under which they came. The time of arrival is written then and never again.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nightledger.ingestion.contract import ContractError, SourceContract
+from nightledger.ingestion.messages import inert
 from nightledger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -109,21 +111,22 @@ def collect(settings: Settings, contracts: Iterable[SourceContract], now: dateti
     for path in sorted(inbox.rglob("*")):
         if path.name.endswith(MANIFEST) or not path.is_file():
             continue
-        claims = [contract for contract in contracts if contract.matches(path.name)]
+        name = file_name(path)
+        claims = [contract for contract in contracts if contract.matches(name)]
         if len(claims) > 1:
             names = " and ".join(contract.name for contract in claims)
             raise ContractError(
-                f"{path.name}: claimed by the contracts {names}; narrow `files` of one of them"
+                f"{inert(name)}: claimed by the contracts {names}; narrow `files` of one of them"
             )
-        if not claims:
-            report.ignored.append(path.name)
+        if not claims or _is_foreign_link(path):
+            report.ignored.append(inert(name))
             continue
         contract, stat = claims[0], path.stat()
         manifest = _manifest(path)
         if contract.needs_manifest and manifest is None:
-            report.waiting.append(path.name)
+            report.waiting.append(inert(name))
             continue
-        before = seen.get((contract.name, path.name, stat.st_size, stat.st_mtime_ns))
+        before = seen.get((contract.name, name, stat.st_size, stat.st_mtime_ns))
         if before is not None and (before.manifest == manifest or not contract.needs_manifest):
             report.known += 1
             continue
@@ -131,11 +134,21 @@ def collect(settings: Settings, contracts: Iterable[SourceContract], now: dateti
             is_new = land(settings, path, contract, now)
         except StillChanging as error:
             log.warning("%s", error)
-            report.changing.append(path.name)
+            report.changing.append(inert(name))
             continue
         report.landed += is_new
         report.known += not is_new
     return report
+
+
+def _is_foreign_link(path: Path) -> bool:
+    """Whether a sender has made a link: it would let them read whatever this process may read."""
+    return path.is_symlink() and path.lstat().st_uid != os.getuid()
+
+
+def file_name(path: Path) -> str:
+    """Name of a file as a text: bytes that are no UTF-8 would stop the ledger, so a sign stands for them."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def _manifest(path: Path) -> dict[str, Any] | None:
@@ -143,7 +156,11 @@ def _manifest(path: Path) -> dict[str, Any] | None:
     manifest = path.with_name(path.name + MANIFEST)
     try:
         stated = json.loads(manifest.read_text())
-    except (FileNotFoundError, ValueError):
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):  # a manifest's name is longer than its file's
+            return None
+        raise
+    except ValueError:
         return None
     return stated if isinstance(stated, dict) else None
 
@@ -178,7 +195,8 @@ def land(
                 target.write(block)
         if state(path.stat()) != state(stat):
             raise StillChanging(
-                f"{path.name} changed while it was copied; it stays in the inbox, and the next run lands it"
+                f"{inert(file_name(path))} changed while it was copied; it stays in the inbox, and the "
+                "next run lands it"
             )
     except BaseException:
         part.unlink(missing_ok=True)
@@ -192,10 +210,10 @@ def land(
     else:
         part.chmod(0o440)
         part.rename(content)
-    record = folder / f"{_safe(path.name)}.{contract.name}.arrival.json"
+    record = folder / f"{_safe(file_name(path))}.{contract.name}.arrival.json"
     is_new = not record.exists()
     arrival = Arrival(
-        file=path.name,
+        file=file_name(path),
         contract=contract.name,
         sha256=digest.hexdigest(),
         size=stat.st_size,

@@ -121,7 +121,7 @@ def pending(
         if arrival.contract != contract.name:
             continue
         file, verdict, basis = decided.get(arrival.sha256, (None, None, None))
-        times = {name: _known_at(contract, feed, arrival) for name, feed in contract.feeds.items()}
+        times = {name: known_since(contract, feed, arrival) for name, feed in contract.feeds.items()}
         if verdict == "loaded":
             if file is not None and file != arrival.file and (arrival.file, arrival.sha256) not in repeated:
                 found.append(Pending(arrival, file, times))
@@ -139,7 +139,7 @@ def pending(
     return found
 
 
-def _known_at(contract: SourceContract, feed: FeedContract, arrival: Arrival) -> datetime | None:
+def known_since(contract: SourceContract, feed: FeedContract, arrival: Arrival) -> datetime | None:
     """When all rows of a feed were known (UTC); None when each has its own time, or none is stated."""
     known = feed.known_at
     if known.mode == "arrival":
@@ -198,26 +198,3 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[st
     connection.register("rows_to_insert", pa.Table.from_pylist(rows))
     connection.execute(f"insert into {table} by name from rows_to_insert")
     connection.unregister("rows_to_insert")
-
-
-def cover(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> None:
-    """Recompute what is there of a source, by business date and currency."""
-    values = {"client": contract.client, "source": contract.source}
-    connection.execute("delete from ops.coverage where client_id = $client and source = $source", values)
-    connection.execute(
-        """
-        insert into ops.coverage by name
-        select client_id, source, 'transactions' as feed, business_date, currency, true as arrived,
-               count(*) as rows, sum(amount) as amount_sum, 'arrived' as state,
-               min(known_at) as first_known_at, max(known_at) as last_known_at
-        from (
-            select client_id, source, business_date, currency, amount, known_at
-            from raw.transactions
-            where client_id = $client and source = $source
-            qualify row_number() over (
-                partition by transaction_key order by known_at, _load_id, _record) = 1
-        )
-        group by 1, 2, 4, 5
-        """,
-        values,
-    )

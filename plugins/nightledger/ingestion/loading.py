@@ -75,8 +75,6 @@ def load(
         ):
             tried |= {(item.arrival.file, ledger.fingerprint(contract, item.arrival)) for item in pending}
             decided += _load_pending(connection, settings, contract, pending, run_id)
-        if decided:
-            ledger.cover(connection, contract)
         verdicts += decided
     return verdicts
 
@@ -196,7 +194,7 @@ class _Batch:
         self._refuse_changed(readable)
         self.is_typed = bool(reader.scans)
         if self.is_typed:
-            self.refusals = self.judge.judge(self.refusals)
+            self.refusals = self.judge.judge(self.refusals, reader.stated)
 
     def decide(self) -> list[FileVerdict]:
         """Write what was loaded, and the verdict on every file, in one transaction."""
@@ -210,15 +208,11 @@ class _Batch:
     def _type(self, feed: str, scans: list[Scan]) -> None:
         """Make `<feed>_rows`, in the order of the files, and over it `typed_<feed>` with record numbers."""
         known_at = [item.known_at[feed] for item in self.pending]
-        # A join that swaps its sides would lose the order of the file, and with it the record numbers.
-        self.connection.execute("set disabled_optimizers = 'join_order,build_side_probe_side'")
-        try:
-            for number, scan in enumerate(scans):
-                statement = typed_feed(self.contract, feed, scan, known_at)
-                into = f"insert into {feed}_rows" if number else f"create temp table {feed}_rows as"
-                self.connection.execute(f"{into} {statement.sql}", statement.parameters)
-        finally:
-            self.connection.execute("reset disabled_optimizers")
+        # No join up to here: it could change the order of the file, and with it the record numbers.
+        for number, scan in enumerate(scans):
+            statement = typed_feed(self.contract, feed, scan, known_at)
+            into = f"insert into {feed}_rows" if number else f"create temp table {feed}_rows as"
+            self.connection.execute(f"{into} {statement.sql}", statement.parameters)
         self.connection.execute("drop table if exists rejects; drop table if exists reject_scans")
         self._number_records(feed)
 
@@ -259,6 +253,7 @@ class _Batch:
                 continue
             try:
                 self._check_known_at(item)
+                self._check_period(item)
                 extras.check_types(self.connection, self.contract, item.arrival)
                 self.states[index] = state(item.arrival.path.stat())
                 yield Readable(index, item.arrival, preflight.check(item.arrival, self.contract))
@@ -286,6 +281,36 @@ class _Batch:
                         f"mend known_at in sources/{self.contract.name}.yml, or ask the sender",
                     )
                 )
+
+    def _check_period(self, item: Pending) -> None:
+        if self.contract.delivery.mode != "replace_period":
+            return
+        try:
+            self.contract.delivery.period_of(item.arrival.file, item.arrival.manifest)
+        except ValueError as error:
+            mend = f"mend delivery.period in sources/{self.contract.name}.yml, or ask the sender"
+            raise Refused(Message(item.arrival.file, str(error), mend)) from error
+
+    def _replace_periods(self) -> None:
+        """Write down for which business dates each file speaks: what it does not repeat holds no longer."""
+        said = self.connection.execute("""
+            select file_index, load_id, min(t.known_at), min(business_date), max(business_date)
+            from batch_files left join typed_transactions as t using (file_index)
+            where t.error is null group by all
+        """).fetchall()
+        for index, load, known_at, first, last in said:
+            arrival = self.pending[index].arrival
+            period = self.contract.delivery.period_of(arrival.file, arrival.manifest)
+            period_from, period_to = period or (first, last)
+            if period_from is None:
+                continue
+            self.connection.execute(
+                "insert into raw.replaced_periods values (?, ?, ?, ?, ?, ?)",
+                [
+                    *(self.contract.client, self.contract.source, period_from, period_to),
+                    *(known_at or self.pending[index].known_at["transactions"], load),
+                ],
+            )
 
     def _list_files(self, readable: list[Readable]) -> None:
         """Make `batch_files`: the files that are read."""
@@ -333,6 +358,8 @@ class _Batch:
                 constant,
             )
             extras.write(self.connection, self.contract, feed)
+        if self.contract.delivery.mode == "replace_period":
+            self._replace_periods()
         self.connection.execute(
             "insert into raw.quarantine select $client, $source, feed, file, _record, error.column_name,"
             " error.reason, error.shape, load_id from bad join batch_files using (file_index)"

@@ -47,9 +47,9 @@ SHAPE_LENGTH = 40
 
 
 def create_shape_macro(connection: duckdb.DuckDBPyConnection) -> None:
-    """`shape(text)`: digits become 9, letters A or a, everything else stays; cut at 40 characters."""
+    """`shape(text)`: digits become 9, letters of any script A or a, marks stay; cut at 40 characters."""
     connection.execute(
         "create or replace temp macro shape(t) as regexp_replace(regexp_replace(regexp_replace("
-        f"left(t, {SHAPE_LENGTH}), '[0-9]', '9', 'g'), '\\p{{Lu}}', 'A', 'g'),"
-        " '[\\p{Ll}\\p{Lo}]', 'a', 'g')"
+        f"left(t, {SHAPE_LENGTH}), '\\p{{N}}', '9', 'g'), '[\\p{{Lu}}\\p{{Lt}}]', 'A', 'g'),"
+        " '[\\p{Ll}\\p{Lo}\\p{Lm}\\p{M}]', 'a', 'g')"
     )

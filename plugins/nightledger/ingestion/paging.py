@@ -74,7 +74,7 @@ class Window:
             PageRefused: it is no page, or not one of this pull.
         """
         document = _parse(body)
-        records = at(document, self.contract.format.records)
+        records = _records_of(document, self.contract.format.records)
         if not isinstance(records, list):
             place = self.contract.format.records or "its top"
             raise PageRefused(
@@ -151,6 +151,16 @@ class Window:
             )
         self._total = total
         return received >= total
+
+
+def _records_of(document: object, path: str) -> object:
+    """The list of records; `*` in the path goes through the objects of a list to a list in each."""
+    above, star, below = path.partition("*")
+    found = at(document, above.strip("."))
+    if not star or not isinstance(found, list):
+        return found
+    inner = [at(item, below.strip(".")) for item in found]
+    return [record for records in inner if isinstance(records, list) for record in records]
 
 
 def pull_of(contract: SourceContract) -> Pull:

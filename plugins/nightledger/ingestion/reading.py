@@ -25,8 +25,8 @@ CONTROL = r"\\u00(00|1[ef])"
 """What a plain file is refused for, as JSON writes it."""
 MAX_RECORD = 16 << 20
 """Longest record in bytes."""
-MANY_PERSONS = 500_000
-"""Above so many distinct personal values a look-up table saves nothing, and might spill and lose order."""
+MANY_PERSONS = 30_000
+"""Above so many distinct personal values in a batch, looking up a token costs more than making it again."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Reader:
         self.token_key = token_key
         self.scans: list[Scan] = []
         self.refusals: dict[int, Message] = {}
+        self.stated: dict[int, dict[str, object]] = {}
+        self._types: list[str] = []
         self._copies = tempfile.TemporaryDirectory(dir=scratch, prefix=".even-")
 
     def __enter__(self) -> Self:
@@ -73,6 +75,8 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for name in self._types:
+            self.connection.execute(f"drop type if exists {name}")
         self._copies.cleanup()
 
     def read(self, files: Sequence[Readable]) -> dict[int, Message]:
@@ -85,22 +89,30 @@ class Reader:
             "create or replace temp table broken (file_index integer, record bigint, reason varchar,"
             " good_before bigint, broken_before bigint)"
         )
-        paths = {file.index: self._even(file) for file in files}
+        paths: dict[int, Path] = {}
+        files = [ready for file in files if (ready := self._ready(file, paths))]
         for header in dict.fromkeys(file.layout.header for file in files):
             together = [file for file in files if file.layout.header == header]
             self._read_together(together, paths, f"part{len(self.scans)}")
         return self.refusals
 
-    def _even(self, file: Readable) -> Path:
-        if not file.layout.is_uneven:
-            return file.arrival.path
-        copy = Path(self._copies.name) / str(file.index)
-        preflight.even_copy(file.arrival, self.contract, copy)
-        return copy
+    def _ready(self, file: Readable, paths: dict[int, Path]) -> Readable | None:
+        """Note the path from which a file is read, its own or that of a copy; None when it is refused."""
+        paths[file.index] = file.arrival.path
+        if not file.layout.needs_copy:
+            return file
+        paths[file.index] = Path(self._copies.name) / str(file.index)
+        try:
+            layout = preflight.copy(file.arrival, self.contract, paths[file.index])
+        except Refused as refused:
+            self.refusals[file.index] = refused.message
+            return None
+        self.stated[file.index] = layout.stated
+        return Readable(file.index, file.arrival, layout)
 
     def _read_together(self, files: list[Readable], paths: dict[int, Path], name: str) -> None:
         """Read files in one statement; when that fails, one by one, so that only the culprit is refused."""
-        read = self._read_csv if self.contract.format.type == "csv" else self._read_jsonl
+        read = self._read_jsonl if self.contract.format.type == "jsonl" else self._read_csv
         try:
             self.scans.append(read(files, paths, name))
         except duckdb.Error as error:
@@ -119,31 +131,35 @@ class Reader:
             )
 
     def _read_csv(self, files: list[Readable], paths: dict[int, Path], name: str) -> Scan:
-        header, form = files[0].layout.header, self.contract.format
+        header, (delimiter, quote) = files[0].layout.header, self.contract.format.dialect
         # By number: names of the file may differ in case only, or be those made here.
         declared = ", ".join(f"'h{number}': 'varchar'" for number in range(len(header)))
-        fields = [f"h{header.index(column)}" for column in self.contract.read]
+        fields = [
+            f"h{header.index(column)}" if column in header else "null::varchar"
+            for column in self.contract.read
+        ]
         statement = Statement(self.contract)
         source = f"""
             read_csv({statement.bind([str(paths[file.index]) for file in files])},
-                auto_detect = false, header = true, delim = {statement.bind(form.delimiter)},
-                quote = {statement.bind(form.quote)}, escape = {statement.bind(form.quote)},
+                auto_detect = false, header = true, delim = {statement.bind(delimiter)},
+                quote = {statement.bind(quote)}, escape = {statement.bind(quote)},
                 columns = {{{declared}}}, max_line_size = {MAX_RECORD},
                 store_rejects = true, rejects_table = 'rejects', rejects_scan = 'reject_scans')
         """
-        is_looked_up = self._look(files, fields, name, source, statement.parameters)
-        joins, kept = "", []
+        tokens = self._look(files, fields, name, source, statement.parameters)
+        kept = []
         for number, column in enumerate(self.contract.read):
             text = _trimmed(fields[number])
-            if column in self.contract.personal and is_looked_up:
-                joins += f" left join {name}_tokens as k{number} on {text} = k{number}.value"
-                text = f"k{number}.token"
+            if column in self.contract.personal and tokens:
+                # By position, not by a join: a join may change the order of rows, and with it their numbers.
+                position = f"cast(enum_code(cast({text} as {name}_person)) as bigint) + 1"
+                text = f"({statement.bind(tokens)}::varchar[])[{position}]"
             elif column in self.contract.personal:
                 text = self._token(statement, text)
             kept.append(f"{text} as c{number}")
         return Scan(
             f"select {self._batch_index(statement, files)} as file_index, null::varchar as broken,"  # noqa: S608
-            f" {', '.join(kept)} from {source} as file {joins}",
+            f" {', '.join(kept)} from {source}",
             statement.parameters,
         )
 
@@ -154,11 +170,12 @@ class Reader:
 
     def _look(
         self, files: list[Readable], fields: list[str], name: str, source: str, parameters: dict[str, object]
-    ) -> bool:
+    ) -> list[str]:
         """Go once through the files for what must be known first: broken records, and who is in them.
 
         Returns:
-            Whether `<name>_tokens` (value, token) holds the token of every personal value.
+            The token of every personal value, in the order of the enumeration `<name>_person`; none when there
+            are no such values, or so many that a token for each record is cheaper.
         """
         self.connection.execute("drop table if exists rejects; drop table if exists reject_scans")
         personal = [
@@ -168,27 +185,30 @@ class Reader:
         ]
         values = [f"{text} as p{number}" for number, text in enumerate(personal)]
         self.connection.execute(
-            f"create or replace temp table {name}_persons as"  # noqa: S608 - names are made of numbers
-            f" select distinct {', '.join(values) or f'{fields[0]} is null'} from {source}",
+            f"create or replace temp table {name}_records as"  # noqa: S608 - names are made of numbers
+            f" select distinct {', '.join(values) or 'h0 is null'} from {source}",
             parameters,
         )
         self._keep_rejects(files)
+        distinct = " union ".join(f"select p{n} as value from {name}_records" for n in range(len(personal)))  # noqa: S608
         if not personal:
-            return False
-        distinct = " union ".join(f"select p{n} as value from {name}_persons" for n in range(len(personal)))  # noqa: S608
+            return []
         self.connection.execute(
-            f"create or replace temp table {name}_values as from ({distinct}) where value is not null"
+            f"create or replace temp table {name}_persons as from ({distinct}) where value is not null"
         )
-        found = self.connection.execute(f"select count(*) from {name}_values").fetchone()  # noqa: S608
-        if not found or found[0] > MANY_PERSONS:
-            return False
+        found = self.connection.execute(f"select count(*) from {name}_persons").fetchone()  # noqa: S608
+        if not found or not 0 < found[0] <= MANY_PERSONS:
+            return []
+        self.connection.execute(
+            f"create or replace temp type {name}_person as enum (select value from {name}_persons order by value)"
+        )
+        self._types.append(f"{name}_person")
         statement = Statement(self.contract)
-        self.connection.execute(
-            f"create or replace temp table {name}_tokens as"  # noqa: S608 - the name is made of numbers
-            f" select value, {self._token(statement, 'value')} as token from {name}_values",
+        rows = self.connection.execute(
+            f"select {self._token(statement, 'value')} from {name}_persons order by value",  # noqa: S608
             statement.parameters,
-        )
-        return True
+        ).fetchall()
+        return [token for (token,) in rows]
 
     def _keep_rejects(self, files: list[Readable]) -> None:
         """Add what was rejected to `broken`. A reject counts the header as line 1, and records, not breaks."""

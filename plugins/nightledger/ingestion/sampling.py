@@ -91,20 +91,17 @@ def _read_json(path: Path, text: str, form: dict[str, Any]) -> Sample:
     doubts: dict[str, str] = {}
     try:
         found: Any = [json.loads(line) for line in text.splitlines() if line.strip()]
-        form = {"type": "jsonl", **form}
-        if len(found) == 1 and not (isinstance(found[0], dict) and _is_flat(found[0])):
-            raise ValueError
+        kind, place = "jsonl", ""
     except ValueError:
+        found = None
+    if found is None or (len(found) == 1 and (isinstance(found[0], list) or _records_in(found[0])[1])):
         try:
             found = json.loads(text)
         except ValueError as error:
             raise ContractError(
                 f"{path.name}: is no JSON, or more than a sample; give a smaller one"
             ) from error
-        form = {"type": "json", **form}
-    if isinstance(found, dict):
-        place, found = _records_in(found)
-        form["records"] = place
+        kind, (place, found) = "json", ("", found) if isinstance(found, list) else _records_in(found)
     objects = [item for item in found if isinstance(item, dict)][:MOST_RECORDS]
     if not objects:
         raise ContractError(f"{path.name}: holds no list of JSON objects")
@@ -112,15 +109,14 @@ def _read_json(path: Path, text: str, form: dict[str, Any]) -> Sample:
     nested = [name for name in header if any(isinstance(item.get(name), dict | list) for item in objects)]
     if nested:
         doubts["format"] = f"nested, so read as text: {', '.join(nested)}"
-    return Sample(form, header, [tuple(_text(item.get(name)) for name in header) for item in objects], doubts)
+    records = [tuple(_text(item.get(name)) for name in header) for item in objects]
+    return Sample({"type": kind, **form} | ({"records": place} if place else {}), header, records, doubts)
 
 
-def _is_flat(item: dict[str, Any]) -> bool:
-    return not any(isinstance(value, list) for value in item.values())
-
-
-def _records_in(found: dict[str, Any]) -> tuple[str, list[Any]]:
+def _records_in(found: Any) -> tuple[str, list[Any]]:
     """The longest list of objects in an object, and the path to it."""
+    if not isinstance(found, dict):
+        return "", []
     lists = [
         (f"{name}.{inner}" if inner else name, items)
         for name, value in found.items()

@@ -9,6 +9,12 @@ from nightledger.ingestion.feeds import Column
 
 ISO_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
 OFFSET = r" ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+MARKS = {" ": " \u00a0\u202f", "'": "'\u2019"}
+"""What is also written for a mark of thousands: blanks that do not break, and the typesetter's apostrophe."""
+LAKH_DIGITS = "[0-9]{1,2}(,[0-9]{2})+,[0-9]{3}"
+"""Digits with commas as in India: between groups of two before the last three."""
+LAKHS = ("BDT", "BTN", "INR", "NPR", "PKR")
+"""Currencies whose amounts are grouped by hundreds above the thousands: 1,00,000 is a lakh."""
 MINOR_UNITS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
     3: "BHD IQD JOD KWD LYD OMR TND",
@@ -51,15 +57,26 @@ class Statement:
     def _plain(self, text: str) -> str:
         """A number's text with a decimal point; NULL when it is not written as the contract says.
 
-        With decimal commas, points may stand between whole groups of three digits and nowhere else: 12.50 is
-        no 1250.
+        Marks of thousands stand between whole groups of three digits and nowhere else: 12.50 is no 1250.
+        In currencies of lakhs, commas may also stand between groups of two before the last three: 12,34,567.
         """
-        comma = self.contract.format.decimal == ","
-        mark = re.escape(self.contract.format.decimal)
-        whole = r"([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)" if comma else "[0-9]+"
-        plain = f"replace(replace({text}, '.', ''), ',', '.')" if comma else text
-        pattern = f"[+-]?({whole}({mark}[0-9]*)?|{mark}[0-9]+)"
-        return f"case when regexp_full_match({text}, '{pattern}') then {plain} end"
+        form = self.contract.format
+        decimal, marks = re.escape(form.decimal), MARKS.get(form.thousands or "", form.thousands or "")
+        if form.decimal == "," and not marks:
+            marks = "."
+        whole, plain = "[0-9]+", text
+        if marks:
+            # One kind of mark in a number, as a second one could be a misread decimal point.
+            grouped = "|".join(f"([{mark}][0-9]{{3}})+" for mark in marks)
+            whole = f"([0-9]{{1,3}}({grouped})|{LAKH_DIGITS + '|' if self._has_lakhs() else ''}[0-9]+)"
+            plain = f"translate({text}, {_quoted(marks)}, '')"
+        plain = f"replace({plain}, ',', '.')" if form.decimal == "," else plain
+        pattern = _quoted(f"[+-]?({whole}({decimal}[0-9]*)?|{decimal}[0-9]+)")
+        return f"case when regexp_full_match({text}, {pattern}) then {plain} end"
+
+    def _has_lakhs(self) -> bool:
+        """Whether amounts are also grouped as 12,34,567."""
+        return self.contract.format.thousands == "," and self.contract.currency in LAKHS
 
     def _measure(self, text: str, sql_type: str) -> str:
         """A measured number: unlike an amount it may have an exponent, as programs write very small ones."""
@@ -123,6 +140,11 @@ class Statement:
             value = f"try_cast({self._plain(text)} as {column.sql_type})"
             return f"case when abs({value}) <= {90 if column.name == 'latitude' else 180} then {value} end"
         return text
+
+
+def _quoted(text: str) -> str:
+    """A text of a closed set in quotes: a pattern is compiled once only where it is no parameter."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 @functools.cache

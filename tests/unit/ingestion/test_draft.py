@@ -19,7 +19,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(bank: Bank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command of the bank's installation; returns its exit code, its output and what it says beside."""
+    """Runs a command of the bank's installation; returns its exit code, output and standard error."""
     for name in ("home", "inbox", "sources", "clients"):
         monkeypatch.setenv(f"NIGHTLEDGER_{name.upper()}", str(getattr(bank.settings, name)))
     monkeypatch.setattr(commands.console, "width", 200)

@@ -1,11 +1,21 @@
 """Values that a database misreads or stops at, and files that are not what they seem."""
 
+import gzip
+import os
+import time
+import tracemalloc
+from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from nightledger.ingestion import ContractError, load_contracts
-from tests.unit.ingestion.conftest import HEADER, Bank, line, lines
+from nightledger.ingestion import ContractError, landing, load_contracts, preflight
+from nightledger.ingestion import __main__ as commands
+from nightledger.ingestion.messages import Refused
+from nightledger.ingestion.statement import Statement
+from tests.unit.ingestion.conftest import CONTRACT, HEADER, NOW, Bank, line, lines
 
 TAKEN: dict[str, tuple[object, str, bool]] = {
     "seconds beyond all time": ({"column": "text", "format": "unix"}, "99999999999999", False),
@@ -133,3 +143,269 @@ def test_a_format_that_nobody_can_read_is_a_mistake_of_the_contract(bank: Bank) 
 
     with pytest.raises(ContractError, match=r"columns\.event_at\.format: '%Q' is no format of dates"):
         load_contracts(bank.settings)
+
+
+MIB = 1 << 20
+BIG = {
+    # 1 GB each, unpacked: members of a gzip file may be chained.
+    "bomb": gzip.compress(lines(*[line(1)] * (16 * MIB // 48)).encode()) * 64,
+    "one_line": gzip.compress(f"{HEADER}\n".encode()) + gzip.compress(b"a" * 16 * MIB) * 64,
+}
+
+
+@pytest.mark.parametrize("name", BIG)
+def test_a_small_file_that_unpacks_to_a_gigabyte_is_refused_while_it_streams(
+    bank: Bank, golden: Callable[[str, str], None], name: str
+) -> None:
+    """Catches a sender who fills memory or disk with a file of a few megabytes, or keeps the night busy."""
+    [contract] = [bank.contract(), *load_contracts(bank.settings)][1:]
+    path = bank.file(f"tx_{name}.csv.gz", BIG[name])
+    landing.land(bank.settings, path, contract, NOW)
+    [arrival] = landing.arrivals(bank.settings)
+    started = time.monotonic()
+    tracemalloc.start()
+    with pytest.raises(Refused) as refused:
+        preflight.check(arrival, contract)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    golden(f"refused_{name}", refused.value.message.__str__())
+    assert peak < 32 * MIB
+    assert time.monotonic() - started < 10
+
+
+MANY = [f"column_{number}" for number in range(100_000)]
+WHOLE: dict[str, tuple[str, str | bytes]] = {
+    "utf16": ("csv", lines(line(1)).encode("utf-16")),
+    "many_columns": ("csv", ",".join(MANY) + "\n" + "," * (len(MANY) - 1) + "\n"),
+    "many_names": ("jsonl", "{" + ",".join(f'"{name}":1' for name in MANY) + "}\n"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_file_of_another_kind_is_refused_at_once(
+    bank: Bank, golden: Callable[[str, str], None], name: str
+) -> None:
+    """Catches a header that keeps the night busy for an hour, and text in another encoding."""
+    kind, content = WHOLE[name]
+    bank.contract(format={"type": kind})
+    bank.file(f"tx_{name}.{kind}", content)
+    started = time.monotonic()
+    verdict = bank.load()[f"tx_{name}.{kind}"]
+
+    golden(f"refused_{name}", verdict.message)
+    assert verdict.verdict == "refused"
+    assert time.monotonic() - started < 5
+
+
+ODD = {
+    "year_0": {"at": "0000-01-05 10:00:00"},
+    "year_1": {"at": "0001-01-05 10:00:00"},
+    "year_9999": {"at": "9999-12-31 23:59:59"},
+    "year_10000": {"at": "10000-01-01 00:00:00"},
+    "exponent": {"amount": "1e5"},
+    "exponent_with_sign": {"amount": "-1E+2"},
+    "hexadecimal": {"amount": "0x10"},
+    "not_a_number": {"amount": "NaN"},
+    "infinity": {"amount": "Infinity"},
+    "other_digits": {"amount": "١٢.٥٠"},
+    "many_digits": {"amount": "9" * 400},
+    "a_blank_inside": {"amount": "1 000.00"},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_value_is_quarantined_by_its_shape(
+    bank: Bank, golden: Callable[[str, str], None], name: str
+) -> None:
+    """Catches 1e5 booked as a hundred thousand, and times that no calendar of the database can hold."""
+    bank.contract(max_bad_share=0.5)
+    bank.file("tx_1.csv", lines(line(1), line(2, **ODD[name]), line(3)))
+    verdict = bank.load()["tx_1.csv"]
+
+    golden(f"odd_{name}", verdict.message)
+    assert bank.rows("select transaction_id from raw.transactions order by 1") == [("t1",), ("t3",)]
+
+
+NAMES = {
+    "control characters": "tx_a\n\x1b[2Jb.csv",
+    "text that runs backwards": "tx_\u202egpj.csv",
+    "a name as long as a name may be": "tx_" + "a" * 247 + ".csv",
+    "bytes that are no text": os.fsdecode(b"tx_\xff\xfe.csv"),
+    "dots": "tx_..csv",
+    "a formula": "tx_,=HYPERLINK('http:x').csv",
+    "markup": "tx_[red]<b>[link=file:x]y[\\].csv",
+    "a path in other signs": "tx_..\\..\\etc\\x.csv",
+    "SQL": "tx_'; drop table raw.transactions; --.csv",
+}
+
+
+def _files(bank: Bank) -> set[Path]:
+    """What lies outside the landing area and the warehouse."""
+    found = bank.settings.home.parent.rglob("*")
+    return {path for path in found if not {"landing", "builds"} & set(path.parts)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_tricky_name_stays_a_name(bank: Bank, name: str) -> None:
+    """Catches a name that leaves the landing area, stops the night, or rewrites the line it is shown in."""
+    bank.contract()
+    bank.file(NAMES[name], lines(line(1)))
+    bank.file(NAMES[name].replace("tx_", "tx_2"), "id,customer\n1,2\n") if len(NAMES[name]) < 250 else None
+    before = _files(bank)
+    verdicts = bank.load()
+
+    assert bank.rows("select count(*) from raw.transactions") == [(1,)]
+    assert _files(bank) == before
+    assert all(verdict.message.isprintable() for verdict in verdicts.values())
+    assert bank.load() == {}
+
+
+def test_a_path_with_steps_upwards_lands_under_its_last_name(bank: Bank, tmp_path: Path) -> None:
+    """Catches ../../etc/x.csv written to where it points."""
+    bank.contract()
+    [contract] = load_contracts(bank.settings)
+    bank.file("tx_1.csv", lines(line(1)))
+    landing.land(bank.settings, bank.settings.inbox / ".." / "inbox" / "tx_1.csv", contract, NOW)
+
+    [arrival] = landing.arrivals(bank.settings)
+    assert arrival.file == "tx_1.csv"
+    assert arrival.path.resolve().is_relative_to(bank.settings.landing.resolve())
+
+
+def test_a_link_that_a_sender_made_is_ignored(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a sender who reads the installation's secrets by way of a quarantine or a copy."""
+    bank.contract()
+    secret = tmp_path / "secret"
+    secret.write_text(lines(line(1)))
+    (bank.settings.inbox / "tx_1.csv").symlink_to(secret)
+    monkeypatch.setattr(landing.os, "getuid", lambda: -1)
+
+    assert bank.load() == {}
+    assert bank.report.ignored == ["tx_1.csv"]
+
+
+TEXTS = [
+    "'; drop table raw.transactions; --",
+    '"" or ""=""',
+    "<script>alert(1)</script>",
+    '=HYPERLINK(""http://x"")',
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "+1-1",
+    "[red]x[/red] [/]",
+    "[link=file:///etc/passwd]x[/link]",
+    "{{ 7*7 }} ${7*7} $p0 $1 ?",
+    "\u202eetirw ot",
+]
+
+
+def test_texts_load_as_they_are_and_do_nothing(bank: Bank) -> None:
+    """Catches a description that is run, or mended, instead of kept."""
+    bank.contract()
+    bank.file("tx_1.csv", lines(*(line(n, text=f'"{text}"') for n, text in enumerate(TEXTS))))
+    bank.load()
+
+    expected = [(text.replace('""', '"'),) for text in TEXTS]
+    assert bank.rows("select description from raw.transactions order by _record") == expected
+
+
+def test_texts_are_inert_in_the_report_of_a_check(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a description that colours, links or hides what a person reads, or stops the report."""
+    contract = bank.contract(max_bad_share=1)
+    sample = tmp_path / "tx_[red]1[bold].csv"
+    sample.write_text(lines(*(line(n, text=f'"{text}"') for n, text in enumerate(TEXTS))))
+    with Console(
+        record=True, width=400, force_terminal=True, highlight=False, file=(tmp_path / "shown").open("w")
+    ) as console:
+        monkeypatch.setattr(commands, "console", console)
+        monkeypatch.setattr(commands, "SHOWN", len(TEXTS))
+        assert commands.check(bank.settings, load_contracts(bank.settings)[0], sample)
+    shown = (tmp_path / "shown").read_text()
+
+    assert contract.exists()
+    assert "\x1b]8;" not in shown, "a link"
+    assert "\u202e" not in shown
+    assert "tx_[red]1[bold].csv would be loaded" in shown.replace("\x1b[32m", "").replace("\x1b[0m", "")
+    assert "[link=file:" in shown
+    assert "[red]x[/red]" in shown
+
+
+def test_one_value_that_nobody_thought_of_refuses_its_file_only(
+    bank: Bank, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches an error of the database that stops every file of a contract, night after night."""
+    bank.contract()
+    for number in (1, 2, 3):
+        bank.file(f"tx_{number}.csv", lines(line(number, amount="secret" if number == 2 else "-1.00")))
+    monkeypatch.setattr(Statement, "number", lambda self, text: f"cast({text} as decimal(18,4))")
+    verdicts = bank.load()
+
+    golden("refused_uncastable", verdicts["tx_2.csv"].message)
+    assert [verdicts[f"tx_{number}.csv"].verdict for number in (1, 2, 3)] == ["loaded", "refused", "loaded"]
+    assert bank.rows("select transaction_id, _record from raw.transactions order by 1") == [
+        ("t1", 1),
+        ("t3", 1),
+    ]
+    assert bank.load() == {}, "refused until contract or file change"
+
+
+CHANGES: dict[str, Callable[[Bank], object]] = {
+    "its file has another name": lambda bank: _rename(bank),
+    "a type": lambda bank: bank.contract(
+        feeds={"transactions": bank.transactions(columns=bank.columns(booked_at="at"))}, max_bad_share=1
+    ),
+    "the key": lambda bank: bank.contract(
+        feeds={"transactions": bank.transactions(key="occurrence")}, max_bad_share=1
+    ),
+    "its source": lambda bank: bank.contract(source="other", max_bad_share=1),
+    "its feeds": lambda bank: bank.contract(
+        feeds=CONTRACT["feeds"] | {"accounts": {"columns": {"account_id": "customer", "customer_id": "id"}}},
+        max_bad_share=1,
+    ),
+}
+
+
+def _rename(bank: Bank) -> None:
+    bank.contract().unlink()
+    bank.contract("renamed", max_bad_share=1)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_contract_that_changes_counts_nothing_twice_and_tries_again(bank: Bank, change: str) -> None:
+    """Catches files that are loaded once more because their contract has another name, source or shape."""
+    bank.contract()
+    bank.file("tx_1.csv", lines(line(1), line(2)))
+    bank.file("tx_2.csv", lines(line(3), line(4, amount="x")))
+    first = bank.load()
+    CHANGES[change](bank)
+    second = bank.load()
+
+    assert (first["tx_1.csv"].verdict, first["tx_2.csv"].verdict) == ("loaded", "refused")
+    assert {name: verdict.verdict for name, verdict in second.items()} == {"tx_2.csv": "loaded"}
+    assert bank.rows("select count(*), sum(amount) from raw.transactions") == [(3, Decimal("-7.50"))]
+    assert bank.rows("select file, verdict from ops.loads order by 1") == [
+        ("tx_1.csv", "loaded"), ("tx_2.csv", "loaded"),
+    ]  # fmt: skip
+    assert bank.load() == {}
+
+
+def test_files_of_a_new_layout_join_those_of_the_old_one(bank: Bank) -> None:
+    """Catches columns that were renamed by the bank, and with them the old files refused or counted again."""
+    bank.contract()
+    bank.file("tx_1.csv", lines(line(1)))
+    bank.file("tx_2.csv", lines(line(1, amount="x")))
+    bank.load()
+    bank.contract(feeds={"transactions": bank.transactions(columns=bank.columns(amount="value"))})
+    bank.file("tx_3.csv", lines(line(1), line(3)).replace("amount", "value"))
+    verdicts = bank.load()
+
+    assert {name: verdict.verdict for name, verdict in verdicts.items()} == {
+        "tx_2.csv": "refused", "tx_3.csv": "loaded",
+    }  # fmt: skip
+    assert "column amount" in verdicts["tx_2.csv"].message or "column value" in verdicts["tx_2.csv"].message
+    assert bank.rows("select count(distinct transaction_key) from raw.transactions") == [(2,)]
+    assert bank.load() == {}

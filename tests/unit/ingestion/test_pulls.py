@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from nightledger import ingestion
+from nightledger import ingestion, plan
 from nightledger.ingestion import ContractError, landing, pulls
 from nightledger.ingestion.contract import SourceContract
 
@@ -467,6 +467,43 @@ def test_a_total_that_was_promised_and_not_sent_is_refused(puller, server):
     assert puller.taken == []
 
 
+def test_pulled_pages_are_loaded_once_and_again_in_a_replay_without_the_server(puller, server):
+    """Catches records of the overlap that count twice, and pages that only a live server can explain."""
+    contract = puller.contract(**OFFSET)
+    numbers = [1, 2, 3, 4, 5]
+    server.script = by_offset(numbers)
+    puller.pull(contract)
+    numbers.insert(0, 0)
+    puller.now += timedelta(days=1)
+    puller.pull(contract)
+    server.shutdown()
+    bank = puller.bank
+    verdicts = bank.load()
+    assert {verdict.verdict for verdict in verdicts.values()} <= {"loaded", "duplicate"}
+    loaded = "select transaction_id, amount::varchar from raw.transactions group by all order by 1"
+    assert bank.rows(loaded) == [(f"t{n}", f"-{n}.5000") for n in range(6)]
+    keys = "select count(distinct transaction_key) from raw.transactions"
+    assert bank.rows(keys) == [(6,)]
+    bank.connection.execute("delete from raw.transactions")
+    bank.connection.execute("delete from ops.loads")
+    assert set(bank.load()) == set(verdicts)
+    assert bank.rows(keys) == [(6,)]
+
+
+def test_a_list_below_a_list_is_counted_as_it_is_read(puller, server):
+    """Catches pages that look empty because their records lie one level deeper."""
+    contract = puller.contract(**OFFSET)
+    path = puller.bank.settings.sources / "api.yml"
+    values = yaml.safe_load(path.read_text())
+    values["format"]["records"] = "accounts.*.data"
+    path.write_text(yaml.safe_dump(values))
+    (contract,) = ingestion.load_contracts(puller.bank.settings)
+    server.script = lambda *_: Answer(
+        {"accounts": [{"data": [record(1), record(2)]}, {"data": [record(3)]}], "total": 3}
+    )
+    assert puller.pull(contract) == (1, 3)
+
+
 def test_a_replay_reads_the_landing_area_and_asks_no_server(puller, server):
     """Catches a rebuilt night that depends on what a server says today."""
     contract = puller.contract()
@@ -487,6 +524,19 @@ def test_a_server_that_fails_makes_its_source_late_and_disturbs_nobody(puller, s
     assert report.is_late
     assert "status 500, after 3 tries" in report.message
     assert report.message in caplog.text
+
+
+def test_a_required_server_that_fails_stops_the_night_like_a_missing_file(puller, server):
+    """Catches numbers that are published without a source that the contract requires."""
+    contract = puller.contract()
+    contract = contract.model_copy(
+        update={"delivery": contract.delivery.model_copy(update={"required": True})}
+    )
+    server.script = lambda *_: Answer(status=500)
+    with pytest.raises(plan.RequiredSourceMissing, match=r"bank/cards could not be pulled for 2026-01-09\."):
+        plan.require_pulled([puller.pull_all(contract)], NIGHT)
+    server.script = by_cursor([1])
+    plan.require_pulled([puller.pull_all(contract)], NIGHT)
 
 
 def test_what_was_pulled_before_the_day_was_over_does_not_cover_it(puller, server):
@@ -575,3 +625,18 @@ def test_a_contract_that_cannot_be_pulled_is_refused(puller, changes, text):
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
     with pytest.raises(ContractError, match=text):
         ingestion.load_contracts(puller.bank.settings)
+
+
+def test_the_command_pulls_by_hand(puller, server, monkeypatch, capsys):
+    """Catches a command that stores nothing, or shows a trace where a message is due."""
+    from nightledger.ingestion import __main__ as command
+
+    for name in ("home", "inbox", "sources", "clients"):
+        monkeypatch.setenv(f"NIGHTLEDGER_{name.upper()}", str(getattr(puller.bank.settings, name)))
+    puller.contract(attempts=1)
+    server.script = by_cursor([1, 2], [3])
+    assert command.main(["pull", "--source", "api"]) == 0
+    assert "2 pages with 3 records" in capsys.readouterr().out
+    server.script = lambda *_: Answer(status=404)
+    assert command.main(["pull", "--source", "api"]) == 1
+    assert "status 404 · next" in capsys.readouterr().err

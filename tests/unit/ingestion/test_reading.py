@@ -47,6 +47,28 @@ def test_record_numbers_are_those_of_an_independent_reader(bank, end, has_blanks
     assert bank.rows("select record from raw.quarantine order by 1") == [(number,) for number in bad]
 
 
+@pytest.mark.parametrize("persons", [50, 40_000])
+def test_record_numbers_hold_where_two_cores_read_and_most_cards_are_blank(bank, persons):
+    """Catches a plan that changes the order of rows: a join of tokens, or of currencies."""
+    columns = bank.transactions()["columns"] | {"counterparty_token": "card", "currency": "currency"}
+    bank.contract(
+        personal=["card", "customer"], feeds={"transactions": bank.transactions() | {"columns": columns}}
+    )
+    header = "id,customer,card,at,amount,text,currency"
+    for part in range(2):
+        records = (
+            f"{part}.{n},c{n % persons},{n % 50 if n % 9 == 0 else ''},2026-01-05 10:00:00,-1.00,x,"
+            f"{'GBP' if n % 3 else 'KWD'}"
+            for n in range(1, 200_001)
+        )
+        bank.file(f"tx_{part}.csv", "\n".join([header, *records]) + "\n")
+    bank.load()
+    assert bank.rows("select count(*) from raw.transactions") == [(400_000,)]
+    assert bank.rows(
+        "select count(*) from raw.transactions where split_part(transaction_id, '.', 2)::bigint <> _record"
+    ) == [(0,)]
+
+
 def test_lines_that_end_in_several_ways_are_all_read(bank):
     """Catches a file put together from two systems that stops its whole batch."""
     bank.contract()
@@ -292,3 +314,11 @@ def test_a_decimal_comma_is_read_and_checked(bank):
     bank.load()
     assert bank.rows("select amount::varchar from raw.transactions") == [("-1234.5600",)]
     assert bank.rows("select reason from raw.quarantine") == [("more decimals than the currency has",)]
+
+
+def test_blank_persons_leave_records_in_their_order(bank):
+    """Catches record numbers that slip because rows without a person come out of a join behind the others."""
+    bank.contract()
+    bank.file("tx_1.csv", lines(*[line(n, **({"card": ""} if n % 3 else {})) for n in range(1, 3_000)]))
+    assert bank.load()["tx_1.csv"].verdict == "loaded"
+    assert bank.rows("select count(*) from raw.transactions where amount <> - _record - 0.5") == [(0,)]

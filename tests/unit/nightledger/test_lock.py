@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -61,6 +62,18 @@ def test_a_night_that_died_after_the_pointer_moved_counts_as_published(settings)
     assert [row["publication_id"] for row in operations.publication_log(settings)] == [final.name]
     assert final.exists()
     assert lock.base_of(settings, "nightly/b") == final.name
+
+
+def test_what_killed_processes_left_in_the_landing_area_goes(settings):
+    """Catches copies of customers' files that nobody knows of, and a disk that fills with them."""
+    dead_pid = 4_194_304  # one above the highest that Linux gives
+    (settings.landing / ".even-abc").mkdir(parents=True)
+    (settings.landing / ".even-abc" / "0").write_text("rows")
+    (settings.landing / f".{dead_pid}.part").write_text("half")
+    being_landed = settings.landing / f".{os.getpid()}.part"
+    being_landed.write_text("half")
+    assert lock.take(settings, "nightly/a", alive)
+    assert list(settings.landing.iterdir()) == [being_landed]
 
 
 def test_only_the_holder_can_release_or_read_the_night(settings):

@@ -3,7 +3,7 @@ from datetime import date, datetime
 import duckdb
 import pytest
 
-from nightledger import plan
+from nightledger import operations, plan
 from nightledger.clients import Client
 
 
@@ -35,22 +35,27 @@ def test_history_has_features_at_every_month_end_and_its_last_day(first, last, e
         assert plan.dates_of_history(connection, last) == expected
 
 
+def warehouse_without_pins() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute("create schema ops; create schema operations")
+    plan.create_tables(connection)
+    connection.execute(
+        "create table operations.model_decisions"
+        " (id int, model varchar, version varchar, decision varchar, trained_on_as_of date)"
+    )
+    return connection
+
+
 @pytest.fixture
 def pinning():
-    with duckdb.connect() as connection:
-        connection.execute("create schema ops; create schema operations")
-        plan.create_tables(connection)
-        connection.execute(
-            "create table operations.model_decisions"
-            " (id int, model varchar, version varchar, decision varchar, trained_on_as_of date)"
-        )
+    with warehouse_without_pins() as connection:
         yield connection
 
 
-def pins(connection, day: date) -> list[str]:
+def pins(connection, settings, day: date) -> list[str]:
     connection.execute("update ops.as_of_dates set is_tonight = false")
     connection.execute("insert or replace into ops.as_of_dates values ('c', ?, '2030-01-01', true)", [day])
-    plan.pin_models(connection)
+    plan.pin_models(connection, settings)
     return [
         row[0]
         for row in connection.execute(
@@ -59,35 +64,59 @@ def pins(connection, day: date) -> list[str]:
     ]
 
 
-def test_a_model_scores_only_dates_after_the_one_it_was_trained_on(pinning):
+def test_a_model_scores_only_dates_after_the_one_it_was_trained_on(pinning, settings):
     """Catches a score made by a model that had not been trained then."""
     pinning.execute(
         "insert into operations.model_decisions values (1, 'churn', 'v1', 'promoted', '2026-01-31')"
     )
-    assert pins(pinning, date(2026, 1, 31)) == []
-    assert pins(pinning, date(2026, 2, 1)) == ["v1"]
+    assert pins(pinning, settings, date(2026, 1, 31)) == []
+    assert pins(pinning, settings, date(2026, 2, 1)) == ["v1"]
 
 
-def test_a_rebuilt_date_keeps_the_version_that_first_scored_it(pinning):
+def test_a_rebuilt_date_keeps_the_version_that_first_scored_it(pinning, settings):
     """Catches a backfill that scores the past with today's champion."""
     pinning.execute(
         "insert into operations.model_decisions values (1, 'churn', 'v1', 'promoted', '2026-01-31')"
     )
-    assert pins(pinning, date(2026, 2, 1)) == ["v1"]
+    assert pins(pinning, settings, date(2026, 2, 1)) == ["v1"]
     pinning.execute(
         "insert into operations.model_decisions values (2, 'churn', 'v2', 'promoted', '2026-01-31')"
     )
-    assert pins(pinning, date(2026, 2, 1)) == ["v1"]
-    assert pins(pinning, date(2026, 2, 2)) == ["v2"]
+    assert pins(pinning, settings, date(2026, 2, 1)) == ["v1"]
+    assert pins(pinning, settings, date(2026, 2, 2)) == ["v2"]
 
 
-def test_challengers_and_refused_models_score_nothing(pinning):
+def test_a_rollback_and_another_promotion_leave_a_date_its_first_version(pinning, settings):
+    """Catches a replay that scores with today's champion because the warehouse went back behind the pin."""
+    first = "insert into operations.model_decisions values (1, 'churn', 'v1', 'promoted', '2026-01-31')"
+    second = "insert into operations.model_decisions values (2, 'churn', 'v2', 'promoted', '2026-01-31')"
+    pinning.execute(first)
+    assert pins(pinning, settings, date(2026, 2, 1)) == ["v1"]
+    with warehouse_without_pins() as rolled_back:
+        rolled_back.execute(f"{first}; {second}")
+        assert pins(rolled_back, settings, date(2026, 2, 1)) == ["v1"]
+        assert pins(rolled_back, settings, date(2026, 2, 2)) == ["v2"]
+
+
+def test_pins_that_only_a_publication_holds_are_recorded(pinning, settings):
+    """Catches an installation whose first nights pinned in the warehouse alone, and which then forgets them."""
+    pinning.execute(
+        "insert into operations.model_decisions values (2, 'churn', 'v2', 'promoted', '2026-01-31')"
+    )
+    pinning.execute("insert into ops.model_pins values ('churn', '2026-02-01', 'v1', 'champion')")
+    assert pins(pinning, settings, date(2026, 2, 1)) == ["v1"]
+    assert operations.fix_pins(settings, {("churn", date(2026, 2, 1)): "v9"}) == {
+        ("churn", date(2026, 2, 1)): "v1"
+    }
+
+
+def test_challengers_and_refused_models_score_nothing(pinning, settings):
     """Catches a model in production that nobody promoted."""
     pinning.execute(
         "insert into operations.model_decisions values"
         " (1, 'churn', 'v1', 'kept_as_challenger', '2026-01-31'), (2, 'churn', null, 'refused', '2026-01-31')"
     )
-    assert pins(pinning, date(2026, 2, 1)) == []
+    assert pins(pinning, settings, date(2026, 2, 1)) == []
 
 
 def test_the_cutoff_follows_the_clients_clock_through_summer_time():

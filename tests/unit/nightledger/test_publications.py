@@ -1,10 +1,12 @@
+import hashlib
 import json
+import os
 from datetime import date
 
 import pytest
 
 from nightledger import operations, publications, warehouse
-from nightledger.publications import PublicationError
+from nightledger.publications import Damaged, PublicationError
 
 
 def make(settings, publication_id: str, base: str | None = None, *, building: bool = False):
@@ -113,3 +115,52 @@ def test_pruning_keeps_the_last_ones_month_ends_and_what_readers_see(settings):
     assert {path.name for path in settings.builds.iterdir() if not path.is_symlink()} == {
         "2026-01-31.1", "2026-02-01.1", "2026-02-03.1", "2026-02-04.1",
     }  # fmt: skip
+
+
+def publish_with_hashes(settings, *ids: str) -> None:
+    publish(settings, *ids)
+    for publication_id in ids:
+        path = settings.builds / publication_id
+        path.chmod(0o750)
+        description = publications.describe(path)
+        description["warehouse_sha256"] = hashlib.sha256(b"{}").hexdigest()
+        (path / "publication.json").chmod(0o640)
+        (path / "publication.json").write_text(json.dumps(description))
+
+
+def flip(path):
+    file = path / warehouse.FILE
+    file.chmod(0o640)
+    file.write_bytes(b"{)")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip,
+        lambda path: (path / warehouse.FILE).unlink(),
+        lambda path: (path / "publication.json").unlink(),
+        lambda path: os.truncate(path / "publication.json", 5),
+    ],
+)
+def test_a_damaged_publication_is_told_with_the_command_that_helps(settings, damage):
+    """Catches a night built on rotten bytes, and a rollback that needs the very file that is gone."""
+    publish_with_hashes(settings, "2026-01-01.1", "2026-01-02.1")
+    publications.verify(settings, "2026-01-02.1")
+    damage(settings.builds / "2026-01-02.1")
+    with pytest.raises(Damaged, match=r"make rollback TO=2026-01-01\.1 REASON="):
+        publications.verify(settings, "2026-01-02.1")
+    assert publications.rollback(settings, reason="damaged") == "2026-01-01.1"
+
+
+def test_nobody_is_sent_to_a_publication_that_is_damaged_too(settings):
+    """Catches a message, or a rollback, that leads from one broken publication to the next."""
+    publish_with_hashes(settings, "2026-01-01.1", "2026-01-02.1", "2026-01-03.1")
+    flip(settings.builds / "2026-01-02.1")
+    flip(settings.builds / "2026-01-03.1")
+    with pytest.raises(Damaged, match=r"TO=2026-01-01\.1"):
+        publications.rollback(settings, reason="x", to="2026-01-02.1")
+    assert publications.current_id(settings) == "2026-01-03.1"
+    flip(settings.builds / "2026-01-01.1")
+    with pytest.raises(Damaged, match="make restore"):
+        publications.verify(settings, "2026-01-03.1")

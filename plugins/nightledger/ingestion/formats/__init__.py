@@ -6,7 +6,7 @@ A table is copied into CSV and read like any other file, so keys, quarantine and
 import gzip
 import importlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ MODULES = {
     "camt": "camt",
 }
 """Module of this package by `format.type`. Each has `read(path, form)`, as below."""
+OF_BANKS = ("ofx", "mt940", "camt")
+"""Types whose columns are their reader's for every file: a contract need not name the ones it leaves."""
 
 
 class Unreadable(Exception):
@@ -44,11 +46,12 @@ class Table:
 
     `rows` yields one sequence per record, in the order of the file, as long as `header`; None is a missing
     value. Dates are ISO 8601, numbers plain decimals with a point, times carry an offset where the format
-    states one.
+    states one. `stated` is what the file's own trailer says (rows, sum), complete when the rows are drawn.
     """
 
     header: tuple[str, ...]
     rows: Iterator[Sequence[str | None]]
+    stated: dict[str, object] = field(default_factory=dict)
 
 
 def opened(path: Path) -> BufferedIOBase:

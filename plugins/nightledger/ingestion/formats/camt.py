@@ -29,6 +29,7 @@ Columns:
 No library fits: `pycamt` knows neither notifications nor streams, `camt053` brings a web server along.
 """
 
+import functools
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -145,8 +146,6 @@ def _rows(path: Path) -> Iterator[list[str | None]]:
 def _check_root(root: Any) -> None:
     if root.getroottree().docinfo.doctype:
         raise Unreadable("defines a document type, which no CAMT file does", "do not open it; ask the sender")
-    if _name(root) != "Document":
-        raise Unreadable("is no CAMT file", "ask the sender for a CAMT.052, 053 or 054 file")
 
 
 def _name(element: Any) -> str:
@@ -155,13 +154,19 @@ def _name(element: Any) -> str:
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
+@functools.cache
+def _any_version(path: str) -> str:
+    """A path of names as one that holds in every namespace."""
+    return "/".join(f"{{*}}{name}" for name in path.split("/"))
+
+
 def _all(element: Any, path: str) -> list[Any]:
     """The elements at a path of names; `//` takes the first one below, however deep."""
     head, _, deep = path.partition("//")
-    found: list[Any] = element.findall("/".join(f"{{*}}{name}" for name in head.split("/")))
+    found: list[Any] = element.findall(_any_version(head))
     if not deep:
         return found
-    return [below for each in found if (below := each.find(f".//{{*}}{deep}")) is not None]
+    return [below for each in found if (below := each.find(f".//{_any_version(deep)}")) is not None]
 
 
 def _text(element: Any, *paths: str) -> str | None:

@@ -24,6 +24,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bs4.exceptions import ParserRejectedMarkup
 from ofxparse import AccountType, OfxParser
 from ofxparse.ofxparse import InvestmentTransaction, OfxParserException
 
@@ -48,6 +49,11 @@ _UNCLEAR = re.compile(r"[+-]?\d{1,3},\d{3}")
 _TIME = re.compile(
     r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(?:(\d\d)(\.\d{1,6})?)?)?\s*(?:\[([+-]?\d{1,2})(?:\.(\d{1,2}))?(?::\w*)?\])?"
 )
+_FAULTS = (
+    *(OfxParserException, ParserRejectedMarkup, RecursionError),
+    *(ValueError, ArithmeticError, LookupError, TypeError, AttributeError),
+)
+"""What the library and its parser raise on a broken file."""
 _ASK = "ask the sender to send it again"
 
 
@@ -132,17 +138,17 @@ def read(path: Path, form: "FileFormat") -> Table:
     start = re.search(r"<OFX>", text, re.IGNORECASE)
     if not start:
         raise Unreadable("is no OFX file", "ask the sender for an OFX file")
-    if not re.search(r"</OFX>\s*$", text, re.IGNORECASE):
+    if not text.rstrip().upper().endswith("</OFX>"):
         raise Unreadable("is cut short: it has no </OFX>", _ASK)
     if re.search(r"<SEVERITY>\s*ERROR", text, re.IGNORECASE):
         raise Unreadable("holds an error of the bank's server in place of a statement", _ASK)
     # An empty element says no more than none, but the library stops at some of them.
-    body = re.sub(r"<([A-Z0-9.]+)>\s*</\1>", "", text[start.start() :], flags=re.IGNORECASE)
+    body = re.sub(r"<([A-Z0-9_.]+)>\s*</\1>", "", _closed(text[start.start() :]), flags=re.IGNORECASE)
     if not re.search(r"<((CC|INV)?STMTRS|ACCTINFO)>", body, re.IGNORECASE):
         raise Unreadable("holds no statement of an account", "ask the sender for a statement")
     try:
         file_of = _Parser.parse(io.BytesIO(b"ENCODING:UTF-8\n\n" + body.encode()))
-    except (OfxParserException, ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:
+    except _FAULTS as error:
         # An amount of a balance and a day of a statement come here; the library's message quotes them.
         raise Unreadable("a field of a statement cannot be read", _ASK) from error
     rows = [row for account in file_of.accounts for row in _rows(account)]
@@ -150,6 +156,16 @@ def read(path: Path, form: "FileFormat") -> Table:
     if sum(row["kind"] != "investment" for row in rows) != expected:
         raise Unreadable("a transaction stands outside of any statement", _ASK)
     return Table(HEADER, iter([[row.get(column) for column in HEADER] for row in rows]))
+
+
+def _closed(body: str) -> str:
+    """Close what version 1 leaves open, as the library does, but in time that grows with the file only."""
+    closed = {name.upper() for name in re.findall(r"</([A-Za-z0-9_.]+)>", body)}
+
+    def close(found: re.Match[str]) -> str:
+        return found[0] if found[1].upper() in closed else f"{found[0]}</{found[1]}>"
+
+    return re.sub(r"<([A-Za-z0-9_.]+)>[^<]*", close, body)
 
 
 def _decoded(content: bytes, fallback: str) -> str:
