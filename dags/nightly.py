@@ -10,6 +10,12 @@ Which date: `as_of_date` of a run by hand; the first day of the interval of a sc
 last publication and that one are built as well, oldest first: after a pause, the schedule starts one run, for
 the last date that is over.
 
+### What it waits for
+Before it begins: until the cutoffs of all clients have passed, and until each required source with a
+`deadline` has delivered for each date that is to be built, or its deadline has passed; then the run fails and
+names the source. A file that was waited for past the cutoff moves the cutoff of its client and date. A date that is
+published already waits for nothing.
+
 ### When it is urgent
 Readers keep the last publication, so a failure is urgent by the time the business needs today's numbers. The
 run's tab *dbt nodes and files* names the failing test or file; the logs of `audit` and `dbt_*` say the same.
@@ -25,6 +31,7 @@ Errors are tried again; failed tests, a failed audit and a refused publication f
 
 | task | retries | timeout | what a retry overwrites |
 |---|---|---|---|
+| wait_for_sources | 2 | 72 h of waiting | nothing; it lands what lies in the inbox |
 | take_lock | 2 | 12 h of waiting | nothing; the lock is the run's own |
 | open | 2 | 30 min | a half-made copy; a whole one is resumed |
 | ingest | 2 | 2 h | nothing; a file is loaded whole or not at all, and once |
@@ -74,6 +81,7 @@ def score() -> dict[str, Any]:
 def nightly() -> None:
     """Order of the steps."""
     chain(
+        steps.wait_for_sources(),
         steps.take_lock(),
         steps.open_night("nightly"),
         steps.ingest(),

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from simulation import text
+from simulation.fraud import Kind, attacks
 from simulation.latent import DISSATISFIED
 from simulation.parameters import BLOCK_DAYS
 from simulation.people import Booleans, Integers
@@ -74,15 +75,23 @@ def draw_events(world: World, consents: Booleans, block: int) -> Events:
         day.append(np.repeat(step + first, repeats))
         customer.append(np.repeat(who, repeats))
         kind.append(np.full(int(repeats.sum()), event))
+    taken = attacks(world, block)[Kind.TAKEOVER]
+    day.append(taken.day)
+    customer.append(taken.customer)
+    kind.append(np.full(len(taken.day), Event.LOGIN))
     days, customers, kinds = np.concatenate(day), np.concatenate(customer), np.concatenate(kind)
     count = len(days)
+    is_thief = np.arange(count) >= count - len(taken.day)
     second = np.where(
         kinds == Event.CAMPAIGN_SENT,
         10 * 3_600 + rng.integers(0, 1_800, count),
         ((15.5 + 4.5 * rng.standard_normal(count)) % 24 * 3_600).astype(np.int64),
     )
     has_device = np.isin(kinds, (Event.LOGIN, Event.APP_OPEN, Event.CAMPAIGN_RESPONSE))
+    second[is_thief] = taken.second
     device = np.where(has_device, customers * 2 + (rng.random(count) < 0.12), -1)
+    is_new = is_thief | (has_device & (rng.random(count) < world.parameters.theft.new_device_share))
+    device = np.where(is_new, 2 * len(world.people) + rng.integers(0, 10**7, count), device)
     order = np.lexsort((kinds, customers, second, days))
     return Events(customers[order], days[order], second[order], kinds[order], device[order])
 

@@ -9,13 +9,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from simulation import profiles, statements, text
+from simulation import labels, profiles, statements, text
+from simulation.books import Books
 from simulation.days import known_at
 from simulation.events import draw_events, event_lines
 from simulation.parameters import BLOCK_DAYS, Bank, Parameters
 from simulation.statements import Statements
-from simulation.transactions import draw_block
-from simulation.truth import holds_truth, write_planted, write_truth
+from simulation.truth import holds_truth, write_block, write_truth
 from simulation.world import World, build_world
 
 GZIP_LEVEL = 1
@@ -67,7 +67,7 @@ def make(bank: Bank, out: Path, through: date | None = None, parameters: Paramet
         ValueError: `through` is outside the simulated days.
         TruthError: `out` belongs to another bank.
     """
-    parameters = parameters or Parameters()
+    parameters = (parameters or Parameters()).at(bank.difficulty)
     through = through or bank.last_day
     last = (through - bank.start).days
     if not 0 <= last < bank.horizon:
@@ -86,7 +86,7 @@ def make(bank: Bank, out: Path, through: date | None = None, parameters: Paramet
 
 
 def _names(bank: Bank, day: int) -> tuple[str, str, str]:
-    """The data files of a day, in the order in which they are written."""
+    """The data files that every day may have, in the order in which they are written."""
     on = bank.start + timedelta(days=day)
     return f"customers_{on}.csv.gz", f"events_{on}.jsonl.gz", f"transactions_{on}.csv.gz"
 
@@ -98,21 +98,23 @@ class _Clerk:
         self.world, self.files, self.truth = world, files, truth
         self.profiles = profiles.draw_profiles(world)
         self.closed_on = profiles.closed_day(world)
+        self.account_numbers = statements.account_numbers(len(world.people))
+        self.books, self.desk = Books(world), labels.Desk(world)
         self.written = Written()
 
     def write(self, missing: list[int]) -> Written:
-        """Draw block after block and write what is missing of each; compression runs beside the drawing."""
-        last: tuple[int, Statements | None] = (-1, None)
+        """Keep the books block after block and write what is missing; compression runs beside the drawing."""
+        last = missing[-1] // BLOCK_DAYS
         with ThreadPoolExecutor(2) as pool:
             writing: list[Future[None]] = []
-            for block in sorted({day // BLOCK_DAYS for day in missing}):
-                before = last[1] if last[0] == block - 1 else self._statements(block - 1)
-                current = self._statements(block)
-                last = (block, current)
-                parts = [part for part in (before, current) if part is not None]
-                write_planted(self.world, self.truth, block, parts)
+            for block, (drawn, rows) in enumerate(self.books.blocks(last)):
+                reports = self.desk.of_block(rows, block)
                 days = [day for day in missing if day // BLOCK_DAYS == block]
-                contents = list(self._contents(block, days, parts))
+                if not days:
+                    continue
+                current = statements.write_up(self.world, rows, block)
+                write_block(self.world, self.truth, block, drawn, rows, current)
+                contents = list(self._contents(block, days, current, reports))
                 for written in writing:  # one block at a time is held in memory
                     written.result()
                 writing = [pool.submit(self._write_day, day, files) for day, files in contents]
@@ -120,34 +122,39 @@ class _Clerk:
                 written.result()
         return self.written
 
-    def _statements(self, block: int) -> Statements:
-        return statements.write_up(self.world, draw_block(self.world, block), block)
-
     def _contents(
-        self, block: int, days: list[int], parts: list[Statements]
+        self, block: int, days: list[int], current: Statements, reports: labels.Reports
     ) -> Iterator[tuple[int, list[_File]]]:
         events = draw_events(self.world, self.profiles.marketing, block)
         happened = text.Lines(event_lines(self.world, events), events.day)
+        reported = text.Lines(labels.report_lines(self.world, reports), reports.day)
         for day in days:
             customers_name, events_name, transactions_name = _names(self.world.bank, day)
+            on = self.world.days.date(day)
             files = []
             who = profiles.reported(self.world, self.profiles, day)
             if len(who):
                 lines = profiles.profile_lines(self.world, self.profiles, self.closed_on, day, who)
-                body = (profiles.HEADER + "".join(lines.to_pylist())).encode()
-                files.append(_File(customers_name, body, len(who)))
+                files.append(_File(customers_name, _table(profiles.HEADER, lines), len(who)))
+            holders = profiles.with_news_of_accounts(self.world, day)
+            if len(holders):
+                lines = profiles.account_lines(
+                    self.world, self.closed_on, self.books.overdraft_limit, self.account_numbers, day, holders
+                )
+                files.append(_File(f"accounts_{on}.csv.gz", _table(profiles.ACCOUNT_HEADER, lines), len(lines)))
+            body, count = reported.of(day)
+            if count:
+                files.append(_File(f"labels_{on}.csv.gz", labels.HEADER.encode() + body, count))
             body, count = happened.of(day)
             files.append(_File(events_name, body, count))
-            # Follow-ups of the block before happened earlier, so they stand first, in the order of time.
-            bodies = [part.lines.of(day) for part in parts]
-            body = statements.HEADER.encode() + b"".join(one for one, _ in bodies)
-            paise = sum(part.paise_of(day) for part in parts)
-            files.append(_File(transactions_name, body, sum(n for _, n in bodies), text.rupees(paise)))
+            self.written.events += count
+            body, count = current.lines.of(day)
+            total = text.rupees(current.paise_of(day))
+            files.append(_File(transactions_name, statements.HEADER.encode() + body, count, total))
             self.written.days += 1
             self.written.files += len(files)
             self.written.customers += len(who)
-            self.written.events += count
-            self.written.transactions += files[-1].rows
+            self.written.transactions += count
             yield day, files
 
     def _write_day(self, day: int, files: list[_File]) -> None:
@@ -160,6 +167,10 @@ class _Clerk:
             _put(target.with_name(f"{file.name}.manifest.json"), json.dumps(manifest).encode())
             compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
             _put(target, compressor.compress(file.text) + compressor.flush())
+
+
+def _table(header: str, lines: Any) -> bytes:
+    return (header + "".join(lines.to_pylist())).encode()
 
 
 def _put(target: Path, content: bytes) -> None:

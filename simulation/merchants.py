@@ -57,6 +57,21 @@ class Merchants:
         return np.where(is_favourite, self.favourites[customer, category, slot], anyone)
 
 
+    def newcomer(
+        self, rng: np.random.Generator, category: npt.NDArray[np.int64], city: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """A merchant without a history: one of those held back in each city and category."""
+        held = np.array([_held_back(kind.local_size) for kind in CATEGORIES])[category]
+        locals_ = np.array([kind.local_size for kind in CATEGORIES])[category]
+        rank = locals_ - 1 - (rng.random(len(category)) * np.maximum(held, 1)).astype(np.int64)
+        return np.where(locals_ == 0, -1, self._local_base[category] + city * locals_ + rank)
+
+
+def _held_back(local_size: int) -> int:
+    """How many local merchants of a city nobody goes to, unless a drift brings them in."""
+    return local_size // 10
+
+
 def _zipf(rng: np.random.Generator, size: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Rank 0 … size−1 with a long tail (inverse of the continuous Zipf distribution)."""
     power = 1 - ZIPF
@@ -74,9 +89,10 @@ def _draw(
 ) -> npt.NDArray[np.int64]:
     chains = np.diff(chain_base)[category]
     locals_ = np.array([kind.local_size for kind in CATEGORIES])[category]
+    known = np.array([kind.local_size - _held_back(kind.local_size) for kind in CATEGORIES])[category]
     chain_share = np.array([kind.chain_share for kind in CATEGORIES])[category]
     is_chain = rng.random(len(category)) < chain_share
-    rank = _zipf(rng, np.maximum(np.where(is_chain, chains, locals_), 1))
+    rank = _zipf(rng, np.maximum(np.where(is_chain, chains, known), 1))
     merchant = np.where(is_chain, chain_base[category] + rank, local_base[category] + city * locals_ + rank)
     return np.where(locals_ == 0, -1, merchant)
 

@@ -4,9 +4,11 @@ The numbers were tuned on the churn task with a seed other than those of the dem
 recency alone is a fair but beatable baseline and the reachable ceiling stays clearly below 1 (`README.md`).
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
+
+import numpy as np
 
 TIMEZONE = "Asia/Kolkata"
 CURRENCY = "INR"
@@ -17,25 +19,82 @@ BLOCK_DAYS = 30
 """Days drawn at a time. No posting or refund may come later than this after its origin."""
 
 
+DRIFTS = {
+    "income": "salaries and earnings grow by this share",
+    "income_shocks": "borrowers lose income more often, by this share",
+    "prices": "amounts of purchases grow by this share",
+    "online": "this share of payments at terminals moves online",
+    "merchants": "this share of payments goes to merchants that nobody knew before",
+    "fraud": "thefts grow by this share, and all of the growth is account take-over",
+    "city_missing": "the feed leaves the city out in this share of records",
+}
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A planted change: what (a key of `DRIFTS`), how much (a share), from which simulated day on."""
+
+    kind: str
+    size: float
+    day: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in DRIFTS:
+            raise ValueError(f"{self.kind!r} is no kind of drift; the kinds are {', '.join(DRIFTS)}")
+
+    @classmethod
+    def parse(cls, text: str) -> "Drift":
+        """Read `kind:size:day`.
+
+        Raises:
+            ValueError: it is not written so.
+        """
+        try:
+            kind, size, day = text.split(":")
+            return cls(kind, float(size), int(day))
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no drift; write kind:size:day, such as prices:0.2:400 ({error})") from error
+
+
 @dataclass(frozen=True)
 class Bank:
-    """What identifies one simulated bank: the same four values give the same bytes.
+    """What identifies one simulated bank: the same values give the same bytes.
 
     Attributes:
         customers: customers signed up by the end of `days`; later days bring a few more at the same pace.
         start: first business date.
         days: length of the history.
         seed: seed of every random stream.
+        difficulty: 0 (easy) to 1 (hard): how well leavers, thieves and borrowers hide (`Parameters.at`).
+        drifts: what changes in the middle of it.
     """
 
     customers: int
     start: date
     days: int
     seed: int
+    difficulty: float = 0.5
+    drifts: tuple[Drift, ...] = ()
 
     def __post_init__(self) -> None:
         if self.customers < 1 or self.days < 1:
             raise ValueError("a bank needs at least one customer and one day")
+        if not 0 <= self.difficulty <= 1:
+            raise ValueError("the difficulty is a number from 0 (easy) to 1 (hard)")
+
+    def drift(self, kind: str, day: Any) -> Any:
+        """Size of the planted drift of a kind on a day (or on each of an array of days); 0 before it begins."""
+        size = 0.0 * np.asarray(day, dtype=np.float64)
+        for drift in self.drifts:
+            if drift.kind == kind:
+                size = size + np.where(np.asarray(day) >= drift.day, drift.size, 0.0)
+        return size
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Bank":
+        """Inverse of `as_dict`."""
+        drifts = tuple(Drift(**drift) for drift in values["drifts"])
+        return cls(**{**values, "start": date.fromisoformat(values["start"]), "drifts": drifts})
 
     @property
     def horizon(self) -> int:
@@ -123,17 +182,17 @@ class Leaving:
     fade_days_spread: float = 0.5
     fade_recovery: float = 1 / 500
 
-    pause_onset: float = 1 / 200
+    pause_onset: float = 1 / 270
     pause_onset_spread: float = 0.9
     pause_pace: float = 3 / 40
 
-    return_hazard: float = 1 / 700
-    stray_rate: float = 1 / 900
+    return_hazard: float = 1 / 2000
+    stray_rate: float = 1 / 3000
     closer_share: float = 0.85
     close_hazard: float = 1 / 12
 
     salary_moves_fading: float = 1 / 35
-    salary_moves_leaving: float = 0.75
+    salary_moves_leaving: float = 0.9
     salary_moves_anyway: float = 1 / 2400
     salary_lost_in_shock: float = 0.6
 
@@ -154,7 +213,7 @@ class Activity:
 
     initial_share: float = 0.7
     """Customers who were there before the first day, of those signed up by the last."""
-    occasional_share: float = 0.18
+    occasional_share: float = 0.12
     """Customers for whom this is a second account: naturally long gaps."""
     occasional_visits: float = 1 / 11
     occasional_spread: float = 0.6
@@ -167,7 +226,7 @@ class Activity:
     payments_per_visit: float = 0.55
     """Mean number of payments on an active day beyond the first."""
     logins: float = 0.22
-    logins_spread: float = 0.6
+    logins_spread: float = 1.1
 
 
 @dataclass(frozen=True)
@@ -189,12 +248,70 @@ class Filing:
 
 
 @dataclass(frozen=True)
+class Theft:
+    """Fraud: how often, how, and what becomes known of it. `*_onset` are probabilities per active day."""
+
+    testing_onset: float = 1 / 2600
+    takeover_onset: float = 1 / 1500
+    leaks_a_month: float = 2.5
+    leak_days: int = 12
+    used_after_leak: float = 0.5
+    like_the_owner: float = 0.25
+    """Share of stolen payments that copy the owner's habits in shop, amount and hour."""
+    spree_share: float = 0.02
+    """Share of a genuine customer's active days with a burst of small payments online."""
+    stranger_share: float = 0.2
+    """Share of genuine transfers to people whom the customer has never paid before."""
+    new_device_share: float = 0.012
+    """Share of genuine log-ins from a device that was never seen."""
+
+    reported_share: float = 0.8
+    report_days: float = 12.0
+    report_spread: float = 0.8
+    report_days_most: int = 60
+    mistaken_share: float = 1 / 30_000
+    """Genuine payments that are reported as fraud; half of them are withdrawn two weeks later."""
+
+
+@dataclass(frozen=True)
 class Parameters:
     """All numbers of the simulation."""
 
     leaving: Leaving = field(default_factory=Leaving)
     activity: Activity = field(default_factory=Activity)
     filing: Filing = field(default_factory=Filing)
+    theft: Theft = field(default_factory=Theft)
+    life_share: float = 1.0
+    """Factor on how much life events change what is bought."""
+    lending_noise: float = 1.0
+    """Factor on the noise between a borrower's purse and what the bureau shows of it."""
+
+    def at(self, difficulty: float) -> "Parameters":
+        """These numbers at another difficulty than the 0.5 that they are meant for."""
+        harder = 2 * (difficulty - 0.5)
+        if harder == 0:
+            return self
+        leaving, theft = self.leaving, self.theft
+        return replace(
+            self,
+            leaving=replace(
+                leaving,
+                pause_onset=leaving.pause_onset * 2**harder,
+                closer_share=min(leaving.closer_share + 0.12 * harder, 1.0),
+                salary_moves_leaving=min(leaving.salary_moves_leaving - 0.25 * harder, 1.0),
+                dissatisfied_support=leaving.dissatisfied_support * 2**-harder,
+                fade_share=leaving.fade_share - 0.25 * harder,
+            ),
+            theft=replace(
+                theft,
+                like_the_owner=theft.like_the_owner + 0.22 * harder,
+                spree_share=theft.spree_share * 2**harder,
+                stranger_share=theft.stranger_share * 2 ** (harder / 2),
+                new_device_share=theft.new_device_share * 2**harder,
+            ),
+            life_share=self.life_share * 2**-harder,
+            lending_noise=self.lending_noise * 2**harder,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form, kept with the truth: a ceiling uses the numbers the files were made with."""
@@ -211,4 +328,7 @@ class Parameters:
             leaving=Leaving(**tupled(values["leaving"])),
             activity=Activity(**tupled(values["activity"])),
             filing=Filing(**tupled(values["filing"])),
+            theft=Theft(**values["theft"]),
+            life_share=values["life_share"],
+            lending_noise=values["lending_noise"],
         )

@@ -8,8 +8,10 @@ import pyarrow as pa
 
 from simulation import text
 from simulation.latent import State
+from simulation.life import Life
 from simulation.names import CITIES, FIRST_NAMES, LAST_NAMES
-from simulation.people import Integers
+from simulation.parameters import CURRENCY
+from simulation.people import Account, Integers
 from simulation.randomness import Stream, generator
 from simulation.world import World, phone
 
@@ -38,6 +40,11 @@ class Profiles:
     marketing: npt.NDArray[np.bool_]
 
 
+ACCOUNT_HEADER = "account_no,customer_id,type,currency,opened_on,closed_on,credit_limit\n"
+MOVE_REPORTED_AFTER = 20
+"""Days until a customer who has moved tells the bank."""
+
+
 def draw_profiles(world: World) -> Profiles:
     """Changes of master data over the whole horizon."""
     rng = generator(world.bank, Stream.PROFILES)
@@ -62,7 +69,47 @@ def reported(world: World, profiles: Profiles, day: int) -> Integers:
     new = world.people.signed_up == day
     changed = profiles.changes[day] != profiles.changes[day - 1]
     closes = (state[day] == State.CLOSED) & (state[day - 1] != State.CLOSED)
-    return np.flatnonzero(new | (changed & world.latent.is_open[day]) | closes)
+    moved = world.lives.day[Life.MOVE] + MOVE_REPORTED_AFTER == day
+    return np.flatnonzero(new | ((changed | moved) & world.latent.is_open[day]) | closes)
+
+
+def with_news_of_accounts(world: World, day: int) -> Integers:
+    """Customers whose accounts stand in the file of a day: all on the first, then the new and the closed."""
+    state = world.latent.state
+    if day == 0:
+        return np.flatnonzero(state[0] != State.NOT_YET)
+    closes = (state[day] == State.CLOSED) & (state[day - 1] != State.CLOSED)
+    return np.flatnonzero((world.people.signed_up == day) | closes)
+
+
+def account_lines(
+    world: World, closed_on: Integers, overdraft_limit: Integers, numbers: pa.Array, day: int, who: Integers
+) -> pa.Array:
+    """One row per account of some customers as of a day."""
+    people, start = world.people, world.days.datetime64[0].astype("datetime64[D]")
+    has = np.stack([np.ones(len(people), dtype=np.bool_), people.sweep > 0, people.has_credit_card], axis=1)
+    row, account = np.nonzero(has[who])
+    customer = who[row]
+    is_closed = (closed_on[customer] >= 0) & (closed_on[customer] <= day)
+    limits = np.stack(
+        [
+            overdraft_limit // 100,
+            np.zeros(len(people), dtype=np.int64),
+            (people.income * 1.5 // 10_000 * 10_000).astype(np.int64) + 20_000,
+        ],
+        axis=1,
+    )
+    separated = text.join(
+        text.take(numbers, customer * len(Account) + account),
+        text.take(pa.array(people.customer_id), customer),
+        text.pick(["current", "savings", "card"], account),
+        text.pick([CURRENCY], np.zeros(len(customer), dtype=np.int64)),
+        pa.array(start + people.signed_up[customer].astype("timedelta64[D]")).cast(pa.string()),
+        pa.array(start + closed_on[customer].astype("timedelta64[D]"), mask=~is_closed).cast(pa.string()),
+        text.join(text.digits(limits[customer, account]), ".00"),
+        separator=",",
+    )
+    return text.join(separated, "\n")
 
 
 def profile_lines(world: World, profiles: Profiles, closed_on: Integers, day: int, who: Integers) -> pa.Array:
@@ -71,7 +118,7 @@ def profile_lines(world: World, profiles: Profiles, closed_on: Integers, day: in
     is_closed = (closed_on[who] >= 0) & (closed_on[who] <= day)
     closed = pa.array(start + closed_on[who].astype("timedelta64[D]"), mask=~is_closed).cast(pa.string())
     income = np.round(people.income[who] * INCOME_STEP ** profiles.changes[day, who], -3).astype(np.int64)
-    city = people.city[who]
+    city = world.city_of(who, np.full(len(who), day - MOVE_REPORTED_AFTER))
     separated = text.join(
         text.take(pa.array(people.customer_id), who),
         text.pick(FULL_NAMES, who * 7_919 % len(FULL_NAMES)),

@@ -18,6 +18,16 @@ class Stream(IntEnum):
     PROFILES = 6
     ACTIVITY = 7
     FLAWS = 8
+    LIFE = 9
+    FRAUD = 10
+    BOOKS = 11
+    LABELS = 12
+    WALLET = 13
+    LENDING = 14
+    DELIVERY = 15
+    LEAKS = 16
+    THEFTS = 17
+    DEVICES = 18
 
 
 def generator(bank: Bank, stream: Stream, block: int = 0) -> np.random.Generator:

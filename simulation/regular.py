@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from simulation import text
 from simulation.days import Shift
-from simulation.latent import SHOCK, State
+from simulation.latent import State
+from simulation.life import NEVER, Life
 from simulation.names import EMPLOYERS, SUBSCRIPTIONS
 from simulation.people import Account, Booleans, Floats, Integers, Work
 from simulation.purchases import skewed
@@ -19,8 +20,10 @@ from simulation.world import CONTACTS, World
 PATIENCE_DAYS = 10
 """A payment by hand waits for an active day for so long; then it is made elsewhere."""
 
+BETWEEN_JOBS_DAYS = 40
+PENSION_SHARE = 0.5
 RENT_DAY, SWEEP_DAY = 3, 8
-BOUNCE_CHARGE, SMS_CHARGE = 59_000, 1_770  # paise
+SMS_CHARGE = 1_770  # paise
 
 
 class Regular:
@@ -35,13 +38,14 @@ class Regular:
         yield self._salaries()
         yield self._earnings()
         yield from self._rent()
-        yield from self._instalments()
+        yield self._instalments()
+        yield self._loans()
         yield self._investments()
         yield from self._subscriptions()
         yield self._premiums()
-        yield from self._sweeps()
+        yield self._sweeps()
         yield from self._card_repayments()
-        yield from self._interest_and_charges()
+        yield self._charges()
         yield self._from_people()
 
     def _due(self, shift: Any, nominal_day: Any, among: Booleans, first: int) -> tuple[Integers, Integers]:
@@ -88,10 +92,17 @@ class Regular:
         keep = self.latent.has_salary[day, customer]
         customer, day = customer[keep], day[keep]
         raised = people.income[customer] * 1.06 ** self.world.days.pay_rises[day]
-        is_pension = people.work[customer] == Work.PENSIONER
+        raised = raised * (1 + self.world.bank.drift("income", day))
+        lives = self.world.lives
+        since = day - lives.day[Life.JOB_CHANGE, customer]
+        between_jobs = (since >= 0) & (since < BETWEEN_JOBS_DAYS)
+        changed, retired = since >= 0, lives.has_happened(Life.RETIREMENT, day, customer)
+        raised *= np.where(changed, lives.raise_[customer], 1.0) * np.where(retired, PENSION_SHARE, 1.0)
+        employer = np.where(changed, lives.new_employer[customer], people.employer[customer])
+        is_pension = (people.work[customer] == Work.PENSIONER) | retired
         payers = [f"-{name}-SALARY " for name, _ in EMPLOYERS] + ["-CENTRAL PENSION ACCTG-PENSION "]
-        payer = text.pick(payers, np.where(is_pension, len(EMPLOYERS), people.employer[customer]))
-        return rows(
+        payer = text.pick(payers, np.where(is_pension, len(EMPLOYERS), employer))
+        drawn = rows(
             customer,
             day,
             self._between(3, 11, len(day)),
@@ -100,6 +111,7 @@ class Regular:
             mode=Mode.NEFT,
             kind=Kind.SAL,
         )
+        return drawn.pick(np.flatnonzero(~between_jobs))
 
     def _earnings(self) -> Rows:
         """Customers' payments to the self-employed, and the platforms' Friday payouts to drivers."""
@@ -120,7 +132,12 @@ class Regular:
             customer,
             day,
             self._between(9, 21, len(day)),
-            _paise(people.income[customer] * 0.235 * self._noise(0.5, len(day))),
+            _paise(
+                people.income[customer]
+                * 0.235
+                * (1 + self.world.bank.drift("income", day))
+                * self._noise(0.5, len(day))
+            ),
             text.join(
                 text.pick(["UPI/CR/", "NEFT CR-"], by_platform.astype(np.int64)),
                 self._reference(6, len(day)),
@@ -165,31 +182,39 @@ class Regular:
                 contact=landlord,
             )
 
-    def _instalments(self) -> Iterator[Rows]:
-        """Loan instalments; during an income shock many are returned, for which the bank charges."""
-        people = self.people
+    def _instalments(self) -> Rows:
+        """Instalments of a loan at another bank; the books decide whether the account can pay."""
+        people, lives = self.people, self.world.lives
+        borrows = lives.day[Life.LOAN] < NEVER
+        rupees = np.where(people.instalment > 0, people.instalment, np.round(0.15 * people.income, -2))
         customer, day = self._by_mandate(
-            Shift.NEXT_WORKDAY, people.instalment_day, people.instalment > 0, linger=60
+            Shift.NEXT_WORKDAY, people.instalment_day, (people.instalment > 0) | borrows, linger=60
         )
-        shock = (self.latent.causes[day, customer] & SHOCK) > 0
-        bounces = shock & (self.rng.random(len(day)) < 0.4)
-        drawn = rows(
+        due = (people.instalment[customer] > 0) | (day >= lives.day[Life.LOAN, customer] + 20)
+        customer, day = customer[due], day[due]
+        return rows(
             customer,
             day,
             self._between(2, 7, len(day)),
-            -_paise(people.instalment[customer]),
+            -_paise(rupees[customer]),
             text.join("ACH D- HDFC LTD-", text.digits(customer * 17 + 100_000)),
             mode=Mode.NACH,
             kind=Kind.EMI,
         )
-        yield drawn.pick(np.flatnonzero(~bounces))
-        returned = np.flatnonzero(bounces)
-        yield drawn.pick(
-            returned,
-            paise=-BOUNCE_CHARGE,
-            mode=Mode.CHG,
-            kind=Kind.CHG,
-            description=text.join("NACH RTN CHG ", self._month(day[returned])),
+
+    def _loans(self) -> Rows:
+        """What another bank pays out to those who borrow."""
+        day = self.world.lives.day[Life.LOAN]
+        customer = np.flatnonzero((day >= self.first) & (day < self.last))
+        customer = customer[self.latent.is_open[day[customer], customer]]
+        return rows(
+            customer,
+            day[customer],
+            self._between(10, 17, len(customer)),
+            _paise(np.round(self.people.income[customer] * 0.15 * 20, -3)),
+            text.join("NEFT CR-", self._reference(8, len(customer)), "-HDFC LTD-LOAN DISB"),
+            mode=Mode.NEFT,
+            kind=Kind.LON,
         )
 
     def _investments(self) -> Rows:
@@ -219,7 +244,7 @@ class Regular:
                 customer,
                 day,
                 self._between(0, 24, len(day)),
-                np.full(len(day), -rupees * 100),
+                -_price(rupees, number, day),
                 text.join("UPI AUTOPAY/", name, "/", self._reference(6, len(day))),
                 mode=Mode.NACH,
                 kind=Kind.SUB,
@@ -240,19 +265,22 @@ class Regular:
             kind=Kind.INS,
         )
 
-    def _sweeps(self) -> Iterator[Rows]:
+    def _sweeps(self) -> Rows:
+        """Savings by hand: what leaves the current account; the books limit it and add the other side."""
         customer, day = self._by_hand(SWEEP_DAY, self.people.sweep > 0)
-        yield from self._own_transfer(
+        return self._own_transfer(
             customer,
             day,
             self.people.sweep[customer],
-            (Account.SAVINGS, "TRF TO OWN SB A/C ", "TRF FROM OWN A/C "),
+            Account.SAVINGS,
+            "TRF TO OWN SB A/C ",
             mode=Mode.NEFT,
             channel=Channel.APP,
             kind=Kind.OWN,
         )
 
     def _card_repayments(self) -> Iterator[Rows]:
+        """Repayments of the credit card; the books know what is owed."""
         people = self.people
         due, cards = people.card_repayment_day, people.has_credit_card
         hand = self._by_hand(due, cards & people.card_repaid_by_hand)
@@ -261,47 +289,33 @@ class Regular:
             (hand, Mode.NEFT, Channel.APP),
             (standing, Mode.NACH, Channel.NONE),
         ):
-            usual = 10_000 * people.means[customer] * np.minimum(people.visit_rate[customer], 1)
-            yield from self._own_transfer(
+            yield self._own_transfer(
                 customer,
                 day,
-                usual * self._noise(0.4, len(day)),
-                (Account.CREDIT_CARD, "CC BILLPAY ", "PAYMENT RECEIVED THANK YOU "),
+                np.ones(len(day)),
+                Account.CREDIT_CARD,
+                "CC BILLPAY ",
                 mode=mode,
                 channel=channel,
                 kind=Kind.CCP,
             )
 
     def _own_transfer(
-        self, customer: Integers, day: Integers, rupees: Floats, to: tuple[Account, str, str], **columns: Any
-    ) -> Iterator[Rows]:
-        """Both sides of a movement from the current account to another of the customer's own."""
-        account, head_out, head_in = to
+        self, customer: Integers, day: Integers, rupees: Floats, to: Account, head: str, **columns: Any
+    ) -> Rows:
         second, reference = self._between(7, 23, len(day)), self._reference(9, len(day))
-        paise = _paise(rupees)
-        yield rows(customer, day, second, -paise, text.join(head_out, reference), **columns)
-        yield rows(customer, day, second, paise, text.join(head_in, reference), account=account, **columns)
+        return rows(
+            customer, day, second, -_paise(rupees), text.join(head, reference), other_account=to, **columns
+        )
 
-    def _interest_and_charges(self) -> Iterator[Rows]:
+    def _charges(self) -> Rows:
         customer, day = self._due(Shift.NONE, 31, np.ones(len(self.people), dtype=np.bool_), self.first)
         ends_quarter = self.world.days.month[day] % 3 == 0
         customer, day = customer[ends_quarter], day[ends_quarter]
-        second = np.full(len(day), 86_000)
-        interest = _paise(self.people.income[customer] * 0.006 * self._noise(0.5, len(day)))
-        yield rows(
+        return rows(
             customer,
             day,
-            second,
-            interest,
-            text.join("CREDIT INTEREST ", self._month(day)),
-            account=Account.SAVINGS,
-            mode=Mode.INT,
-            kind=Kind.INT,
-        )
-        yield rows(
-            customer,
-            day,
-            second,
+            np.full(len(day), 86_000),
             np.full(len(day), -SMS_CHARGE),
             text.join("SMS CHARGES ", self._month(day)),
             mode=Mode.CHG,
@@ -327,6 +341,12 @@ class Regular:
             kind=Kind.P2P,
             contact=contact,
         )
+
+
+def _price(rupees: int, service: int, day: Integers) -> Integers:
+    """Price of a subscription in paise: it rises by an eighth about once in sixteen months."""
+    rises = (day + service * 131) // 490
+    return np.round(rupees * 1.125**rises).astype(np.int64) * 100
 
 
 def _paise(rupees: Floats) -> Integers:

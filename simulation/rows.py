@@ -35,6 +35,10 @@ class Channel(IntEnum):
     APP = 4
 
 
+ELSEWHERE = 9
+"""`other_account` of a transfer to or from the customer's own account at another bank."""
+
+
 class Kind(IntEnum):
     """The bank's own transaction type; the files' code is the name."""
 
@@ -53,7 +57,8 @@ class Kind(IntEnum):
     CHG = 12  # charge
     INT = 13  # interest
     REF = 14  # refund
-    REV = 15  # reversal of a failed payment
+    REV = 15  # reversal of a failed payment, debit that was returned
+    LON = 16  # loan paid out by another bank
 
 
 @dataclass
@@ -68,6 +73,13 @@ class Rows:
         paise: signed amount, negative leaves the customer.
         mode: `Mode` code; `channel`: `Channel` code; `kind`: `Kind` code.
         merchant: index of the merchant, −1 for none; likewise `city`, `contact`, `terminal`.
+        other_account: `Account` code of the customer's own account on the other side, −1 for none; ELSEWHERE:
+            at another bank.
+        category: index of the spending category, −1 for what is no payment of the customer's own choice.
+        fraud: `fraud.Kind` code, 0 for none.
+        number: the row's own number in the bank, `original` that of the row it posts, refunds or reverses (−1:
+            none); both set when the books are kept, −1 before.
+        balance: of the account after the row, in paise; set when the books are kept, 0 before.
         is_pending: authorised and not yet posted.
         booked_second: booking, in seconds since midnight of `day`.
         origin: row of the same Rows that this one posts, refunds or reverses; −1 for none.
@@ -87,6 +99,12 @@ class Rows:
     city: Integers
     contact: Integers
     terminal: Integers
+    other_account: Integers
+    category: Integers
+    fraud: Integers
+    number: Integers
+    original: Integers
+    balance: Integers
     is_pending: Booleans
     booked_second: Integers
     origin: Integers
@@ -134,6 +152,12 @@ def rows(
         "city": -1,
         "contact": -1,
         "terminal": -1,
+        "other_account": -1,
+        "category": -1,
+        "fraud": 0,
+        "number": -1,
+        "original": -1,
+        "balance": 0,
         "is_pending": False,
         "booked_second": second,
         "origin": -1,

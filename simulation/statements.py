@@ -12,12 +12,13 @@ from simulation.names import CITIES
 from simulation.parameters import BLOCK_DAYS, CURRENCY
 from simulation.people import Account, Booleans, Integers
 from simulation.randomness import Stream, generator
-from simulation.rows import Channel, Kind, Mode, Rows
+from simulation.rows import ELSEWHERE, Channel, Kind, Mode, Rows
 from simulation.world import World
 
 HEADER = (
     "txn_id,account_no,customer_id,txn_time,booked_time,amount,currency,narration,txn_type,pay_mode,channel,status,"
-    "original_txn_id,merchant_id,terminal_id,mcc,card_number,counterparty_phone,city\n"
+    "original_txn_id,merchant_id,terminal_id,mcc,card_number,counterparty_phone,counterparty_account,"
+    "city,balance_after\n"
 )
 
 
@@ -71,15 +72,24 @@ def account_numbers(count: int) -> pa.Array:
     )
 
 
-def write_up(world: World, drawn: Rows, block: int) -> Statements:
-    """The lines of a block.
+def elsewhere_numbers(count: int) -> pa.Array:
+    """Each customer's account at another bank."""
+    return pa.array([f"9900{10_000_000 + (number * 36_473 + 11) % 89_999_999:08d}" for number in range(count)])
 
-    Ids are made of the block and the row's place in it, so they never depend on what was written before.
-    """
-    place = np.arange(len(drawn))
-    number = 10**11 + block * 10**8
-    ids = text.join("TX", text.digits(number + place))
-    original = text.take(ids, drawn.origin)
+
+def write_up(world: World, drawn: Rows, block: int) -> Statements:
+    """The lines of the files of a block's days."""
+    ids = text.join("TX", text.digits(drawn.number))
+    original = pc.if_else(
+        pa.array(drawn.original < 0), pa.scalar(None, pa.string()), text.join("TX", text.digits(drawn.original))
+    )
+    numbers = account_numbers(len(world.people))
+    inside = (drawn.other_account >= 0) & (drawn.other_account != ELSEWHERE)
+    own = np.where(inside, drawn.customer * 3 + drawn.other_account, -1)
+    elsewhere = np.where(drawn.other_account == ELSEWHERE, drawn.customer, -1)
+    is_lost = (drawn.city >= 0) & (
+        generator(world.bank, Stream.DEVICES, block).random(len(drawn)) < world.bank.drift("city_missing", drawn.file_day)
+    )
     flaw = _flaws(world, drawn, block)
 
     start, people = world.days.datetime64[0], world.people
@@ -93,7 +103,7 @@ def write_up(world: World, drawn: Rows, block: int) -> Statements:
     impossible = pc.replace_substring_regex(times, "-[0-9]{2}-[0-9]{2} ", "-13-45 ")
     lines = text.join(
         ids,
-        text.take(account_numbers(count), drawn.customer * 3 + drawn.account),
+        text.take(numbers, drawn.customer * 3 + drawn.account),
         text.take(pa.array(people.customer_id), np.where(flaw == Flaw.CUSTOMER, -1, drawn.customer)),
         pc.if_else(pa.array(flaw == Flaw.TIME), impossible, times),
         pc.if_else(
@@ -114,7 +124,11 @@ def write_up(world: World, drawn: Rows, block: int) -> Statements:
         text.take(merchants.codes, drawn.merchant),
         text.take(cards, np.where(is_card, drawn.customer + count * on_credit, -1)),
         text.take(world.contact_phone, np.where(drawn.mode == Mode.UPI, drawn.contact, -1)),
-        text.take(pa.array([city for city, _, _ in CITIES]), drawn.city),
+        pc.coalesce(
+            text.take(numbers, own), text.take(elsewhere_numbers(count), elsewhere), pa.scalar("", pa.string())
+        ),
+        text.take(pa.array([city for city, _, _ in CITIES]), np.where(is_lost, -1, drawn.city)),
+        pc.if_else(pa.array(drawn.is_pending), pa.scalar(None, pa.string()), text.amounts(drawn.balance)),
         separator=",",
     )
     return Statements(drawn.paise, flaw, text.Lines(text.join(lines, "\n"), drawn.file_day))

@@ -34,6 +34,11 @@ def take(values: pa.Array, index: Integers) -> pa.Array:
     return values.take(pa.array(index, mask=index < 0))
 
 
+def last_digits(values: pa.Array, count: int) -> pa.Array:
+    """The last characters of each text."""
+    return pc.utf8_slice_codeunits(values, -count)
+
+
 def amounts(paise: Integers) -> pa.Array:
     """Signed amounts in rupees with two decimals."""
     absolute = np.abs(paise)

@@ -5,10 +5,13 @@ from others (postings, refunds, reversals) are drawn with their origin; their fi
 block, never later.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
 from simulation import text
+from simulation.fraud import Attacks, draw_thefts, exposures
 from simulation.parameters import BLOCK_DAYS
 from simulation.purchases import draw_purchases
 from simulation.randomness import Stream, generator
@@ -17,19 +20,29 @@ from simulation.rows import Channel, Kind, Mode, Rows
 from simulation.world import World
 
 
-def draw_block(world: World, number: int) -> Rows:
-    """All rows whose origin lies in a block, sorted by file day, then by the time at which they happened."""
+@dataclass(frozen=True)
+class Block:
+    """What was drawn for a block of days, before the books are kept.
+
+    Attributes:
+        rows: all rows whose origin lies in the block; origins count within them.
+        exposed: cards that a thief may use, and on which day.
+    """
+
+    rows: Rows
+    exposed: Attacks
+
+
+def draw_block(world: World, number: int) -> Block:
+    """All rows whose origin lies in a block, in no particular order."""
     first = number * BLOCK_DAYS
     last = min(first + BLOCK_DAYS, world.days.count)
     rng = generator(world.bank, Stream.TRANSACTIONS, number)
-    drawn = Rows.concat([draw_purchases(world, rng, first, last), *Regular(world, rng, first, last).draw()])
-    drawn = _with_follow_ups(world, rng, drawn)
-    order = np.lexsort((drawn.origin, drawn.second, drawn.day, drawn.file_day))
-    place = np.empty(len(drawn), dtype=np.int64)
-    place[order] = np.arange(len(drawn))
-    drawn = drawn.pick(order)
-    drawn.origin = np.where(drawn.origin >= 0, place[drawn.origin], -1)
-    return drawn
+    purchases = draw_purchases(world, rng, first, last)
+    exposed = exposures(world, purchases, number)
+    stolen = draw_thefts(world, exposed, number)
+    drawn = Rows.concat([purchases, stolen, *Regular(world, rng, first, last).draw()])
+    return Block(_with_follow_ups(world, rng, drawn), exposed)
 
 
 def _with_follow_ups(world: World, rng: np.random.Generator, drawn: Rows) -> Rows:
@@ -53,7 +66,7 @@ def _with_follow_ups(world: World, rng: np.random.Generator, drawn: Rows) -> Row
 
     # What is bought online comes back more often.
     share = np.select(
-        [drawn.kind != Kind.PUR, drawn.channel == Channel.ECOM, drawn.channel == Channel.POS],
+        [(drawn.kind != Kind.PUR) | (drawn.fraud > 0), drawn.channel == Channel.ECOM, drawn.channel == Channel.POS],
         [0.0, filing.refund_share_online, filing.refund_share_terminal],
         0.0,
     )

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simulation.latent import DISSATISFIED, OFFER, SHOCK, STATES, Chain, Dispositions, State
+from simulation.life import Life
 from simulation.parameters import BLOCK_DAYS, Bank, Parameters
 from simulation.profiles import closed_day
 from simulation.statements import Flaw, Statements
-from simulation.world import World
+from simulation.rows import Rows
+from simulation.transactions import Block
+from simulation.world import CONTACTS, World
 
 BANK, CUSTOMERS, DAYS, PLANTED = "bank.json", "customers.parquet", "days.parquet", "planted"
+PAYMENTS, EXPOSED, LIVES = "payments", "exposed", "lives.parquet"
 
 
 class TruthError(ValueError):
@@ -49,18 +52,35 @@ def write_truth(world: World, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(_customers(world), folder / CUSTOMERS)
     pq.write_table(_days(world), folder / DAYS)
+    pq.write_table(_lives(world), folder / LIVES)
     # Last: its presence says that the rest is whole.
     (folder / BANK).write_text(_identity(world.bank, world.parameters))
 
 
-def write_planted(world: World, folder: Path, block: int, parts: list[Statements]) -> None:
-    """Write the malformed records of a block's files: file, record (1 = first after the header), flaw."""
-    target = folder / PLANTED / f"block_{block:03d}.parquet"
-    if target.exists():
-        return
+def write_block(
+    world: World, folder: Path, number: int, drawn: Block, rows: Rows, statements: Statements
+) -> None:
+    """Write what is true of a block's files: malformed records, thefts and payments with what they are for."""
+    targets = [folder / name / f"block_{number:03d}.parquet" for name in (PLANTED, PAYMENTS, EXPOSED)]
+    for target in targets:
+        target.parent.mkdir(exist_ok=True)
+    if not targets[0].exists():
+        pq.write_table(_planted(world, statements, number), targets[0])
+    if not targets[1].exists():
+        chosen = np.flatnonzero((rows.category >= 0) & (rows.paise < 0) & ~rows.is_pending)
+        columns = ("number", "customer", "day", "second", "file_day", "category", "paise", "mode", "channel", "fraud")
+        table = {name: getattr(rows, name)[chosen].astype(np.int64) for name in columns}
+        table["is_stranger"] = rows.contact[chosen] >= len(world.people) * CONTACTS
+        pq.write_table(pa.table(table), targets[1])
+    if not targets[2].exists():
+        pq.write_table(pa.table({"customer": drawn.exposed.customer, "day": drawn.exposed.day}), targets[2])
+
+
+def _planted(world: World, statements: Statements, block: int) -> pa.Table:
+    """The malformed records: file, record (1 = first after the header), flaw."""
     planted: list[dict[str, Any]] = []
     for day in range(block * BLOCK_DAYS, min((block + 1) * BLOCK_DAYS, world.days.count)):
-        flaws = np.concatenate([part.flaw[part.lines.rows(day)] for part in parts])
+        flaws = statements.flaw[statements.lines.rows(day)]
         planted += [
             {
                 "file": f"transactions_{world.days.date(day)}.csv.gz",
@@ -69,9 +89,8 @@ def write_planted(world: World, folder: Path, block: int, parts: list[Statements
             }
             for record in np.flatnonzero(flaws).tolist()
         ]
-    target.parent.mkdir(exist_ok=True)
     schema = pa.schema([("file", pa.string()), ("record", pa.int64()), ("flaw", pa.string())])
-    pq.write_table(pa.Table.from_pylist(planted, schema), target)
+    return pa.Table.from_pylist(planted, schema)
 
 
 def _date_of(world: World, day: npt.NDArray[np.int64], mask: Any) -> pa.Array:
@@ -111,6 +130,19 @@ def _customers(world: World) -> pa.Table:
         "left_with_offer": (causes & OFFER) > 0,
     }
     return pa.table(columns)
+
+
+def _lives(world: World) -> pa.Table:
+    """One row per life event or intent: customer, kind, date."""
+    kind, customer = np.nonzero(world.lives.day < world.days.count)
+    day = world.lives.day[kind, customer]
+    return pa.table(
+        {
+            "customer_id": pa.array(world.people.customer_id).take(customer),
+            "kind": pa.array([one.name.lower() for one in Life]).take(kind),
+            "date": _date_of(world, day, np.zeros(len(day), dtype=np.bool_)),
+        }
+    )
 
 
 def _days(world: World) -> pa.Table:
@@ -158,7 +190,7 @@ def read_truth(folder: Path) -> Truth:
     if not (folder / BANK).exists():
         raise TruthError(f"{folder} holds no {BANK}: make the bank first (python -m simulation make)")
     identity = json.loads((folder / BANK).read_text())
-    bank = Bank(**{**identity["bank"], "start": date.fromisoformat(identity["bank"]["start"])})
+    bank = Bank.from_dict(identity["bank"])
     parameters = Parameters.from_dict(identity["parameters"])
     customers = pq.read_table(folder / CUSTOMERS)
     days = pq.read_table(folder / DAYS, columns=["state", "causes", "base_visit_rate"])

@@ -8,15 +8,16 @@ import pyarrow as pa
 
 from simulation.days import Days
 from simulation.latent import Chain, Latent, State, chain_of, simulate
+from simulation.life import NEVER, Life, Lives, draw_lives
 from simulation.merchants import Merchants, open_merchants
-from simulation.names import FIRST_NAMES, LAST_NAMES
+from simulation.names import CITIES, EMPLOYERS, FIRST_NAMES, LAST_NAMES
 from simulation.parameters import Bank, Parameters
 from simulation.people import Integers, People, draw_people
 
 CONTACTS = 6
 """People to whom one customer sends money; contact 6·c … 6·c+5 are those of customer c."""
-NEVER = 1 << 20
-"""Day number for "no such day"."""
+STRANGERS = 5_000
+"""People whom a customer pays once: the contacts after all customers' own ones. Thieves are among them."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,21 @@ class World:
     chain: Chain
     latent: Latent
     merchants: Merchants
+    lives: Lives
     next_visit: npt.NDArray[np.int32] = field(repr=False)
     last_stay: npt.NDArray[np.int32] = field(repr=False)
     contact_name: pa.Array = field(repr=False)
     contact_handle: pa.Array = field(repr=False)
     contact_phone: pa.Array = field(repr=False)
+
+    def city_of(self, customer: Integers, day: Integers) -> Integers:
+        """Home city on a day: another one after a move."""
+        moved = self.lives.has_happened(Life.MOVE, day, customer)
+        return np.where(moved, self.lives.new_city[customer], self.people.city[customer])
+
+    def stranger(self, rng: np.random.Generator, count: int) -> Integers:
+        """Contacts that nobody knows."""
+        return len(self.people) * CONTACTS + rng.integers(0, STRANGERS, count)
 
     def still_serves(self, customer: Integers, day: Integers, linger: int) -> npt.NDArray[np.bool_]:
         """Whether a mandate is still drawn: no more than `linger` days after the customer has gone."""
@@ -57,7 +68,7 @@ def build_world(bank: Bank, parameters: Parameters) -> World:
     number = np.arange(days.count, dtype=np.int32)[:, None]
     stays = np.where(latent.state < State.LEFT, number, np.int32(-NEVER))
     next_visit = np.where(latent.is_visit, number, np.int32(NEVER))[::-1]
-    contact = np.arange(len(people) * CONTACTS)
+    contact = np.arange(len(people) * CONTACTS + STRANGERS)
     first, last = _shuffled(contact, 7, len(FIRST_NAMES)), _shuffled(contact, 11, len(LAST_NAMES))
     suffix = _shuffled(contact, 13, 100)
     named = [(FIRST_NAMES[i], LAST_NAMES[j], n) for i, j, n in zip(first, last, suffix, strict=True)]
@@ -69,6 +80,7 @@ def build_world(bank: Bank, parameters: Parameters) -> World:
         chain=chain,
         latent=latent,
         merchants=open_merchants(bank, people.city),
+        lives=draw_lives(bank, parameters, people, len(CITIES), len(EMPLOYERS)),
         next_visit=np.minimum.accumulate(next_visit, axis=0)[::-1],
         last_stay=np.maximum.accumulate(stays, axis=0),
         contact_name=pa.array([f"{given} {family}" for given, family, _ in named]),

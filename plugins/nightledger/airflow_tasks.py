@@ -85,6 +85,14 @@ def is_alive(name: str) -> bool:
     return ti.get_dr_count(dag_id, run_ids=[run_id], states=["queued", "running"]) > 0
 
 
+@task.sensor(mode="reschedule", poke_interval=60, timeout=timedelta(days=3).total_seconds())
+def wait_for_sources() -> bool:
+    """Wait, holding no slot, for the clients' cutoffs and for files of required sources with a deadline."""
+    from nightledger import night
+
+    return night.may_begin(Settings(), as_of_date(get_current_context()))
+
+
 @task.sensor(mode="reschedule", poke_interval=15, timeout=timedelta(hours=12).total_seconds())
 def take_lock() -> bool:
     """Wait, holding no slot, until no other run has a night open."""

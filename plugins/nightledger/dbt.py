@@ -177,7 +177,18 @@ def _changed_definitions(build_path: Path, manifest: Mapping[str, Any], settings
             " (unique_id varchar primary key, definition_hash varchar)"
         )
         known = dict(connection.execute("select unique_id, definition_hash from ops.definitions").fetchall())
-    return {name for name, value in _incremental(manifest).items() if known.get(name, value) != value}
+        present = {(schema, name) for schema, name, _ in warehouse.relations(connection)}
+    # A model that is there without a known definition was no incremental one when its rows were built.
+    there = {
+        unique_id
+        for unique_id in _incremental(manifest)
+        if (manifest["nodes"][unique_id]["schema"], manifest["nodes"][unique_id]["alias"]) in present
+    }
+    return {
+        name
+        for name, value in _incremental(manifest).items()
+        if known.get(name, "" if name in there else value) != value
+    }
 
 
 def _remember_definitions(

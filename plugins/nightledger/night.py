@@ -17,8 +17,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from nightledger import audit as auditing
-from nightledger import dbt, ingestion, lock, operations, plan, publications, warehouse
+from nightledger import completion, dbt, ingestion, lock, operations, plan, publications, waiting, warehouse
 from nightledger.clients import Client, load_clients
+from nightledger.ingestion import holds, removal
 from nightledger.lock import Night, NightError
 from nightledger.settings import Settings
 
@@ -32,6 +33,25 @@ class TooEarly(NightError):
 def take_lock(settings: Settings, run_id: str, is_alive: Callable[[str], bool]) -> bool:
     """Make `run_id` the one night that is open; see `nightledger.lock.take`."""
     return lock.take(settings, run_id, is_alive)
+
+
+def may_begin(settings: Settings, as_of_date: date) -> bool:
+    """Whether the night of a date has what it waits for; lands what lies in the inbox, so that it can tell.
+
+    Returns:
+        False while a client's cutoff or a file with a deadline is waited for; see `nightledger.waiting`.
+
+    Raises:
+        nightledger.plan.RequiredSourceMissing: a required source has missed its deadline.
+    """
+    published = _horizon(settings, publications.current_id(settings))
+    if published is not None and as_of_date <= published:
+        return True
+    contracts = ingestion.load_contracts(settings)
+    now = operations.clock()
+    ingestion.collect(settings, contracts, now)
+    dates = plan.dates_of_night(as_of_date, published)
+    return waiting.is_ready(settings, contracts, _served_clients(settings), dates, now)
 
 
 def current_night(settings: Settings, run_id: str) -> Night:
@@ -78,7 +98,7 @@ def open_night(
             if base:
                 publications.verify(settings, base)
             reason = None if force else _nothing_to_do(settings, base, as_of_date, kind)
-            _refuse_early(as_of_date, _served_clients(settings))
+            _refuse_early(settings, as_of_date)
             if reason:
                 detail["nothing_to_do"] = reason
                 log.info("nothing to do: %s", reason)
@@ -118,11 +138,13 @@ def _nothing_to_do(settings: Settings, base: str | None, as_of_date: date, kind:
         return None
     contracts = ingestion.load_contracts(settings)
     ingestion.collect(settings, contracts, operations.clock())
-    cutoffs = {
-        client_id: client.cutoff_at(horizon) for client_id, client in _served_clients(settings).items()
-    }
+    at = waiting.cutoffs(settings, contracts, _served_clients(settings), [horizon])
+    cutoffs = {name: moment for (name, _), moment in at.items()}
     with warehouse.connect(settings.builds / base, settings=settings) as connection:
-        if ingestion.has_pending(connection, settings, contracts, cutoffs):
+        orders = holds.orders_for(settings, connection)
+        if holds.is_waiting(connection, orders):
+            return None
+        if ingestion.has_pending(connection, settings, contracts, cutoffs, orders):
             return None
     return f"{kind} night of {as_of_date} is published in {base} and no new file has arrived"
 
@@ -133,8 +155,10 @@ def _served_clients(settings: Settings) -> dict[str, Client]:
     return {name: clients[name] for name in sorted({c.client for c in ingestion.load_contracts(settings)})}
 
 
-def _refuse_early(as_of_date: date, clients: dict[str, Client]) -> None:
-    latest, client_id = max((client.cutoff_at(as_of_date), name) for name, client in clients.items())
+def _refuse_early(settings: Settings, as_of_date: date) -> None:
+    contracts = ingestion.load_contracts(settings)
+    cutoffs = waiting.cutoffs(settings, contracts, _served_clients(settings), [as_of_date])
+    latest, client_id = max((at, name) for (name, _), at in cutoffs.items())
     if operations.clock() < latest:
         raise TooEarly(
             f"the night of {as_of_date} cannot start before {latest} UTC, the cutoff of client {client_id}: "
@@ -190,7 +214,7 @@ def _copy(settings: Settings, night: Night, build: Path) -> None:
     with warehouse.connect(part, read_only=False, settings=settings) as connection:
         ingestion.create_tables(connection)
         plan.create_tables(connection)
-        connection.execute("delete from ops.touched_days")
+        connection.execute("delete from ops.touched_days; delete from ops.changed_facts")
         operations.snapshot(settings, connection)
     part.rename(build)
 
@@ -237,12 +261,16 @@ def ingest(settings: Settings, run_id: str) -> dict[str, Any]:
         pulled = ingestion.pull_all(settings, contracts, night_of, operations.clock)
         plan.require_pulled(pulled, night_of)
         collected = ingestion.collect(settings, contracts, operations.clock())
-        wanted = {(name, horizon): client.cutoff_at(horizon) for name, client in clients.items()}
-        cutoffs = {name: at for (name, _), at in operations.fix_cutoffs(settings, wanted).items()}
+        at = waiting.cutoffs(settings, contracts, clients, [horizon])
+        cutoffs = {name: moment for (name, _), moment in at.items()}
         build = current_build(settings, run_id)
         with warehouse.connect(build, read_only=False, settings=settings) as connection:
-            verdicts = ingestion.load(connection, settings, contracts, cutoffs, run_id)
+            orders = holds.orders_for(settings, connection)
+            verdicts = holds.apply(connection, settings, contracts, orders)
+            verdicts += ingestion.load(connection, settings, contracts, cutoffs, run_id, orders)
+            holds.finish(connection, settings, orders)
             operations.record_files(settings, run_id, [verdict.as_dict() for verdict in verdicts])
+            removal.note_facts(connection, _loaded_by(settings, run_id))
             if connection.execute("select count(*) from raw.transactions").fetchone() == (0,):
                 refused = "; ".join(verdict.message for verdict in verdicts if verdict.verdict == "refused")
                 raise NightError(
@@ -250,24 +278,34 @@ def ingest(settings: Settings, run_id: str) -> dict[str, Any]:
                     f"{collected.summary()} {refused}".strip()
                 )
             if night.kind == "history":
-                late: list[str] = []
                 tonight = plan.dates_of_history(connection, night_of)
             else:
-                late = plan.late_sources(connection, contracts, night_of)
                 tonight = plan.dates_of_night(night_of, published)
-            plan.write_dates(connection, settings, tonight, clients)
+            at = waiting.cutoffs(settings, contracts, clients, tonight)
+            used = plan.write_dates(connection, at, tonight, clients)
+            again = plan.add_filled_gaps(connection)
             touched = ingestion.update_coverage(connection, contracts)
+            late = [] if night.kind == "history" else plan.late_sources(connection, contracts, tonight)
+            # Not before the sources are there: a file that is still to come may move a cutoff.
+            operations.fix_cutoffs(settings, used)
             pins = plan.pin_models(connection, settings) if night.kind == "nightly" else 0
         detail.update(
             **_count(operations.file_verdicts(settings, run_id)),
             late=sorted({*late, *(report.name for report in pulled if report.is_late)}),
             pulls={report.contract.name: report.message or report.pages for report in pulled},
             as_of_dates=f"{len(tonight)}, {tonight[0]} to {tonight[-1]}",
+            filled_gaps=[str(day) for day in again],
             pinned_models=pins,
             touched_days=touched,
         )
         log.info("ingest: %s", detail)
     return detail
+
+
+def _loaded_by(settings: Settings, run_id: str) -> list[str]:
+    """Loads of a run, over all its tries."""
+    verdicts = operations.file_verdicts(settings, run_id)
+    return [row["load_id"] for row in verdicts if row["verdict"] == "loaded"]
 
 
 def _count(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -341,7 +379,7 @@ def publish(settings: Settings, run_id: str) -> dict[str, Any]:
                     f"{night.publication_id} has not been audited; `audit` comes before `publish`"
                 )
             auditing.raise_for(json.loads(audited.read_text())["checks"])
-            publications.complete(settings, night, build)
+            completion.complete(settings, night, build)
         final = publications.seal(settings, night.publication_id, night.base)
         publications.ensure_logged(settings, final)
         detail.update(

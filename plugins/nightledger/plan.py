@@ -1,7 +1,7 @@
 """What a night is about: its as-of dates with their cutoffs, the sources that are late, the pinned models."""
 
-from collections.abc import Iterable
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 
 import duckdb
 
@@ -45,9 +45,22 @@ def dates_of_night(night_of: date, published: date | None) -> list[date]:
 
 
 def write_dates(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, dates: list[date], clients: dict[str, Client]
-) -> None:
-    """Write tonight's as-of dates and their cutoffs, fixed on first use, for every client that has data."""
+    connection: duckdb.DuckDBPyConnection,
+    cutoffs: Mapping[tuple[str, date], datetime],
+    dates: Sequence[date],
+    clients: Mapping[str, Client],
+) -> dict[tuple[str, date], datetime]:
+    """Write tonight's as-of dates and their cutoffs, for every client that has data.
+
+    Args:
+        connection: writable, on the open build.
+        cutoffs: by client and date.
+        dates: tonight's as-of dates.
+        clients: all of them by id.
+
+    Returns:
+        The cutoffs that the night uses; they are to be fixed when its required sources are there.
+    """
     served = [
         clients[client_id]
         for (client_id,) in connection.execute(
@@ -55,13 +68,11 @@ def write_dates(
         ).fetchall()
         if client_id in clients
     ]
-    cutoffs = operations.fix_cutoffs(
-        settings, {(client.client_id, day): client.cutoff_at(day) for client in served for day in dates}
-    )
+    used = {(client.client_id, day): cutoffs[client.client_id, day] for client in served for day in dates}
     connection.execute("update ops.as_of_dates set is_tonight = false")
     connection.executemany(
         "insert or replace into ops.as_of_dates values (?, ?, ?, true)",
-        [[client_id, day, at] for (client_id, day), at in cutoffs.items()],
+        [[client_id, day, at] for (client_id, day), at in used.items()],
     )
     connection.execute("""
         create or replace table ops.horizon as
@@ -73,37 +84,86 @@ def write_dates(
         "insert into ops.clients values (?, ?, ?, ?, ?)",
         [[c.client_id, c.name, c.base_currency, c.timezone, c.country] for c in served],
     )
+    return used
+
+
+def add_filled_gaps(connection: duckdb.DuckDBPyConnection) -> list[date]:
+    """Take up the past as-of dates for which tonight's files, or files set aside, change what was known then.
+
+    Their cutoffs and pinned versions stay what they were. A row that came to be known after a date's cutoff
+    changes nothing that was decided on it.
+
+    Returns:
+        The dates, oldest first.
+    """
+    rows = connection.execute("""
+        update ops.as_of_dates set is_tonight = true
+        where not is_tonight and exists (
+            select 1 from ops.changed_facts as c
+            where c.client_id = as_of_dates.client_id and c.known_at < as_of_dates.cutoff_at
+              and (c.business_date is null or c.business_date <= as_of_dates.as_of_date))
+        returning as_of_date
+    """).fetchall()
+    return sorted({day for (day,) in rows})
 
 
 def late_sources(
-    connection: duckdb.DuckDBPyConnection, contracts: Iterable[SourceContract], night_of: date
+    connection: duckdb.DuckDBPyConnection, contracts: Iterable[SourceContract], dates: Sequence[date]
 ) -> list[str]:
-    """Sources of transactions, of clients that have data, without a row for the night's date.
+    """Sources, of clients that have data, without what was expected of them for tonight's dates.
+
+    A source with a calendar is asked for every date on which it has one; another one, if it brings
+    transactions, for the last date only.
+
+    Args:
+        connection: on the open build, with this night's coverage.
+        contracts: all of them.
+        dates: tonight's as-of dates, oldest first.
 
     Raises:
-        RequiredSourceMissing: one of them is required.
+        RequiredSourceMissing: one of them is required; names source and dates.
     """
-    served = {row[0] for row in connection.execute("select distinct client_id from ops.loads").fetchall()}
-    arrived = set(
-        connection.execute(
-            "select distinct client_id, source from raw.transactions where business_date = ?", [night_of]
-        ).fetchall()
-    )
-    late = [
-        contract
-        for contract in contracts
-        if contract.client in served
-        and "transactions" in contract.feeds
-        and (contract.client, contract.source) not in arrived
-    ]
-    required = [f"{contract.client}/{contract.source}" for contract in late if contract.delivery.required]
+    countries = dict(connection.execute("select client_id, country from ops.clients").fetchall())
+    late: dict[str, list[date]] = {}
+    required: dict[str, list[date]] = {}
+    for contract in contracts:
+        if contract.client not in countries:
+            continue
+        delivery = contract.delivery
+        if delivery.calendar:
+            expected = [day for day in dates if delivery.expects(day, countries[contract.client] or "")]
+        else:
+            expected = list(dates[-1:]) if "transactions" in contract.feeds else []
+        there = _days_there(connection, contract)
+        if missing := [day for day in expected if day not in there]:
+            name = f"{contract.client}/{contract.source}"
+            late.setdefault(name, []).extend(missing)
+            if delivery.required:
+                required.setdefault(name, []).extend(missing)
     if required:
+        named = "; ".join(f"{name} for {', '.join(map(str, days))}" for name, days in required.items())
         raise RequiredSourceMissing(
-            f"required source {', '.join(required)} has delivered nothing for {night_of}. Nothing is "
-            "published without it; readers keep the last publication. Put the file into the inbox and run "
-            "the night again."
+            f"a required source has delivered nothing: {named}. Nothing is published without it; readers "
+            "keep the last publication. Put the file into the inbox and run the night again."
         )
-    return sorted({f"{contract.client}/{contract.source}" for contract in late})
+    return sorted(late)
+
+
+def _days_there(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> set[date]:
+    """Business dates of which a source has delivered rows or a whole file; what is held was delivered."""
+    feed = "transactions" if "transactions" in contract.feeds else next(iter(contract.feeds))
+    days = connection.execute(
+        "select business_date from ops.coverage"
+        " where client_id = $client and source = $source and feed = $feed and arrived"
+        " union select business_date from ops.held_days where client_id = $client and source = $source",
+        {"client": contract.client, "source": contract.source, "feed": feed},
+    ).fetchall()
+    files = connection.execute(
+        "select file from ops.loads where client_id = ? and contract = ? and verdict = 'loaded'",
+        [contract.client, contract.name],
+    ).fetchall()
+    named = {contract.delivery.day_of(file, None) for (file,) in files if contract.delivery.day}
+    return {day for (day,) in days} | {day for day in named if day is not None}
 
 
 def require_pulled(reports: Iterable[PullReport], night_of: date) -> None:

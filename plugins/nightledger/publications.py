@@ -12,15 +12,10 @@ import shutil
 import sys
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import duckdb
+from typing import Any
 
 from nightledger import operations, warehouse
 from nightledger.settings import Settings
-
-if TYPE_CHECKING:  # lock.py needs this module at run time
-    from nightledger.lock import Night
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +59,13 @@ def damage(path: Path) -> str | None:
     file = path / warehouse.FILE
     if not file.exists():
         return f"the warehouse of {path.name} is missing"
-    if stated not in (None, _sha256(file)):  # none: published before the hash was written down
+    if stated not in (None, checksum(file)):  # none: published before the hash was written down
         return f"the warehouse of {path.name} is not what was published"
     return None
 
 
-def _sha256(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -126,94 +122,6 @@ def next_id(settings: Settings, as_of: date) -> str:
         if name.rpartition(".")[0] == as_of.isoformat() and name.rpartition(".")[2].isdigit()
     ]
     return f"{as_of.isoformat()}.{max(serials, default=0) + 1}"
-
-
-def complete(settings: Settings, night: "Night", build: Path) -> None:
-    """Write everything that a publication consists of into an audited build; may be repeated.
-
-    Raises:
-        PublicationError: the warehouse holds a relation that nobody declared.
-    """
-    if (build / "publication.json").exists() and damage(build) is None:
-        # A try that died while it was sealing: dbt's own files may be gone, and nothing has changed since.
-        _archive_scores(settings, night.publication_id, build / "lake")
-        return
-    shutil.copyfile(build / "target" / "manifest.json", build / "manifest.json")
-    results = {
-        path.stem.removeprefix("run_results_"): json.loads(path.read_text())
-        for path in sorted(build.glob("run_results_*.json"))
-    }
-    (build / "run_results.json").write_text(json.dumps(results))
-    with warehouse.connect(build, read_only=False, settings=settings) as connection:
-        _settle_relations(settings, night.base, build, connection)
-        content = warehouse.content_hash(connection)
-        dates, models, loads, horizon = (
-            connection.execute(query).fetchall()
-            for query in (
-                "select distinct as_of_date::varchar from ops.as_of_dates where is_tonight order by 1",
-                "select model, as_of_date::varchar as as_of_date, model_version, role from ops.model_pins"
-                " where as_of_date in (select as_of_date from ops.as_of_dates where is_tonight) order by all",
-                "select load_id from ops.loads order by 1",
-                "select max(as_of_date)::varchar from ops.horizon",
-            )
-        )
-        connection.execute("checkpoint warehouse")
-    description = {
-        "id": night.publication_id,
-        "as_of_date": horizon[0][0],
-        "kind": night.kind,
-        "night_of": night.night_of,
-        "as_of_dates": [row[0] for row in dates],
-        "run": night.run,
-        "base": night.base,
-        "code_revision": night.code_revision,
-        "duckdb": duckdb.__version__,
-        "models": [dict(zip(("model", "as_of_date", "version", "role"), row, strict=True)) for row in models],
-        "warehouse_sha256": _sha256(build / warehouse.FILE),
-        "content_hash": content["hash"],
-        "tables": content["tables"],
-        "load_ids": [row[0] for row in loads],
-    }
-    (build / "publication.json").write_text(json.dumps(description, indent=1))
-    _archive_scores(settings, night.publication_id, build / "lake")
-
-
-def _archive_scores(settings: Settings, publication_id: str, lake: Path) -> None:
-    """Keep scores, reasons and vectors, so that a score can be replayed after its publication is gone."""
-    archived = settings.archive / publication_id
-    if archived.exists():
-        return
-    part = archived.with_name(f"{publication_id}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(lake, part, ignore=shutil.ignore_patterns("model=_empty"))
-    part.rename(archived)
-
-
-def _settle_relations(
-    settings: Settings, base: str | None, build: Path, connection: duckdb.DuckDBPyConnection
-) -> None:
-    """Drop what a deleted model left behind; refuse relations that nobody declared."""
-    known = _declared(build)
-    # Tables of one source only: ingestion makes them, and no dbt project can know all sources.
-    made = connection.execute("select table_name from ops.raw_tables").fetchall()
-    known |= {("raw", name) for (name,) in made}
-    before = _declared(settings.builds / base) if base else set()
-    for schema, name, kind in warehouse.relations(connection):
-        if (schema, name) in known or schema in warehouse.UNHASHED_SCHEMAS:
-            continue
-        if (schema, name) not in before:
-            raise PublicationError(
-                f"{schema}.{name} is in the warehouse, but the dbt project declares no such model or source. "
-                "Declare it, or find out who wrote it; nothing is published until then."
-            )
-        connection.execute(f'drop {"view" if kind == "VIEW" else "table"} "{schema}"."{name}" cascade')
-
-
-def _declared(path: Path) -> set[tuple[str, str]]:
-    """(schema, name) of every relation that a manifest knows."""
-    content = json.loads((path / "manifest.json").read_text())
-    nodes = [*content["nodes"].values(), *content["sources"].values()]
-    return {(node["schema"], node.get("alias") or node.get("identifier") or node["name"]) for node in nodes}
 
 
 def ensure_logged(settings: Settings, path: Path) -> None:

@@ -13,7 +13,7 @@ from nightledger.clients import Client
 from nightledger.ingestion import SourceContract
 from nightledger.ingestion.landing import Arrival, arrivals
 from nightledger.ingestion.ledger import adopt, known_since
-from nightledger.lock import NightError
+from nightledger.plan import RequiredSourceMissing
 from nightledger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -23,17 +23,13 @@ PATIENCE = timedelta(hours=24)
 FIRST_AFTER = timedelta(microseconds=1)
 
 
-class RequiredSourceMissing(NightError):
-    """A source that the contract requires has delivered nothing for one of the night's dates."""
-
-
 def cutoffs(
     settings: Settings,
     contracts: Sequence[SourceContract],
     clients: Mapping[str, Client],
     dates: Iterable[date],
 ) -> dict[tuple[str, date], datetime]:
-    """Cutoff of each client and date (UTC): the recorded one, else the client's, moved by what was waited for.
+    """Cutoff of each client and date (UTC): the recorded one, else the client's, moved by waiting.
 
     Records nothing: that is for a night whose sources are there (`operations.fix_cutoffs`).
     """
@@ -90,8 +86,8 @@ def is_ready(
     ]
     if missing:
         raise RequiredSourceMissing(
-            f"waited in vain for {', '.join(missing)}. Nothing is published without it; readers keep the last "
-            "publication. Put the file into the inbox and run the night again."
+            f"waited in vain for {', '.join(missing)}. Nothing is published without it; readers keep the "
+            "last publication. Put the file into the inbox and run the night again."
         )
     for contract, day in absent:
         log.info("waiting for %s/%s for %s", contract.client, contract.source, day)

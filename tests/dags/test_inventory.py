@@ -12,6 +12,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 STEPS = {
     "nightly": [
+        "wait_for_sources",
         "take_lock",
         "open",
         "ingest",
@@ -37,7 +38,7 @@ STEPS = {
     "train": ["publication", "train", "record", "champion"],
 }
 """Tasks of each DAG, one after another."""
-NOT_WRITING = {"take_lock", "score"}
+NOT_WRITING = {"wait_for_sources", "take_lock", "score"}
 UNITS = {"min": "minutes", "h": "hours"}
 
 
@@ -110,10 +111,12 @@ def test_what_writes_the_warehouse_waits_for_the_writers_pool(dagbag, dag_id):
     assert writing == pools.keys() - NOT_WRITING
 
 
-@pytest.mark.parametrize("dag_id", ["nightly", "history"])
-def test_waiting_for_the_lock_holds_no_slot(dagbag, dag_id):
+@pytest.mark.parametrize(
+    ("dag_id", "name"), [("nightly", "take_lock"), ("history", "take_lock"), ("nightly", "wait_for_sources")]
+)
+def test_waiting_holds_no_slot(dagbag, dag_id, name):
     """Catches a waiting night that keeps the worker or the pool that the other one needs."""
-    sensor = dagbag.dags[dag_id].get_task("take_lock")
+    sensor = dagbag.dags[dag_id].get_task(name)
     assert sensor.mode == "reschedule"
     assert sensor.pool == "default_pool"
 

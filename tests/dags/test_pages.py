@@ -13,6 +13,7 @@ from nightledger.settings import Settings
 RUN = "manual__2026-03-05T02:00:00+00:00"
 PAGE = f"/nightledger/runs/nightly/{RUN}"
 NAUGHTY = "<script>alert(1)</script>.csv"
+REASON = "unknown column <img src=x onerror=alert(2)> {{ 7 * 7 }} =HYPERLINK(1)"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def client(airflow_db, tmp_path_factory: pytest.TempPathFactory) -> Iterator[obj
     operations.record_files(
         Settings(),
         name,
-        [verdict | {"load_id": "1", "file": NAUGHTY, "quarantined": 0, "message": "unknown column"}],
+        [verdict | {"load_id": "1", "file": NAUGHTY, "quarantined": 0, "message": REASON}],
     )
     with TestClient(create_app()) as client:
         yield client
@@ -96,6 +97,8 @@ def test_what_a_bank_writes_is_shown_and_never_executed(client):
     page = client.get(PAGE, headers=token(client, "viewer"))
     assert NAUGHTY not in page.text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.csv" in page.text
+    assert "<img" not in page.text
+    assert "&lt;img src=x onerror=alert(2)&gt; {{ 7 * 7 }} =HYPERLINK(1)" in page.text
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy

@@ -1,82 +1,111 @@
-"""Deliveries that touch the past: an increment of the touched days is the same as everything built again."""
+"""Files as banks deliver them, through real nights: late, early, missing, twice, corrected, held, read again."""
 
-import random
-from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from tests.dbt.bank import LAST, Bank
-from tests.dbt.factory import Warehouse, cutoff
+from nightledger import operations
+from nightledger.ingestion import holds, load_contracts
+from tests.dbt.nights import CARDS, Nights, hour
 
-NIGHTS = [LAST + timedelta(days=number) for number in (1, 2, 3)]
-VERSIONS = (
-    "select * exclude (_load_id, _record) from intermediate.int_transactions order by transaction_key, version"
-)
-CopyOf = Callable[[Warehouse], Warehouse]
-
-
-def told(rng: random.Random, row: dict[str, Any], known_at: datetime, load: str, number: int) -> dict[str, Any]:
-    """A transaction of the bank told again: late, corrected in amount, moved to another day, or unchanged."""
-    change = rng.choice(["amount", "day", "nothing", "late"])
-    changed = row | {"known_at": known_at, "_load_id": load, "_record": number}
-    if change == "amount":
-        changed |= {"amount": row["amount"] * 2, "_content_hash": f"{load}.{number}"}
-    if change == "day":
-        moved = row["business_date"] - timedelta(days=rng.randint(1, 40))
-        changed |= {"business_date": moved, "_content_hash": f"{load}.{number}"}
-    if change == "late":
-        key = f"late.{load}.{number}"
-        changed |= {"transaction_key": key, "transaction_id": key}
-        if rng.random() < 0.5:
-            changed |= {"original_transaction_id": row["transaction_id"], "status": "posted"}
-    return changed
+D1, D2, D3, D4 = (date(2026, 1, day) for day in (5, 6, 7, 8))
+STATES = "select business_date, state, rows, amount_sum::int from ops.coverage order by 1"
+SPEND = """
+    select customer_id, as_of_date, total_spend_30d::int from features.features_customers order by as_of_date, 1
+"""
+CURRENT = "select description, amount::int from marts.fct_transactions where is_current order by 1"
 
 
 @pytest.fixture(scope="module")
-def nights(built: Warehouse, bank: Bank) -> Warehouse:
-    """Three nights on the built bank, each with corrections, late rows and a replaced period of its own."""
-    rng, warehouse = random.Random(5), Warehouse(built.home, "deliveries", built)
-    for number, night in enumerate(NIGHTS):
-        known_at = cutoff(night) - timedelta(hours=3)
-        rows = rng.sample(bank.transactions, 60)
-        warehouse.insert(
-            "raw.transactions",
-            [told(rng, row, known_at, f"night{number}", record) for record, row in enumerate(rows)],
-        )
-        start = date(2026, 4, 1) + timedelta(days=10 * number)
-        period = dict(client_id="uk", source="core", period_from=start, period_to=start + timedelta(days=2))
-        warehouse.insert(
-            "raw.replaced_periods", [period | dict(known_at=known_at, _load_id=f"night{number}")]
-        )
-        warehouse.set_dates([], tonight=[night])
-        warehouse.build_features()
-    return warehouse
+def clock() -> Iterator[None]:
+    """A day on which all cutoffs have passed."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(operations, "clock", lambda: datetime(2026, 2, 1))
+    yield
+    patch.undo()
 
 
-def test_touched_days_alone_give_what_a_full_rebuild_gives(nights: Warehouse, copy_of: CopyOf) -> None:
-    """A version, a posting or a withdrawal on a day that the night did not touch."""
-    touched = nights.frame("select count(*) as n from ops.touched_days").n[0]
-    days = nights.frame("select count(distinct (client_id, business_date)) as n from raw.transactions").n[0]
-    assert 0 < touched < days / 3
-    whole = copy_of(nights)
-    whole.build_features("--full-refresh")
-    pd.testing.assert_frame_equal(nights.frame(VERSIONS), whole.frame(VERSIONS))
-    later = nights.frame("select count(*) as n from intermediate.int_transactions where version > 1").n[0]
-    withdrawn = nights.frame(
-        "select count(*) as n from staging.stg_transactions where superseded_at is not null and source = 'core'"
-        " and business_date between date '2026-04-01' and date '2026-04-03' and client_id = 'uk'"
-    ).n[0]
-    assert later > 20 and withdrawn > 0
+@pytest.fixture(scope="module")
+def three_nights(tmp_path_factory: pytest.TempPathFactory, clock: None) -> dict[str, Any]:
+    """D1 in time; D2 without a file; D3 with that file, a correction of D1 and the first file once more."""
+    nights = Nights(tmp_path_factory.mktemp("deliveries") / "home", cards=CARDS)
+    first = ("t1,c1,2026-01-05,-10,ONE,C", "t2,c2,2026-01-05,-20,TWO,C")
+    nights.file("cards_2026-01-05.csv", *first, known_at=hour(D1))
+    said = {D1: nights.run(D1), D2: nights.run(D2)}
+    before = {D1: nights.rows(SPEND), D2: nights.rows(STATES)}
+    nights.file("cards_2026-01-06.csv", "t3,c1,2026-01-06,-5,THREE,C", known_at=hour(D2, 1.75))
+    news = ("t1,c1,2026-01-05,-11,ONE,C", "t4,c2,2026-01-07,-7,FOUR,C")
+    nights.file("cards_2026-01-07.csv", *news, known_at=hour(D3, 18, after=0))
+    nights.file("cards_2026-01-05_again.csv", *first, known_at=hour(D1))
+    said[D3] = nights.run(D3)
+    return {"nights": nights, "said": said, "before": before}
 
 
-def test_money_is_neither_lost_nor_counted_twice(nights: Warehouse) -> None:
-    """Two current versions of a transaction, or none of one that holds."""
-    nights.dbt("test", "--select", "staging_says_what_the_files_told")
-    twice = nights.frame(
-        "select transaction_key from staging.stg_transactions where superseded_at is null"
-        " group by 1 having count(*) > 1"
-    )
-    assert twice.empty
+def test_each_day_says_whether_its_file_came_and_when(three_nights: dict[str, Any]) -> None:
+    """A missing file that nobody notices, or one that stays missing after it has come."""
+    assert three_nights["said"][D2]["late"] == ["bank/cards"]
+    assert three_nights["before"][D2] == [(D1, "arrived", 2, -30), (D2, "missing", 0, 0)]
+    assert three_nights["nights"].rows(STATES) == [
+        (D1, "arrived", 2, -31), (D2, "late", 1, -5), (D3, "early", 1, -7),
+    ]  # fmt: skip
+    assert three_nights["nights"].verdicts()["cards_2026-01-05_again.csv"] == "duplicate"
+
+
+def test_a_filled_gap_is_rebuilt_and_a_correction_rewrites_no_decision(three_nights: dict[str, Any]) -> None:
+    """Features of a past date without what was known then, or with what was learned later."""
+    assert three_nights["said"][D3]["filled_gaps"] == [str(D2)]
+    assert three_nights["before"][D1] == [
+        ("c1", D1, 10), ("c2", D1, 20), ("c1", D2, 10), ("c2", D2, 20),
+    ]  # fmt: skip
+    assert three_nights["nights"].rows(SPEND) == [
+        ("c1", D1, 10), ("c2", D1, 20), ("c1", D2, 15), ("c2", D2, 20), ("c1", D3, 16), ("c2", D3, 27),
+    ]  # fmt: skip
+    assert three_nights["nights"].rows(CURRENT) == [("FOUR", -7), ("ONE", -11), ("THREE", -5), ("TWO", -20)]
+
+
+def test_held_files_leave_no_row_and_come_back_as_they_were(three_nights: dict[str, Any]) -> None:
+    """Rows, quarantine or features that outlive a file set aside, and a release that loads it twice."""
+    nights: Nights = three_nights["nights"]
+    contracts = load_contracts(nights.settings)
+    before = nights.tables()
+    assert nights.run(D3) is None
+    holds.order(nights.settings, contracts, "hold", "cards_2026-01-07.csv", "wrong day", "me")
+    said = nights.run(D3)
+    assert said and said["files"] == {"held": 1}
+    assert nights.rows(CURRENT) == [("ONE", -10), ("THREE", -5), ("TWO", -20)]
+    assert nights.rows(STATES)[-1] == (D3, "held", 0, 0)
+    assert nights.run(D3) is None
+    holds.order(nights.settings, contracts, "release", "cards_2026-01-07.csv", "", "me")
+    nights.run(D3)
+    assert nights.tables() == before
+    nights.run(D3, force=True, whole=True)
+    assert nights.tables() == before, "built whole, the same again"
+
+
+def test_a_file_is_read_again_under_the_mended_contract(tmp_path: Path, clock: None) -> None:
+    """Records that stay in quarantine for good, rows twice, or a file lost because its second reading fails."""
+    nights = Nights(tmp_path / "home", cards=CARDS)
+    records = ("t1,c1,2026-01-05,-10,ONE,C", "t2,c2,2026-01-05,-20,TWO,?")
+    nights.file("cards_2026-01-05.csv", *records, known_at=hour(D1))
+    columns = CARDS["feeds"]["transactions"]["columns"] | {"payment_mode": {"column": "mode"}}
+    feed = CARDS["feeds"]["transactions"] | {"columns": columns}
+    strict = CARDS | {"feeds": {"transactions": feed}, "max_bad_share": 1}
+    mended = columns | {"payment_mode": {"column": "mode", "map": {"C": "card", "?": "upi"}}}
+    nights.contract("cards", strict)
+    with pytest.raises(Exception, match="no transaction has been loaded"):
+        nights.run(D1)
+    nights.contract("cards", CARDS)
+    nights.run(D1, force=True)
+    assert nights.rows("select quarantined from ops.loads") == [(1,)]
+    nights.contract("cards", CARDS | {"feeds": {"transactions": feed | {"columns": mended}}})
+    contracts = load_contracts(nights.settings)
+    assert nights.run(D1) is None
+    assert holds.requeue_source(nights.settings, contracts, "cards", "", "me") == ["cards_2026-01-05.csv"]
+    nights.run(D1)
+    assert nights.rows(CURRENT) == [("ONE", -10), ("TWO", -20)]
+    assert nights.rows("select quarantined, records from ops.loads") == [(0, 2)]
+    assert nights.rows("select count(*) from raw.quarantine") == [(0,)]
+    assert nights.run(D1) is None

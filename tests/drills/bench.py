@@ -74,7 +74,7 @@ class Bench:
             self.save(stage)
             outcome = Child(lambda step=step: step(self.settings, run_id), self.log).wait()
             if outcome.state != "done":
-                raise RuntimeError(f"the undisturbed night broke in {stage}: {outcome.error}; see {self.log}")
+                raise RuntimeError(f"the undisturbed night broke in {stage}: {outcome.error}")
             seconds[stage] = outcome.seconds
         return seconds
 

@@ -133,7 +133,8 @@ class Drill:
 
     def _need(self, outcome: Outcome, what: str) -> Any:
         if outcome.state != "done":
-            raise Broken(f"{what} failed: {outcome.state} {outcome.error}; see {self.bench.log}")
+            said = self.bench.log.read_text(errors="replace")[-4000:]
+            raise Broken(f"{what} failed: {outcome.state} {outcome.error}\n{said}")
         return outcome.value
 
     @contextmanager

@@ -43,15 +43,15 @@ def typed_feed(
     """The query that types the records of a scan, in their order.
 
     Its columns: file_index, `error` (a struct of column_name, reason and shape, NULL for a good record),
-    known_at, the filled canonical columns, the extra ones as x_<name>, and the later fact's time. Transactions also get file_amount (as
-    the file writes it), is_unreadable, _content_hash (NULL where the key is all there is), _occurrence (1)
-    and transaction_key.
+    known_at, the filled canonical columns, the extra ones as x_<name>, and the later fact's time.
+    Transactions also get file_amount (as the file writes it), is_unreadable, _content_hash (NULL where the
+    key is all there is), _occurrence (1) and transaction_key.
 
     Args:
         contract: of the files.
         feed_name: name of a canonical feed.
         scan: the records.
-        known_at: by number of the file in the batch, when all its rows were known; used by `arrival` and such.
+        known_at: by number of the file in the batch, when all its rows were known, as with `arrival`.
     """
     return _FeedStatement(contract, feed_name).build(scan, known_at)
 

@@ -59,7 +59,8 @@ def _explain(path: Path, error: ValidationError) -> str:
         key = ".".join(place) or "(file)"
         if problem["type"] == "extra_forbidden":
             pattern = tuple(
-                "*" if i and place[i - 1] in ("feeds", "columns", "extra") else p for i, p in enumerate(place[:-1])
+                "*" if i and place[i - 1] in ("feeds", "columns", "extra") else p
+                for i, p in enumerate(place[:-1])
             )
             model = _KEYS.get(pattern)
             known = [(field.alias or name) for name, field in model.model_fields.items()] if model else []
@@ -185,8 +186,8 @@ def _check_extra(place: str, contract: SourceContract, feed: Feed, given: FeedCo
     """Refuse extra columns that would be no column of a table of their own."""
     if (given.extra or feed.name in BY_SOURCE) and not re.fullmatch(NAME, contract.source):
         raise ContractError(
-            f"{place}.extra: the source {contract.source!r} becomes part of a table's name; write it in small "
-            "letters, digits and _, a letter first"
+            f"{place}.extra: the source {contract.source!r} becomes part of a table's name; write it in "
+            "small letters, digits and _, a letter first"
         )
     taken = {name for name, _ in raw_columns(feed)}
     for name, spec in given.extra.items():

@@ -5,7 +5,8 @@ publication is touched: by a new file, a late, corrected, held or released one, 
 earlier and become known tonight.
 
 State of a day: `arrived`, `late` (after it was due), `early` (before the day was over), `unexpected` (the
-calendar has no such day), `awaited` (not there, and not due by the cutoff) or `missing`.
+calendar has no such day), `awaited` (not there, and not due by the cutoff), `missing`, or `held` (all there was
+of it is set aside).
 """
 
 from collections.abc import Iterable
@@ -51,6 +52,7 @@ def _update(connection: duckdb.DuckDBPyConnection, contracts: Iterable[SourceCon
     for contract in contracts:
         if contract.delivery.calendar:
             _expect(connection, contract)
+    _note_held(connection)
     _touch(connection)
     connection.execute("delete from ops.coverage; insert into ops.coverage by name from recounted")
     connection.execute("drop table recounted")
@@ -202,6 +204,21 @@ def _expect(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> 
     connection.execute("drop table expected")
 
 
+def _note_held(connection: duckdb.DuckDBPyConnection) -> None:
+    """Say `held` of days that are empty because somebody set their files aside."""
+    connection.execute("""
+        update recounted set state = 'held'
+        from ops.held_days as h
+        where not arrived and feed = 'transactions' and recounted.client_id = h.client_id
+          and recounted.source = h.source and recounted.business_date = h.business_date;
+        insert into recounted by name
+        select distinct client_id, source, 'transactions' as feed, business_date, '' as currency,
+               false as expected, false as arrived, 0 as rows, 0 as amount_sum, 0 as quarantined,
+               'held' as state, 0 as _fingerprint
+        from ops.held_days anti join recounted using (client_id, source, business_date)
+    """)
+
+
 def _expected_row(contract: SourceContract, day: date) -> dict[str, Any]:
     over, due = timedelta(days=1), contract.delivery.due_by
     return {
@@ -212,7 +229,7 @@ def _expected_row(contract: SourceContract, day: date) -> dict[str, Any]:
 
 
 def _touch(connection: duckdb.DuckDBPyConnection) -> None:
-    """Add days that differ from before, with the days of all rows whose validity hangs on theirs."""
+    """Add days that differ from before."""
     if connection.execute("select count(*) from ops.coverage").fetchone() == (0,):
         connection.execute(
             "insert or ignore into ops.touched_days"
@@ -229,7 +246,14 @@ def _touch(connection: duckdb.DuckDBPyConnection) -> None:
             full join (from ops.coverage where feed = 'transactions') as b
                 using (client_id, source, business_date, currency)
             where n._fingerprint is distinct from b._fingerprint
-        );
+        )
+    """)
+    spread(connection)
+
+
+def spread(connection: duckdb.DuckDBPyConnection) -> None:
+    """Move the days of `touched` to `ops.touched_days`, with those of all rows whose validity hangs on theirs."""
+    connection.execute("""
         create or replace temp table touching as
         select client_id, source, transaction_key, transaction_id, original_transaction_id
         from raw.transactions semi join touched using (client_id, business_date);

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from nightledger.ingestion.contract import FileFormat
 from nightledger.ingestion.formats import Unreadable, opened
@@ -104,7 +105,7 @@ def _pieces(file: io.BufferedIOBase, encoding: str) -> Iterator[bytes]:
         while block := file.readline(LONGEST):
             yield from block.splitlines(keepends=True)
         return
-    with io.TextIOWrapper(file, encoding=encoding, newline="") as text:
+    with io.TextIOWrapper(cast("BinaryIO", file), encoding=encoding, newline="") as text:
         while line := text.readline(LONGEST):
             yield line.encode()
 

@@ -147,6 +147,7 @@ def _render(head: dict[str, Any], feeds: dict[str, Any], doubts: dict[str, str])
                     put(3, column, spec)
             else:
                 put(2, key, value)
+    lines += [f"# ? {doubt}" for doubt in left.values()]
     return "\n".join(lines) + "\n"
 
 

@@ -204,6 +204,11 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
             _load_id varchar);
         create table if not exists ops.touched_days (
             client_id varchar, business_date date, primary key (client_id, business_date));
+        create table if not exists ops.changed_facts (
+            client_id varchar, business_date date, known_at timestamp);
+        create table if not exists ops.held_days (
+            load_id varchar, client_id varchar, source varchar, business_date date);
+        create table if not exists ops.applied_orders (order_id bigint primary key);
         create table if not exists ops.loads (
             load_id varchar primary key, client_id varchar, source varchar, contract varchar, file varchar,
             sha256 varchar, arrived_at timestamp, records bigint, amount_sum decimal(38,4),
@@ -217,4 +222,5 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
             client_id varchar, source varchar, feed varchar, business_date date, currency varchar,
             expected boolean, arrived boolean, rows bigint, amount_sum decimal(38,4), quarantined bigint,
             state varchar, first_known_at timestamp, last_known_at timestamp, _fingerprint hugeint);
+        alter table ops.coverage add column if not exists _fingerprint hugeint;
     """)

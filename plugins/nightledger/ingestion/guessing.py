@@ -258,7 +258,9 @@ def attributes(made: Guesses, has_day: bool) -> dict[str, Any]:
         made.take("entity_id", unique)
         made.doubts["entity_id"] = "does it name the customer, account, loan or transaction of `entity`?"
     else:
-        made.doubts["entity"] = "entity_id: <column>   which column names the customer, account or loan?"
+        made.doubts["missing"] = (
+            "feeds.attributes.columns.entity_id: which column names the customer or account?"
+        )
     if not has_day or day is None:
         day = {"constant": "1970-01-01"}
         made.doubts["business_date"] = "no date was found: write the day that the table is about"

@@ -115,6 +115,7 @@ class Judge:
                     from raw.transactions
                     where client_id = $client and source = $source
                       and transaction_key in (select transaction_key from candidates)
+                      and not list_contains($replaced::varchar[], _load_id)
                     union all
                     select transaction_key, _content_hash, known_at, '', _record, file_index from candidates
                     where transaction_key in (
@@ -138,6 +139,7 @@ class Judge:
                 "client": self.contract.client,
                 "source": self.contract.source,
                 "refused": refused,
+                "replaced": [item.replaces for item in self.pending if item.replaces],
             },
         )
 

@@ -44,11 +44,26 @@ class FileVerdict:
 
 @dataclass(frozen=True)
 class Pending:
-    """An arrival to be decided: the name that its bytes repeat, if any, and when each feed was known."""
+    """An arrival to be decided: the name that its bytes repeat, if any, and when each feed was known.
+
+    `replaces` is the load whose rows its own replace, when the file is read again.
+    """
 
     arrival: Arrival
     repeats: str | None
     known_at: Mapping[str, datetime | None]
+    replaces: str | None = None
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What people ordered about files, each named by client and SHA-256: set aside, or to be read again."""
+
+    held: Set[tuple[str, str]] = frozenset()
+    again: Set[tuple[str, str]] = frozenset()
+
+
+NO_ORDERS = Orders()
 
 
 def load_id(contract: SourceContract, arrival: Arrival, *, duplicate: bool = False) -> str:
@@ -87,6 +102,7 @@ def pending(
     contracts: Sequence[SourceContract],
     cutoff: datetime,
     tried: Set[tuple[str, str]] = frozenset(),
+    orders: Orders = NO_ORDERS,
 ) -> list[Pending]:
     """Arrivals to be decided next: new ones, and refused ones whose contract or manifest has changed.
 
@@ -99,13 +115,14 @@ def pending(
         contract: whose files are meant.
         contracts: all of them.
         cutoff: what is known later waits for a later night.
-        tried: (file, fingerprint) pairs that have been refused in this load already.
+        tried: (file, fingerprint) pairs that have been decided in this load already.
+        orders: files that wait although they are new, and loaded ones that are read again.
     """
     # By bytes, not by load: what is in raw stays loaded when contract, source or feeds have another name now.
-    decided: dict[str, tuple[str, str, str]] = {}
+    decided: dict[str, tuple[str, str, str, str]] = {}
     repeated = set()
-    for name, file, sha256, verdict, basis in connection.execute(
-        "select contract, file, sha256, verdict, _contract_hash from ops.loads where client_id = ?"
+    for name, file, sha256, verdict, basis, load in connection.execute(
+        "select contract, file, sha256, verdict, _contract_hash, load_id from ops.loads where client_id = ?"
         " order by verdict = 'loaded'",
         [contract.client],
     ).fetchall():
@@ -114,19 +131,22 @@ def pending(
         if verdict == "duplicate":
             repeated.add((file, sha256))
         else:
-            decided[sha256] = (file, verdict, basis)
+            decided[sha256] = (file, verdict, basis, load)
     found = []
     candidates: set[str] = set()
     for arrival in landed:
-        if arrival.contract != contract.name:
+        named = (contract.client, arrival.sha256)
+        if arrival.contract != contract.name or named in orders.held:
             continue
-        file, verdict, basis = decided.get(arrival.sha256, (None, None, None))
+        file, verdict, basis, load = decided.get(arrival.sha256, (None, None, None, None))
         times = {name: known_since(contract, feed, arrival) for name, feed in contract.feeds.items()}
+        own = fingerprint(contract, arrival)
         if verdict == "loaded":
+            if named in orders.again and file == arrival.file and (file, own) not in tried:
+                found.append(Pending(arrival, None, times, replaces=load))
             if file is not None and file != arrival.file and (arrival.file, arrival.sha256) not in repeated:
                 found.append(Pending(arrival, file, times))
             continue
-        own = fingerprint(contract, arrival)
         if basis == own or (arrival.file, own) in tried or arrival.sha256 in candidates:
             continue
         stated = [moment for moment in times.values() if moment is not None]

@@ -9,13 +9,13 @@ from decimal import Decimal
 
 import duckdb
 
-from nightledger.ingestion import extras, ledger, preflight
+from nightledger.ingestion import extras, ledger, preflight, removal
 from nightledger.ingestion.casting import filled_columns, typed_feed
 from nightledger.ingestion.contract import SourceContract
 from nightledger.ingestion.feeds import BY_SOURCE, FEEDS, create_tables, raw_columns
 from nightledger.ingestion.judging import Judge
 from nightledger.ingestion.landing import arrivals, state
-from nightledger.ingestion.ledger import FileVerdict, Pending
+from nightledger.ingestion.ledger import FileVerdict, Orders, Pending
 from nightledger.ingestion.messages import Message, Refused, create_shape_macro
 from nightledger.ingestion.reading import Readable, Reader, Scan
 from nightledger.settings import Settings
@@ -33,12 +33,13 @@ def has_pending(
     settings: Settings,
     contracts: Iterable[SourceContract],
     cutoffs: Mapping[str, datetime],
+    orders: Orders = ledger.NO_ORDERS,
 ) -> bool:
-    """Whether a night with these cutoffs would decide about any landed file."""
+    """Whether a night with these cutoffs and orders would decide about any landed file."""
     contracts = list(contracts)
     landed = ledger.adopt(arrivals(settings), contracts)
     return any(
-        ledger.pending(connection, landed, contract, contracts, cutoffs[contract.client])
+        ledger.pending(connection, landed, contract, contracts, cutoffs[contract.client], orders=orders)
         for contract in contracts
     )
 
@@ -49,6 +50,7 @@ def load(
     contracts: Iterable[SourceContract],
     cutoffs: Mapping[str, datetime],
     run_id: str,
+    orders: Orders = ledger.NO_ORDERS,
 ) -> list[FileVerdict]:
     """Load every landed file that was known before its client's cutoff and is not in the ledger.
 
@@ -58,6 +60,7 @@ def load(
         contracts: all of them.
         cutoffs: by client; UTC without a zone.
         run_id: for the log.
+        orders: files that are left out, and loaded ones that are read again: their rows are replaced.
 
     Returns:
         One verdict for each file that was decided now; a second call decides nothing.
@@ -71,7 +74,7 @@ def load(
         decided: list[FileVerdict] = []
         tried: set[tuple[str, str]] = set()
         while pending := ledger.pending(
-            connection, landed, contract, contracts, cutoffs[contract.client], tried
+            connection, landed, contract, contracts, cutoffs[contract.client], tried, orders
         ):
             tried |= {(item.arrival.file, ledger.fingerprint(contract, item.arrival)) for item in pending}
             decided += _load_pending(connection, settings, contract, pending, run_id)
@@ -124,7 +127,8 @@ def _load_batch(
     stopped.refusals[0] = Message(
         batch[0].arrival.file,
         f"the database cannot cast one of its values ({kind})",
-        f"compare types and formats in sources/{contract.name}.yml with the file; report it if they are right",
+        f"compare types and formats in sources/{contract.name}.yml with the file; "
+        "report it if they are right",
     )
     return stopped.decide()
 
@@ -199,10 +203,18 @@ class _Batch:
     def decide(self) -> list[FileVerdict]:
         """Write what was loaded, and the verdict on every file, in one transaction."""
         with _transaction(self.connection):
+            read_again = {index: item.replaces for index, item in enumerate(self.pending) if item.replaces}
+            replaced = [load for index, load in read_again.items() if load and index not in self.refusals]
+            removal.remove(self.connection, replaced)
             sums = self._write() if self.is_typed else {}
             verdicts = [self._verdict(index, sums.get(index)) for index in range(len(self.pending))]
-            decided = [item.arrival for item in self.pending]
-            ledger.record(self.connection, self.contract, list(zip(verdicts, decided, strict=True)))
+            # A file that is refused when it is read again stays in the ledger as it was loaded.
+            decided = [
+                (verdict, item.arrival)
+                for index, (verdict, item) in enumerate(zip(verdicts, self.pending, strict=True))
+                if index not in read_again or index not in self.refusals
+            ]
+            ledger.record(self.connection, self.contract, decided)
         return verdicts
 
     def _type(self, feed: str, scans: list[Scan]) -> None:

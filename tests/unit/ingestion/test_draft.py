@@ -57,7 +57,7 @@ REAL = {
     "csv2ofx/ubs-ch-fr_trimmed.csv": ("0 in quarantine", "French, 11'373.94"),
     "csv2ofx/gls.csv": ("1 records, 0 in quarantine, sum of amounts -98.7600", "German, cp1252"),
     "csv2ofx/mint.csv": (
-        "4 records, 0 in quarantine, sum of amounts 1,000.0000",
+        "4 records, 0 in quarantine, sum of amounts -3,000.0000",
         "carriage returns; 1,000.00",
     ),
 }

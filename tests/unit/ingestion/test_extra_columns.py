@@ -1,11 +1,13 @@
 """Columns that no canonical feed has: typed, kept beside their feed, and wide tables without transactions."""
 
+import json
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from nightledger import completion, publications
 from nightledger.ingestion import ContractError, load_contracts
 from tests.unit.ingestion.conftest import Bank, line, lines
 
@@ -179,3 +181,20 @@ def test_attributes_become_one_wide_table_a_source(bank: Bank) -> None:
         ("attributes", 3, 2, 1)
     ]
     assert bank.rows("select * from ops.raw_tables") == [("attributes_cards", "attributes", "cards")]
+
+
+def test_a_publication_takes_the_tables_of_a_source_and_no_others(bank: Bank) -> None:
+    """Catches a night that is refused because no dbt project can know the tables of every source."""
+    bank.contract(feeds=extra(bank, tier="text"))
+    bank.file("tx_1.csv", lines(line(1)))
+    bank.load()
+    build = bank.settings.builds
+    tables = bank.rows("select table_name from duckdb_tables() where schema_name = 'raw' and not temporary")
+    canonical = [name for (name,) in tables if name != "extra_transactions_cards"]
+    sources = {name: {"schema": "raw", "identifier": name} for name in canonical}
+    (build / "manifest.json").write_text(json.dumps({"nodes": {}, "sources": sources}))
+
+    completion.settle_relations(bank.settings, None, build, bank.connection)
+    bank.connection.execute("create table raw.extra_transactions_other (x integer)")
+    with pytest.raises(publications.PublicationError, match="extra_transactions_other"):
+        completion.settle_relations(bank.settings, None, build, bank.connection)

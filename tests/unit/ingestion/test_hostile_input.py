@@ -123,16 +123,6 @@ def test_bytes_that_changed_in_the_landing_area_are_refused(bank: Bank) -> None:
     assert "has changed in the landing area" in bank.load()["tx_1.csv"].message
 
 
-def test_coverage_counts_each_transaction_once(bank: Bank) -> None:
-    """Catches a coverage that grows with every file that tells the same again."""
-    bank.contract()
-    bank.file("tx_1.csv", lines(line(1), line(2)))
-    bank.file("tx_2.csv", lines(line(1)))
-    bank.load()
-
-    assert bank.rows("select rows, amount_sum from ops.coverage") == [(2, Decimal("-4.00"))]
-
-
 def test_a_format_that_nobody_can_read_is_a_mistake_of_the_contract(bank: Bank) -> None:
     """Catches a format that stops the first night instead of the check of the contract."""
     bank.contract(

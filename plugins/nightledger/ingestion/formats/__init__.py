@@ -7,7 +7,7 @@ import gzip
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from io import BufferedIOBase
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ class Table:
     stated: dict[str, object] = field(default_factory=dict)
 
 
-def opened(path: Path) -> BufferedIOBase:
+def opened(path: Path) -> gzip.GzipFile | BufferedReader:
     """The bytes of a landed file, unpacked."""
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 

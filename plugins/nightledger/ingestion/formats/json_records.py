@@ -41,7 +41,7 @@ def read(path: Path, form: "FileFormat") -> Table:
     for record in _records(path, form):
         header.update(dict.fromkeys(record))
         if len(header) > MAX_NAMES:
-            raise Unreadable(f"has more than {MAX_NAMES:,} columns", "ask the sender what the file is")
+            raise Unreadable(f"has more than {MAX_NAMES:,} columns", _WHAT)
     return Table(tuple(header), _rows(path, form, tuple(header)))
 
 
@@ -83,6 +83,8 @@ def _records(path: Path, form: "FileFormat") -> Iterator[_Record]:
 
 
 _ASK = "mend format.records in the contract, or ask the sender"
+_WHAT = "ask the sender what the file is"
+_WHICH = "ask the sender which one counts"
 
 
 def _below_parents(events: Iterator[_Event], above: str, names: list[str]) -> Iterator[_Record]:
@@ -164,7 +166,7 @@ def _skip(events: Iterator[_Event]) -> None:
 def _flatten(events: Iterator[_Event], prefix: str, record: _Record, number: int, depth: int) -> None:
     """Add what an object holds, up to its end, to a record."""
     if depth > MAX_DEPTH:
-        raise Unreadable(f"nests deeper than {MAX_DEPTH} levels", _ASK, record=number)
+        raise Unreadable(f"nests deeper than {MAX_DEPTH} levels", _WHAT, record=number)
     for kind, value in events:
         if kind == "end_map":
             return
@@ -174,7 +176,7 @@ def _flatten(events: Iterator[_Event], prefix: str, record: _Record, number: int
             _flatten(events, f"{name}.", record, number, depth + 1)
             continue
         if name in record:
-            raise Unreadable("the name stands twice in a record", _ASK, record=number, column=name[:80])
+            raise Unreadable("stands twice in a record", _WHICH, record=number, column=name[:80])
         record[name] = _list(events, number) if kind == "start_array" else _text(value)
 
 
@@ -209,7 +211,7 @@ def _list(events: Iterator[_Event], number: int) -> str:
         else:
             parts.append(json.dumps(value, ensure_ascii=False))
         if depth > MAX_DEPTH:
-            raise Unreadable(f"nests deeper than {MAX_DEPTH} levels", _ASK, record=number)
+            raise Unreadable(f"nests deeper than {MAX_DEPTH} levels", _WHAT, record=number)
         if not depth:
             break
     return "".join(parts)

@@ -21,13 +21,6 @@ SMALL = 64 << 20
 ROWS_AT_ONCE = 10_000
 CONTROL = "[\\x00\\x1e\\x1f]"
 _SOURCE = "read_parquet($path, binary_as_string = true)"
-_READ_ERRORS = (
-    duckdb.InvalidInputException,
-    duckdb.DataError,
-    duckdb.NotSupportedError,
-    duckdb.InternalException,
-    duckdb.OperationalError,
-)
 
 
 def read(path: Path, form: "FileFormat") -> Table:
@@ -86,11 +79,10 @@ def _execute(
 ) -> duckdb.DuckDBPyConnection:
     try:
         return connection.execute(sql, parameters)
-    except duckdb.OutOfMemoryException:
-        raise
-    except _READ_ERRORS as error:
-        if isinstance(error, duckdb.IOException) and "write" in str(error).lower():
-            raise  # the fault of the machine, not of the file
+    except duckdb.Error as error:
+        is_full = isinstance(error, duckdb.IOException) and "write" in str(error).lower()
+        if is_full or isinstance(error, duckdb.OutOfMemoryException):
+            raise  # the fault of the machine; a damaged file comes as any other kind of error
         raise Unreadable("is no Parquet, or is damaged", "ask the sender to send it again") from error
 
 

@@ -2,21 +2,27 @@
 
 import codecs
 import io
+from typing import cast
+
+CHARACTERS = 1 << 16
 
 
 class _Transcoded(io.RawIOBase):
     def __init__(self, file: io.BufferedIOBase, encoding: str) -> None:
         self.text = codecs.getreader(encoding)(file)
-        self.is_first = True
-
-    def read(self, size: int = -1) -> bytes:
-        text = self.text.read(size, size) if size > 0 else self.text.read()
-        if self.is_first and text:
-            text, self.is_first = text.removeprefix("\ufeff"), False
-        return text.encode()
+        self.rest = self.text.read(CHARACTERS, CHARACTERS).removeprefix("\ufeff").encode()
 
     def readable(self) -> bool:
         return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fill a buffer, or a part of it; 0 at the end of the file."""
+        target = memoryview(cast("bytearray", buffer))
+        if not self.rest:
+            self.rest = self.text.read(CHARACTERS, CHARACTERS).encode()
+        size = min(len(target), len(self.rest))
+        target[:size], self.rest = self.rest[:size], self.rest[size:]
+        return size
 
 
 def as_utf8(file: io.BufferedIOBase, encoding: str) -> io.BufferedIOBase | io.RawIOBase:
