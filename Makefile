@@ -74,6 +74,20 @@ report: $(VENV)/.installed ## Print the table of the current publication again
 sql: $(VENV)/.installed ## A SQL shell on the current publication (read-only)
 	@$(RUN) -m nightledger.demo sql
 
+##@ Files
+
+.PHONY: hold
+hold: $(VENV)/.installed ## Set a file aside from the next night on: FILE=name REASON="why"
+	@$(RUN) -m nightledger.ingestion.holds hold "$(FILE)" --reason "$(REASON)"
+
+.PHONY: release
+release: $(VENV)/.installed ## Let a held file in again: FILE=name
+	@$(RUN) -m nightledger.ingestion.holds release "$(FILE)" --reason "$(REASON)"
+
+.PHONY: requeue
+requeue: $(VENV)/.installed ## Read a file again under its mended contract: FILE=name or SOURCE=source
+	@$(RUN) -m nightledger.ingestion.holds requeue "$(FILE)" --source "$(SOURCE)" --reason "$(REASON)"
+
 ##@ Keep and compare
 
 .PHONY: backup

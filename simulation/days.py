@@ -1,13 +1,12 @@
-"""The bank's calendar: which payments fall on which day, and when a file is known."""
+"""The bank's calendar: which payments fall on which day."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from enum import IntEnum
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
-from simulation.parameters import TIMEZONE, Bank
+from simulation.parameters import Bank
 
 
 class Shift(IntEnum):
@@ -56,9 +55,3 @@ class Days:
     def date(self, number: int) -> date:
         """Business date of a simulated day."""
         return self.start + timedelta(days=number)
-
-
-def known_at(day: date) -> str:
-    """Instant (ISO 8601, UTC) at which the files of a business date are known: 01:00 of the next day."""
-    local = datetime.combine(day + timedelta(days=1), time(1, 0), ZoneInfo(TIMEZONE))
-    return local.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,58 +1,19 @@
 """Writing the bank's daily files: gzipped, with manifests, reproducible to the byte, never written twice."""
 
-import json
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from simulation import labels, profiles, statements, text
 from simulation.books import Books
-from simulation.days import known_at
+from simulation.delivery import DataFile, Written, known_at, put_file
 from simulation.events import draw_events, event_lines
-from simulation.parameters import BLOCK_DAYS, Bank, Parameters
+from simulation.parameters import BLOCK_DAYS, TIMEZONE, Bank, Parameters
 from simulation.statements import Statements
 from simulation.truth import holds_truth, write_block, write_truth
 from simulation.world import World, build_world
-
-GZIP_LEVEL = 1
-GZIP_WINDOW = 31
-"""zlib's code for a gzip container. It leaves the time stamp 0, so equal text gives equal bytes."""
-
-
-@dataclass
-class Written:
-    """What one call of `make` has written.
-
-    Attributes:
-        days: business dates added.
-        files: data files added, manifests not counted.
-        transactions: records in the added transaction files; likewise `events`, `customers`.
-    """
-
-    days: int = 0
-    files: int = 0
-    transactions: int = 0
-    events: int = 0
-    customers: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class _File:
-    """One data file before compression; `total` is the sum of its amounts where it has any."""
-
-    name: str
-    text: bytes
-    rows: int
-    total: str | None = None
-
 
 def make(bank: Bank, out: Path, through: date | None = None, parameters: Parameters | None = None) -> Written:
     """Write the files of a bank up to a date, and the truth behind them; files that are there stay untouched.
@@ -124,7 +85,7 @@ class _Clerk:
 
     def _contents(
         self, block: int, days: list[int], current: Statements, reports: labels.Reports
-    ) -> Iterator[tuple[int, list[_File]]]:
+    ) -> Iterator[tuple[int, list[DataFile]]]:
         events = draw_events(self.world, self.profiles.marketing, block)
         happened = text.Lines(event_lines(self.world, events), events.day)
         reported = text.Lines(labels.report_lines(self.world, reports), reports.day)
@@ -135,48 +96,33 @@ class _Clerk:
             who = profiles.reported(self.world, self.profiles, day)
             if len(who):
                 lines = profiles.profile_lines(self.world, self.profiles, self.closed_on, day, who)
-                files.append(_File(customers_name, _table(profiles.HEADER, lines), len(who)))
+                files.append(DataFile(customers_name, _table(profiles.HEADER, lines), len(who)))
             holders = profiles.with_news_of_accounts(self.world, day)
             if len(holders):
                 lines = profiles.account_lines(
                     self.world, self.closed_on, self.books.overdraft_limit, self.account_numbers, day, holders
                 )
-                files.append(_File(f"accounts_{on}.csv.gz", _table(profiles.ACCOUNT_HEADER, lines), len(lines)))
+                files.append(DataFile(f"accounts_{on}.csv.gz", _table(profiles.ACCOUNT_HEADER, lines), len(lines)))
             body, count = reported.of(day)
             if count:
-                files.append(_File(f"labels_{on}.csv.gz", labels.HEADER.encode() + body, count))
+                files.append(DataFile(f"labels_{on}.csv.gz", labels.HEADER.encode() + body, count))
             body, count = happened.of(day)
-            files.append(_File(events_name, body, count))
+            files.append(DataFile(events_name, body, count))
             self.written.events += count
             body, count = current.lines.of(day)
             total = text.rupees(current.paise_of(day))
-            files.append(_File(transactions_name, statements.HEADER.encode() + body, count, total))
+            files.append(DataFile(transactions_name, statements.HEADER.encode() + body, count, total))
             self.written.days += 1
             self.written.files += len(files)
             self.written.customers += len(who)
             self.written.transactions += count
             yield day, files
 
-    def _write_day(self, day: int, files: list[_File]) -> None:
+    def _write_day(self, day: int, files: list[DataFile]) -> None:
         on = self.world.bank.start + timedelta(days=day)
         for file in files:
-            manifest: dict[str, Any] = {"rows": file.rows, "known_at": known_at(on)}
-            if file.total is not None:
-                manifest["sum"] = file.total
-            target = self.files / file.name
-            _put(target.with_name(f"{file.name}.manifest.json"), json.dumps(manifest).encode())
-            compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
-            _put(target, compressor.compress(file.text) + compressor.flush())
+            put_file(self.files, file, known_at(on, TIMEZONE))
 
 
 def _table(header: str, lines: Any) -> bytes:
     return (header + "".join(lines.to_pylist())).encode()
-
-
-def _put(target: Path, content: bytes) -> None:
-    """Write a file that is whole from the moment it has its name; one that is there is left alone."""
-    if target.exists():
-        return
-    temporary = target.with_name(f".{target.name}.part")
-    temporary.write_bytes(content)
-    temporary.replace(target)

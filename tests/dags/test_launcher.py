@@ -178,20 +178,20 @@ def test_airflow_runs_a_dag_survives_a_crash_and_leaves_nothing_behind(settings,
 
     # The lock is held by a run that somebody deleted in the UI: the next takes it over.
     assert lock.take(settings, "nightly/deleted", is_alive=lambda _: False)
-    undated = launcher(settings, "trigger", "nightly", "--run-id", "undated")
+    undated = launcher(settings, "trigger", "history", "--run-id", "undated")
     assert undated.returncode == 1
     assert "without as_of_date" in undated.stdout
     with AirflowClient(settings) as client:
-        result = client.result("nightly", "undated")
+        result = client.result("history", "undated")
         assert (result.state, result.failed_task) == ("failed", "open")
-        tries = client._call("GET", "dags/nightly/dagRuns/undated/taskInstances/open")["try_number"]
+        tries = client._call("GET", "dags/history/dagRuns/undated/taskInstances/open")["try_number"]
         assert tries == 1, "an error that a retry cannot mend was tried again"
-        assert client.trigger("nightly", {}, "undated") == "undated", "an existing run is started once only"
+        assert client.trigger("history", {}, "undated") == "undated", "an existing run is started once only"
         with pytest.raises(AirflowError, match="as_of_date"):
             client.trigger("nightly", {"as_of_date": "31/12/2025"})
         pools = {pool["name"]: pool["slots"] for pool in client._call("GET", "pools")["pools"]}
         assert pools["warehouse_writer"] == 1
-    assert lock.holder(settings) == "nightly/undated"
+    assert lock.holder(settings) == "history/undated"
 
     before = read_state(settings)
     os.kill(before.components["scheduler"].pid, signal.SIGKILL)

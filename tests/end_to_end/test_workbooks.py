@@ -1,4 +1,4 @@
-"""The council's workbooks and the cleaned file of the same year, counted twice: by SQL and by a dozen lines."""
+"""The council's workbooks and the cleaned file of the same year, counted by SQL and by a dozen lines."""
 
 import csv
 import gzip
@@ -96,12 +96,13 @@ def test_each_file_comes_in_whole(tmp_path, files):
 
 
 def test_what_several_files_tell_counts_once(tmp_path, files):
-    """Catches transactions counted twice because two files hold them, and twins lost because they look alike."""
+    """Catches transactions counted twice because two files hold them, and twins that are merged."""
     expected = counted_once(files)
     with duckdb.connect() as connection:
         load(tmp_path, files, connection)
         ours = connection.execute(
-            "select count(*), sum(amount) from (select distinct transaction_key, amount from raw.transactions)"
+            "select count(*), sum(amount)"
+            " from (select distinct transaction_key, amount from raw.transactions)"
         ).fetchone()
         by_day = connection.execute(
             "select business_date::varchar, count(distinct transaction_key) from raw.transactions group by 1"

@@ -7,7 +7,7 @@ from nightledger.ingestion.feeds import create_tables
 from nightledger.ingestion.landing import CollectReport, collect
 from nightledger.ingestion.ledger import FileVerdict
 from nightledger.ingestion.loading import has_pending, load
-from nightledger.ingestion.pulls import PullReport, pull_all
+from nightledger.ingestion.pulling.pulls import PullReport, pull_all
 
 __all__ = [
     "CollectReport",

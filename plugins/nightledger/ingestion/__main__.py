@@ -19,11 +19,13 @@ from rich.table import Table
 
 from nightledger import operations
 from nightledger.clients import load_clients
-from nightledger.ingestion import drafting, extras, landing, loading, pulls
+from nightledger.ingestion import extras, landing, loading
 from nightledger.ingestion.contract import ContractError, SourceContract
 from nightledger.ingestion.contract_files import load_contract
+from nightledger.ingestion.drafts import drafting
 from nightledger.ingestion.feeds import FEEDS
 from nightledger.ingestion.messages import inert
+from nightledger.ingestion.pulling import pulls
 from nightledger.settings import Settings
 
 SHOWN = 5

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from nightledger.ingestion.delivery import Delivery
 from nightledger.ingestion.feeds import EXTRA_KINDS, FEEDS, Column
-from nightledger.ingestion.pull_contract import Pull
+from nightledger.ingestion.pulling.contract import Pull
 
 NO_ENCODINGS = ("unicode-escape", "raw-unicode-escape", "idna", "punycode", "utf-7", "undefined")
 """Codecs of texts that no file is written in."""

@@ -22,7 +22,7 @@ from nightledger.ingestion.contract import (
 )
 from nightledger.ingestion.delivery import Delivery, FromName
 from nightledger.ingestion.feeds import BY_SOURCE, FEEDS, Feed, raw_columns
-from nightledger.ingestion.pull_contract import CursorPaging, OffsetPaging, Pull, PullToken, Since
+from nightledger.ingestion.pulling.contract import CursorPaging, OffsetPaging, Pull, PullToken, Since
 from nightledger.settings import Settings
 
 NAME = r"[a-z][a-z0-9_]{0,40}"
@@ -99,7 +99,18 @@ def _check(path: Path, contract: SourceContract) -> None:
 
 
 def _check_delivery(path: Path, contract: SourceContract) -> None:
-    """Refuse a way of delivery that the feeds cannot carry."""
+    """Refuse a way of delivery that the feeds cannot carry, and a wait for what no file can tell."""
+    if contract.delivery.deadline is not None:
+        if contract.pull is not None:
+            raise ContractError(
+                f"{path.name}: delivery.deadline: a server is asked when the night begins; a deadline is for "
+                "files"
+            )
+        if contract.delivery.day is None and not contract.needs_manifest:
+            raise ContractError(
+                f"{path.name}: delivery.deadline: a night waits for the file of a day, and nothing says for "
+                "which day a file is; give delivery.day, or a manifest with business_date"
+            )
     mode = contract.delivery.mode
     transactions = contract.feeds.get("transactions")
     if mode == "append" or transactions is None:
@@ -111,8 +122,8 @@ def _check_delivery(path: Path, contract: SourceContract) -> None:
         )
     if mode == "replace_period" and not transactions.known_at.of_the_file:
         raise ContractError(
-            f"{path.name}: delivery.mode: replace_period takes back what was told before, from one moment on; "
-            "known_at must be arrival, manifest or file_name"
+            f"{path.name}: delivery.mode: replace_period takes back what was told before, from one moment "
+            "on; known_at must be arrival, manifest or file_name"
         )
 
 

@@ -5,8 +5,8 @@ publication is touched: by a new file, a late, corrected, held or released one, 
 earlier and become known tonight.
 
 State of a day: `arrived`, `late` (after it was due), `early` (before the day was over), `unexpected` (the
-calendar has no such day), `awaited` (not there, and not due by the cutoff), `missing`, or `held` (all there was
-of it is set aside).
+calendar has no such day), `awaited` (not there, and not due by the cutoff), `missing`, or `held` (all that
+had come is set aside).
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from nightledger.ingestion import ledger
 from nightledger.ingestion.contract import SourceContract
 
 EVENT_DAYS = {"credit_bureau": "reported_on", "events": "event_at", "labels": "event_at"}
-"""Column that gives the day of a record. Customers, accounts and loans have the day on which they were known."""
+"""Column that gives the day of a record; of customers, accounts and loans it is when they were known."""
 
 
 def update(connection: duckdb.DuckDBPyConnection, contracts: Iterable[SourceContract]) -> int:
@@ -63,8 +63,9 @@ def _count_transactions(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("""
         insert into recounted by name
         with known as (
-            select t.client_id, t.source, t.business_date, t.currency, t.amount, t.known_at, t.transaction_key,
-                   t._content_hash, t._load_id, t._record, hash(t.transaction_key) as key_hash
+            select t.client_id, t.source, t.business_date, t.currency, t.amount, t.known_at,
+                   t.transaction_key, t._content_hash, t._load_id, t._record,
+                   hash(t.transaction_key) as key_hash
             from raw.transactions as t join ops.horizon as h using (client_id)
             where t.known_at < h.cutoff_at
         ),
@@ -86,7 +87,8 @@ def _count_transactions(connection: duckdb.DuckDBPyConnection) -> None:
         told as (
             select client_id, source, business_date, currency, min(known_at) as first_known_at,
                    max(known_at) as last_known_at,
-                   sum(cast(hash(transaction_key, _content_hash, known_at, _load_id) as hugeint)) as fingerprint
+                   sum(cast(hash(transaction_key, _content_hash, known_at, _load_id) as hugeint))
+                       as fingerprint
             from known group by all
         ),
         replaced as (
@@ -100,8 +102,9 @@ def _count_transactions(connection: duckdb.DuckDBPyConnection) -> None:
             group by all
         )
         select told.client_id, told.source, 'transactions' as feed, told.business_date, told.currency,
-               false as expected, true as arrived, coalesce(rows, 0) as rows, coalesce(amount_sum, 0) as amount_sum,
-               0 as quarantined, 'arrived' as state, first_known_at, last_known_at,
+               false as expected, true as arrived, coalesce(rows, 0) as rows,
+               coalesce(amount_sum, 0) as amount_sum, 0 as quarantined, 'arrived' as state,
+               first_known_at, last_known_at,
                told.fingerprint + coalesce(replaced.fingerprint, 0) as _fingerprint
         from told
         left join counted using (client_id, source, business_date, currency)
@@ -252,7 +255,7 @@ def _touch(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def spread(connection: duckdb.DuckDBPyConnection) -> None:
-    """Move the days of `touched` to `ops.touched_days`, with those of all rows whose validity hangs on theirs."""
+    """Move the days of `touched` to `ops.touched_days`, with those whose rows' validity hangs on theirs."""
     connection.execute("""
         create or replace temp table touching as
         select client_id, source, transaction_key, transaction_id, original_transaction_id

@@ -16,9 +16,11 @@ CALENDARS = (
 
 def _moment(value: object) -> object:
     """`[<days>d ]HH:MM` after midnight of the business date, local; without days it is on the next day."""
+    if isinstance(value, int):  # what YAML makes of 10:30 without quotes
+        value = f"{value // 60:02d}:{value % 60:02d}"
     match = re.fullmatch(r"(?:(\d+)d )?([01]\d|2[0-3]):([0-5]\d)", str(value))
     if match is None:
-        raise ValueError(f"{value!r} is no moment: write HH:MM of the next day, or days before it, as 2d 06:00")
+        raise ValueError(f"{value!r} is no moment: write HH:MM of the next day, or days before it: 2d 06:00")
     days = int(match.group(1)) if match.group(1) else 1
     return timedelta(days=days, hours=int(match.group(2)), minutes=int(match.group(3)))
 
@@ -58,7 +60,8 @@ class Delivery(BaseModel):
     """How files of a source come.
 
     `append` adds. `upsert` gives known keys another content. `replace_period` speaks for a whole period: what
-    was told before for a business date in it, and is not told again, holds no longer. Superseded versions stay.
+    was told before for a business date in it, and is not told again, holds no longer. Superseded versions
+    stay.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,7 +71,7 @@ class Delivery(BaseModel):
     calendar: str | None = None
     starts: date | None = None
     day: FromName | None = None
-    due_by: Moment = Field(timedelta(days=1), validate_default=False)
+    due_by: Moment = Field(timedelta(days=1, hours=2), validate_default=False)
     deadline: Moment | None = None
     required: bool = False
 

@@ -15,8 +15,9 @@ import yaml
 from pydantic import SecretStr
 
 from nightledger import ingestion, plan
-from nightledger.ingestion import ContractError, landing, pulls
+from nightledger.ingestion import ContractError, landing
 from nightledger.ingestion.contract import SourceContract
+from nightledger.ingestion.pulling import pulls
 
 from .conftest import CONTRACT, NOW, Bank
 

@@ -96,7 +96,7 @@ def test_numbers_have_the_digits_that_people_see(bank):
 
 
 def test_midnight_is_a_time_in_a_column_of_times_and_a_day_is_never_shifted(bank):
-    """Catches a payment at midnight set aside because Excel writes it like a day, and days moved by a zone."""
+    """Catches a payment at midnight set aside because it looks like a day, and days moved by a zone."""
     day = datetime.date(2026, 7, 1)
     rows = [
         row(1, at=datetime.datetime(2026, 7, 1, 9, 30, 7), text=day),

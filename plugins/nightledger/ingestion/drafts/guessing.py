@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from nightledger.ingestion import profiling
+from nightledger.ingestion.drafts import profiling
+from nightledger.ingestion.drafts.profiling import Profile
 from nightledger.ingestion.feeds import FEEDS
-from nightledger.ingestion.profiling import Profile
 
 OUT = frozenset(
     (

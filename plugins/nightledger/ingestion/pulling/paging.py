@@ -10,7 +10,7 @@ from datetime import date
 
 from nightledger.ingestion.contract import SourceContract
 from nightledger.ingestion.landing import Page
-from nightledger.ingestion.pull_contract import Pull, at
+from nightledger.ingestion.pulling.contract import Pull, at
 
 
 class PageRefused(Exception):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import httpx
 
-from nightledger.ingestion.paging import PageRefused
-from nightledger.ingestion.pull_contract import Pull
+from nightledger.ingestion.pulling.contract import Pull
+from nightledger.ingestion.pulling.paging import PageRefused
 
 for _name in ("httpx", "httpcore"):
     # They log addresses with their query, which holds cursors and dates.

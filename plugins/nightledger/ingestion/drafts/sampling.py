@@ -16,7 +16,7 @@ from charset_normalizer import from_bytes
 
 from nightledger.ingestion import formats
 from nightledger.ingestion.contract import ContractError, FileFormat
-from nightledger.ingestion.profiling import is_number
+from nightledger.ingestion.drafts.profiling import is_number
 
 MOST_BYTES = 8 << 20
 MOST_RECORDS = 5_000

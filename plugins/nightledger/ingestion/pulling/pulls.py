@@ -19,10 +19,11 @@ from zoneinfo import ZoneInfo
 import httpx
 import tenacity
 
-from nightledger.ingestion import landing, pull_http
+from nightledger.ingestion import landing
 from nightledger.ingestion.contract import SourceContract
 from nightledger.ingestion.landing import Page
-from nightledger.ingestion.paging import Moved, PageRefused, Repeated, Window, pull_of
+from nightledger.ingestion.pulling import http
+from nightledger.ingestion.pulling.paging import Moved, PageRefused, Repeated, Window, pull_of
 from nightledger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ def pull(
     today = clock().replace(tzinfo=UTC).astimezone(ZoneInfo(contract.timezone)).date()
     landed = records = restarts = 0
     headers = _token_header(settings, contract)
-    with _alone(settings, contract), pull_http.client(pull_of(contract), headers) as client:
+    with _alone(settings, contract), http.client(pull_of(contract), headers) as client:
         window: Window | None = None
         while window is None or window.through != today or not window.is_complete:
             window = _resumed(settings, contract) if not restarts else None
@@ -176,7 +177,7 @@ def _finish(
         name = window.file
         try:
             body, page = _page(client, window, sleep)
-        except (pull_http.Refused, Repeated) as refused:
+        except (http.Refused, Repeated) as refused:
             lost_its_place = isinstance(refused, Repeated) or refused.status in _LOST_PLACE
             if is_resumed and lost_its_place:
                 raise Moved(
@@ -197,12 +198,12 @@ def _page(client: httpx.Client, window: Window, sleep: Callable[[float], None]) 
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        asked = error.wait if isinstance(error, pull_http.Temporary) else None
+        asked = error.wait if isinstance(error, http.Temporary) else None
         return backoff(state) if asked is None else asked
 
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(window.pull.attempts),
-        retry=tenacity.retry_if_exception_type((pull_http.Temporary, Repeated)),
+        retry=tenacity.retry_if_exception_type((http.Temporary, Repeated)),
         wait=wait,
         sleep=sleep,
         reraise=True,
@@ -210,11 +211,11 @@ def _page(client: httpx.Client, window: Window, sleep: Callable[[float], None]) 
     try:
         for attempt in attempts:
             with attempt:
-                body = pull_http.get(client, window.pull, window.parameters())
+                body = http.get(client, window.pull, window.parameters())
                 page = window.take(body)
-    except pull_http.Temporary as error:
+    except http.Temporary as error:
         tries = f"after {window.pull.attempts} tries" if window.pull.attempts > 1 else "once"
-        raise PageRefused(f"page {window.pages + 1}: {error.reason}, {tries}", pull_http.LATER) from None
+        raise PageRefused(f"page {window.pages + 1}: {error.reason}, {tries}", http.LATER) from None
     return body, page
 
 

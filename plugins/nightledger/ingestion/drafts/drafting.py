@@ -7,11 +7,11 @@ from typing import Any
 import yaml
 
 from nightledger.clients import Client
-from nightledger.ingestion import guessing, profiling, sampling
 from nightledger.ingestion.contract import ContractError
+from nightledger.ingestion.drafts import guessing, profiling, sampling
+from nightledger.ingestion.drafts.guessing import Guesses
+from nightledger.ingestion.drafts.profiling import Profile
 from nightledger.ingestion.feeds import FEEDS
-from nightledger.ingestion.guessing import Guesses
-from nightledger.ingestion.profiling import Profile
 
 FOOTERS = range(4)
 """Numbers of rows at the end that may be no records."""

@@ -1,0 +1,1 @@
+"""Drafts of source contracts: what a sample looks like, and which columns play which role."""
