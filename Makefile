@@ -30,8 +30,8 @@ next-night: $(VENV)/.installed ## Add one more simulated day and run its night
 	@$(RUN) -m nightledger.demo next-night
 
 .PHONY: test
-test: $(VENV)/.installed-dev ## All tests: unit, dbt, DAG and end-to-end
-	@$(VENV)/bin/pytest -q
+test: $(VENV)/.installed-dev ## All tests: unit, dbt, DAG and end-to-end, with the coverage of plugins and ml
+	@$(VENV)/bin/pytest -q --cov --cov-report=term
 
 ##@ Run Airflow
 
@@ -107,6 +107,12 @@ drill-faults: $(VENV)/.installed-dev ## Disturb a night in every way (at most 30
 replay: $(VENV)/.installed-dev ## Run NIGHTS=30 twice from one start and compare the hashes: [CUSTOMERS=200] [WRITE=page]
 	@$(RUN) -m tests.drills.replay --nights $(or $(NIGHTS),30) --customers $(or $(CUSTOMERS),200) \
 		$(if $(WRITE),--write "$(WRITE)")
+
+##@ Measure
+
+.PHONY: benchmark-ingestion
+benchmark-ingestion: $(VENV)/.installed ## Ingestion beside a bare read_csv: [ROWS=10000000]
+	@$(RUN) benchmarks/ingestion.py --rows "$(or $(ROWS),10000000)"
 
 ##@ Develop
 

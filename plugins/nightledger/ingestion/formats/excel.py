@@ -7,6 +7,8 @@ which a column has as soon as one of its cells has a time of day. Cells with an 
 import datetime
 import io
 import re
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -14,9 +16,9 @@ from decimal import Context, Decimal
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError
+from python_calamine import CalamineSheet, CalamineWorkbook
 
-from nightledger.ingestion.formats import Table, Unreadable, opened
+from nightledger.ingestion.formats import Table, Unreadable, excel_probe, opened
 from nightledger.ingestion.formats.records import Sieve, added
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 << 20
 """Of a workbook: it is held in memory."""
 MAX_UNPACKED = 1 << 30
+MAX_SECONDS = 600
+"""In which a workbook must open."""
 MAX_CELLS = 30_000_000
 """Of a sheet, from its first to its last: each takes memory, filled or not."""
 COMPOUND, PACKED = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"PK\x03\x04"
@@ -48,13 +52,9 @@ def read(path: Path, form: "FileFormat") -> Table:
     if len(content) > MAX_BYTES:
         raise Unreadable(f"is larger than {MAX_BYTES >> 20} MiB", "ask the sender for the file in parts")
     _check_container(content)
-    try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(content))
-        sheets = [book.get_sheet_by_name(name) for name in _names(book, form)]
-    except PasswordError as error:
-        raise _encrypted() from error
-    except (CalamineError, zipfile.BadZipFile, OSError) as error:
-        raise Unreadable("is no workbook of Excel, or is damaged", _AGAIN) from error
+    _probe(content)
+    book = CalamineWorkbook.from_filelike(io.BytesIO(content))
+    sheets = [book.get_sheet_by_name(name) for name in _names(book, form)]
     filled = [sheet for sheet in sheets if sheet.height]
     if not filled:
         raise Unreadable("is empty", "ask the sender whether there was nothing to send")
@@ -67,6 +67,19 @@ def read(path: Path, form: "FileFormat") -> Table:
             )
     stated: dict[str, object] = {}
     return Table(_given(headers[0]), _rows(filled, headers, form, stated), stated)
+
+
+def _probe(content: bytes) -> None:
+    """Open the workbook in another process first, as a damaged one can abort the one that opens it."""
+    command = [sys.executable, "-I", str(Path(excel_probe.__file__))]
+    try:
+        done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=MAX_SECONDS)  # noqa: S603
+    except subprocess.TimeoutExpired as error:
+        raise Unreadable("takes too long to open", "ask the sender for the file in parts") from error
+    if done.returncode == excel_probe.PROTECTED:
+        raise _encrypted()
+    if done.returncode:
+        raise Unreadable("is no workbook of Excel, or is damaged", _AGAIN)
 
 
 def _names(book: CalamineWorkbook, form: "FileFormat") -> Sequence[str]:

@@ -70,8 +70,11 @@ def _connection() -> duckdb.DuckDBPyConnection:
 def _rows(path: Path, columns: dict[str, str]) -> Iterator[tuple[str | None, ...]]:
     with _connection() as connection:
         _execute(connection, _select(columns), {"path": str(path)})
-        while rows := connection.fetchmany(ROWS_AT_ONCE):
-            yield from rows
+        try:
+            while rows := connection.fetchmany(ROWS_AT_ONCE):
+                yield from rows
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            raise _damaged() from error
 
 
 def _execute(
@@ -83,7 +86,7 @@ def _execute(
         is_full = isinstance(error, duckdb.IOException) and "write" in str(error).lower()
         if is_full or isinstance(error, duckdb.OutOfMemoryException):
             raise  # the fault of the machine; a damaged file comes as any other kind of error
-        raise Unreadable("is no Parquet, or is damaged", "ask the sender to send it again") from error
+        raise _damaged() from error
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
@@ -92,7 +95,11 @@ def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str
     _execute(connection, f"create temp view sample as from {source}", {})
     relation = connection.table("sample")
     columns: dict[str, str] = {}
-    for name, kind in zip(relation.columns, relation.types, strict=True):
+    try:
+        names = relation.columns
+    except UnicodeDecodeError as error:
+        raise _damaged() from error
+    for name, kind in zip(names, relation.types, strict=True):
         _add(columns, name, _identifier(name), kind)
     return columns
 
@@ -157,6 +164,10 @@ def _look(connection: duckdb.DuckDBPyConnection, path: Path, measure: str) -> in
     """A figure about all rows."""
     row = _execute(connection, f"select {measure} from {_SOURCE}", {"path": str(path)}).fetchone()  # noqa: S608
     return int(row[0] or 0) if row else 0
+
+
+def _damaged() -> Unreadable:
+    return Unreadable("is no Parquet, or is damaged", "ask the sender to send it again")
 
 
 def _bomb() -> Unreadable:
