@@ -9,7 +9,7 @@ from typing import Any
 from simulation import labels, profiles, statements, text
 from simulation.books import Books
 from simulation.delivery import DataFile, Written, known_at, put_file
-from simulation.events import draw_events, event_lines
+from simulation.events import Events, draw_events, event_lines
 from simulation.parameters import BLOCK_DAYS, TIMEZONE, Bank, Parameters
 from simulation.statements import Statements
 from simulation.truth import holds_truth, write_block, write_truth
@@ -74,8 +74,9 @@ class _Clerk:
                 if not days:
                     continue
                 current = statements.write_up(self.world, rows, block)
-                write_block(self.world, self.truth, block, drawn, rows, current)
-                contents = list(self._contents(block, days, current, reports))
+                events = draw_events(self.world, self.profiles.marketing, block)
+                write_block(self.world, self.truth, block, drawn, rows, current, events)
+                contents = list(self._contents(days, current, reports, events))
                 for written in writing:  # one block at a time is held in memory
                     written.result()
                 writing = [pool.submit(self._write_day, day, files) for day, files in contents]
@@ -84,9 +85,8 @@ class _Clerk:
         return self.written
 
     def _contents(
-        self, block: int, days: list[int], current: Statements, reports: labels.Reports
+        self, days: list[int], current: Statements, reports: labels.Reports, events: Events
     ) -> Iterator[tuple[int, list[DataFile]]]:
-        events = draw_events(self.world, self.profiles.marketing, block)
         happened = text.Lines(event_lines(self.world, events), events.day)
         reported = text.Lines(labels.report_lines(self.world, reports), reports.day)
         for day in days:

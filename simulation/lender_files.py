@@ -35,7 +35,7 @@ REPORTED_DEFAULTS = 0.97
 """Defaults of which the labels' feed ever hears."""
 LATE_SHARE, AGAIN_SHARE = 0.05, 0.03
 """Ledger files that come a day late, and that are sent a second time under another name."""
-MALFORMED_SHARE, MALFORMED_MIN_ROWS = 0.3, 110
+MALFORMED_SHARE, MALFORMED_MIN_ROWS = 0.4, 101
 CITIES = ("München", "Köln", "Nürnberg", "Düsseldorf", "Würzburg", "Berlin", "Hamburg", "Leipzig")
 NAMES = ("Jörg Müller", "Käthe Groß", "Anke Schröder", "Uwe Böhm", "Inge Weiß", "Rolf Jäger")
 HEADERS = {
@@ -223,7 +223,7 @@ def _files(on: date, page: _Page, chance: float, planted: list[dict[str, Any]]) 
     files = []
     for kind, header in HEADERS.items():
         lines = list(page.lines.get(kind, ()))
-        if not lines and kind != "umsaetze":
+        if not lines:
             continue
         name, total = f"{kind}_{on}.csv", None
         if kind == "umsaetze":

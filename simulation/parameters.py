@@ -262,8 +262,10 @@ class Theft:
     """Share of a genuine customer's active days with a burst of small payments online."""
     stranger_share: float = 0.2
     """Share of genuine transfers to people whom the customer has never paid before."""
-    new_device_share: float = 0.012
+    new_device_share: float = 0.05
     """Share of genuine log-ins from a device that was never seen."""
+    takeover_device_share: float = 0.7
+    """Take-overs that begin with a log-in from a new device; the others use the owner's own."""
 
     reported_share: float = 0.8
     report_days: float = 12.0

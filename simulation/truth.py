@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from simulation.events import Events
 from simulation.latent import DISSATISFIED, OFFER, SHOCK, STATES, Chain, Dispositions, State
 from simulation.life import Life
 from simulation.parameters import BLOCK_DAYS, Bank, Parameters
@@ -20,7 +21,7 @@ from simulation.transactions import Block
 from simulation.world import CONTACTS, World
 
 BANK, CUSTOMERS, DAYS, PLANTED = "bank.json", "customers.parquet", "days.parquet", "planted"
-PAYMENTS, EXPOSED, LIVES = "payments", "exposed", "lives.parquet"
+PAYMENTS, EXPOSED, NEW_DEVICES, LIVES = "payments", "exposed", "new_devices", "lives.parquet"
 
 
 class TruthError(ValueError):
@@ -58,10 +59,10 @@ def write_truth(world: World, folder: Path) -> None:
 
 
 def write_block(
-    world: World, folder: Path, number: int, drawn: Block, rows: Rows, statements: Statements
+    world: World, folder: Path, number: int, drawn: Block, rows: Rows, statements: Statements, events: Events
 ) -> None:
     """Write what is true of a block's files: malformed records, thefts and payments with what they are for."""
-    targets = [folder / name / f"block_{number:03d}.parquet" for name in (PLANTED, PAYMENTS, EXPOSED)]
+    targets = [folder / name / f"block_{number:03d}.parquet" for name in (PLANTED, PAYMENTS, EXPOSED, NEW_DEVICES)]
     for target in targets:
         target.parent.mkdir(exist_ok=True)
     if not targets[0].exists():
@@ -74,6 +75,9 @@ def write_block(
         pq.write_table(pa.table(table), targets[1])
     if not targets[2].exists():
         pq.write_table(pa.table({"customer": drawn.exposed.customer, "day": drawn.exposed.day}), targets[2])
+    if not targets[3].exists():
+        new = events.is_new_device
+        pq.write_table(pa.table({"customer": events.customer[new], "day": events.day[new]}), targets[3])
 
 
 def _planted(world: World, statements: Statements, block: int) -> pa.Table:

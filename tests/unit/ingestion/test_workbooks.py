@@ -4,12 +4,14 @@ import datetime
 import io
 import zipfile
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from .conftest import Bank
 from .workbooks import sheet, workbook
 
+EXCERPTS = Path(__file__).resolve().parents[2] / "data" / "birmingham_workbooks"
 NAMES = ["id", "customer", "card", "at", "amount", "text"]
 MORNING = datetime.datetime(2026, 1, 5, 10)
 
@@ -193,3 +195,13 @@ def test_what_is_no_usable_workbook_is_refused_with_what_to_do(bank, golden, nam
     verdict = bank.load()["tx_1.xlsx"]
     assert (verdict.verdict, verdict.records) == ("refused", 0)
     golden(f"excel_{name}", verdict.message)
+
+
+@pytest.mark.parametrize(("place", "value"), [(2731, 255), (1497, 255), (666, 0)])
+def test_a_workbook_that_kills_its_reader_does_not_kill_the_night(bank, golden, place, value):
+    """Catches one flipped byte that makes the reader ask for 8 GB, or panic, and end the whole process."""
+    contract(bank)
+    content = bytearray((EXCERPTS / "purchasecardsnov2014.xls").read_bytes())
+    content[place] = value
+    bank.file("tx_1.xls", bytes(content))
+    golden("excel_deadly", bank.load()["tx_1.xls"].message)
