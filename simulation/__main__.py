@@ -1,4 +1,4 @@
-"""Command line: `python -m simulation make …` and `python -m simulation ceiling …`."""
+"""Command line: `python -m simulation make …`, `ceiling …`, `difficulty …`, `compare …`."""
 
 import argparse
 import json
@@ -6,11 +6,13 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from simulation.ceiling import compute_ceiling
-from simulation.files import make
+from simulation.drift import DRIFTS, Drift
 from simulation.parameters import Bank
 from simulation.truth import TruthError
+
+TASKS = ("churn", "fraud", "default", "spend", "life")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -18,30 +20,72 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     making = commands.add_parser("make", help="write a simulated bank's files; those that are there stay")
     making.add_argument("--out", type=Path, required=True, help="gets files/ and truth/")
-    making.add_argument("--customers", type=int, default=2000)
+    making.add_argument("--customers", type=int, default=2000, help="of the neobank; the others have fewer")
     making.add_argument("--start", type=date.fromisoformat, required=True, help="first business date")
     making.add_argument("--days", type=int, default=730, help="length of the history")
     making.add_argument("--seed", type=int, default=7)
     making.add_argument(
         "--through", type=date.fromisoformat, help="last date to write; default: the history's last"
     )
-    ceiling = commands.add_parser("ceiling", help="average precision of the true probability, as JSON")
+    making.add_argument("--clients", default="neobank", help="of neobank, wallet, lender, joined by commas")
+    making.add_argument("--difficulty", type=float, default=0.5, help="0 (easy) to 1 (hard)")
+    making.add_argument(
+        "--drift",
+        type=Drift.parse,
+        action="append",
+        default=[],
+        help=f"kind:size:day, the day counted from --start; kinds: {', '.join(DRIFTS)}",
+    )
+    ceiling = commands.add_parser("ceiling", help="what the truth reaches in a task, as JSON")
     ceiling.add_argument("--truth", type=Path, required=True)
-    ceiling.add_argument("--predictions", type=Path, required=True, help="Parquet with labels and scores")
+    ceiling.add_argument("--task", choices=TASKS, default="churn")
+    ceiling.add_argument("--predictions", type=Path, help="churn: Parquet with labels and scores")
+    difficulty = commands.add_parser("difficulty", help="how far a threshold on one feature gets, as a table")
+    difficulty.add_argument("--seed", type=int, default=7)
+    difficulty.add_argument("--difficulty", type=float, default=0.5)
+    compare = commands.add_parser("compare", help="pictures of the bank beside real files")
+    compare.add_argument("--bank", type=Path, required=True, help="files/ of a made bank")
+    compare.add_argument("--real", type=Path, required=True, help="folder with birmingham/ and sparkov/")
+    compare.add_argument("--out", type=Path, required=True, help="folder for the page's pictures")
     return parser
 
 
+def _run(given: argparse.Namespace) -> dict[str, Any]:
+    # Each command imports what only it needs.
+    if given.command == "make":
+        from simulation.clients import make_clients
+
+        started = time.perf_counter()
+        bank = Bank(
+            given.customers, given.start, given.days, given.seed, given.difficulty, tuple(given.drift)
+        )
+        written = make_clients(bank, given.out, given.clients.split(","), given.through)
+        return {**written, "seconds": round(time.perf_counter() - started, 2)}
+    if given.command == "ceiling" and given.task == "churn":
+        from simulation.ceiling import compute_ceiling
+
+        if given.predictions is None:
+            raise ValueError("the ceiling of churn is that of given rows: name them with --predictions")
+        return compute_ceiling(given.truth, given.predictions).as_dict()
+    if given.command == "ceiling":
+        from simulation.ceilings import TASKS as ceilings
+
+        return ceilings[given.task](given.truth)
+    from simulation.compare import compare
+
+    return dict(compare(given.bank, given.real, given.out))
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; prints one JSON object, or the reason why not on standard error."""
+    """Run one command; prints one JSON object or a table, or the reason why not on standard error."""
     given = _parser().parse_args(arguments)
-    started = time.perf_counter()
     try:
-        if given.command == "make":
-            bank = Bank(given.customers, given.start, given.days, given.seed)
-            written = make(bank, given.out, given.through)
-            result = {**written.as_dict(), "seconds": round(time.perf_counter() - started, 2)}
-        else:
-            result = compute_ceiling(given.truth, given.predictions).as_dict()
+        if given.command == "difficulty":
+            from simulation.difficulty import as_text, measure_all
+
+            sys.stdout.write(as_text(measure_all(given.seed, given.difficulty)))
+            return 0
+        result = _run(given)
     except (TruthError, ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -1,9 +1,9 @@
 """The bank's books: what an account can pay, both sides of own transfers, and the balance after every row.
 
 Blocks are kept one after another, because what an account can pay today depends on all that came before. A
-payment drawn for a day is made anyway when the customer starts it; mandates, savings and card repayments look at
-the balance first. A mandate that finds nothing is returned and charged; who runs dry draws on savings or on an
-account elsewhere, in an income shock less readily; who has far too much moves it away.
+payment drawn for a day is made anyway when the customer starts it; mandates, savings and card repayments
+look at the balance first. A mandate that finds nothing is returned and charged; who runs dry draws on
+savings or on an account elsewhere, in an income shock less readily; who has far too much moves it away.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from simulation.parameters import BLOCK_DAYS
 from simulation.people import Account, Booleans, Integers, Work
 from simulation.randomness import Stream, generator
 from simulation.rows import ELSEWHERE, Channel, Kind, Mode, Rows, rows
+from simulation.running import running
 from simulation.transactions import Block, draw_block
 from simulation.world import World
 
@@ -78,24 +79,10 @@ class Books:
         in_files = in_files.pick(np.flatnonzero(in_files.file_day < last))
         # Follow-ups of the block before happened earlier, so they stand first in each file.
         in_files = in_files.pick(np.lexsort((in_files.number, in_files.file_day)))
-        self._run(in_files)
+        account = in_files.customer * ACCOUNTS + in_files.account
+        posted = np.where(in_files.is_pending, 0, in_files.paise)
+        in_files.balance = running(self.ledger.reshape(-1), account, posted)
         return in_files
-
-    def _run(self, drawn: Rows) -> None:
-        """Set the balance after each posted row, in the order of the files."""
-        account = drawn.customer * ACCOUNTS + drawn.account
-        paise = np.where(drawn.is_pending, 0, drawn.paise)
-        order = np.argsort(account, kind="stable")
-        sums = np.cumsum(paise[order])
-        sorted_account = account[order]
-        starts = np.flatnonzero(np.r_[True, sorted_account[1:] != sorted_account[:-1]]) if len(order) else order
-        lengths = np.diff(np.r_[starts, len(order)])
-        before = np.repeat(sums[starts] - paise[order][starts], lengths) if len(order) else sums
-        balance = np.empty(len(drawn), dtype=np.int64)
-        flat = self.ledger.reshape(-1)
-        balance[order] = flat[sorted_account] + sums - before
-        drawn.balance = balance
-        np.add.at(flat, account, paise)
 
 
 class _Days:
@@ -121,9 +108,17 @@ class _Days:
         if self.books.left_over is not None:
             late = self.books.left_over  # refunds of what was bought in the block before
             which = np.flatnonzero((late.day >= self.first) & (late.day < self.last))
-            np.add.at(flows, (late.day[which] - self.first, late.customer[which], late.account[which]), late.paise[which])
+            np.add.at(
+                flows,
+                (late.day[which] - self.first, late.customer[which], late.account[which]),
+                late.paise[which],
+            )
         which = np.flatnonzero(free & (drawn.day < self.last))
-        np.add.at(flows, (drawn.day[which] - self.first, drawn.customer[which], drawn.account[which]), drawn.paise[which])
+        np.add.at(
+            flows,
+            (drawn.day[which] - self.first, drawn.customer[which], drawn.account[which]),
+            drawn.paise[which],
+        )
         waiting = np.flatnonzero(is_own | is_mandate)
         waiting = waiting[np.lexsort((drawn.second[waiting], drawn.customer[waiting], drawn.day[waiting]))]
         edges = np.searchsorted(drawn.day[waiting], np.arange(self.first, self.last + 1))
@@ -250,7 +245,9 @@ class _Days:
         month = world.days.month_label[day]
         owed = np.round(-books.overdrawn * OVERDRAFT_RATE / 365).astype(np.int64)
         books.overdrawn[:] = 0
-        self._interest(np.flatnonzero((owed > 0) & is_open), day, -owed, Account.CURRENT, f"OD INTEREST {month}")
+        self._interest(
+            np.flatnonzero((owed > 0) & is_open), day, -owed, Account.CURRENT, f"OD INTEREST {month}"
+        )
         if world.days.month[day] % 3 == 0:
             saved = np.round(books.available[:, Account.SAVINGS] * SAVINGS_RATE / 4).astype(np.int64)
             who = np.flatnonzero((saved > 0) & is_open)

@@ -78,6 +78,6 @@ def _put(target: Path, content: bytes) -> None:
 
 
 def known_at(day: date, timezone: str) -> str:
-    """Instant (ISO 8601, UTC) at which the files of a business date are known: 01:00 local time of the next day."""
+    """Instant (ISO 8601, UTC) when the files of a business date are known: 01:00 local time of the next."""
     local = datetime.combine(day + timedelta(days=1), time(1, 0), ZoneInfo(timezone))
     return local.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -92,12 +92,12 @@ def draw_events(world: World, consents: Booleans, block: int) -> Events:
     second[is_thief] = taken.second
     device = np.where(has_device, customers * 2 + (rng.random(count) < 0.12), -1)
     brings_device = is_thief & (rng.random(count) < world.parameters.theft.takeover_device_share)
-    is_new = brings_device | (has_device & ~is_thief & (rng.random(count) < world.parameters.theft.new_device_share))
+    is_new = brings_device | (
+        has_device & ~is_thief & (rng.random(count) < world.parameters.theft.new_device_share)
+    )
     device = np.where(is_new, 2 * len(world.people) + rng.integers(0, 10**7, count), device)
     order = np.lexsort((kinds, customers, second, days))
-    return Events(
-        customers[order], days[order], second[order], kinds[order], device[order], is_new[order]
-    )
+    return Events(customers[order], days[order], second[order], kinds[order], device[order], is_new[order])
 
 
 def event_lines(world: World, events: Events) -> pa.Array:

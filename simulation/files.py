@@ -15,6 +15,7 @@ from simulation.statements import Statements
 from simulation.truth import holds_truth, write_block, write_truth
 from simulation.world import World, build_world
 
+
 def make(bank: Bank, out: Path, through: date | None = None, parameters: Parameters | None = None) -> Written:
     """Write the files of a bank up to a date, and the truth behind them; files that are there stay untouched.
 
@@ -102,7 +103,9 @@ class _Clerk:
                 lines = profiles.account_lines(
                     self.world, self.closed_on, self.books.overdraft_limit, self.account_numbers, day, holders
                 )
-                files.append(DataFile(f"accounts_{on}.csv.gz", _table(profiles.ACCOUNT_HEADER, lines), len(lines)))
+                files.append(
+                    DataFile(f"accounts_{on}.csv.gz", _table(profiles.ACCOUNT_HEADER, lines), len(lines))
+                )
             body, count = reported.of(day)
             if count:
                 files.append(DataFile(f"labels_{on}.csv.gz", labels.HEADER.encode() + body, count))

@@ -1,9 +1,9 @@
 """Theft: stolen payments among the customers' own.
 
-Three ways: card testing (many tiny payments online, then a large one), account take-over (a log-in from a new
-device, then transfers to strangers), compromised merchants (cards used there are used elsewhere later). A share
-copies the owner's habits. Every attack happens on one day on which the owner pays too: so that theft never
-makes a customer look active who is not.
+Three ways: card testing (many tiny payments online, then a large one), account take-over (a log-in from a
+new device, then transfers to strangers), compromised merchants (cards used there are used elsewhere
+later). A share copies the owner's habits. Every attack happens on one day on which the owner pays too: so
+that theft never makes a customer look active who is not.
 """
 
 from dataclasses import dataclass
@@ -99,7 +99,9 @@ def exposures(world: World, purchases: Rows, block: int) -> Attacks:
     used = at_terminal[np.isin(purchases.merchant[at_terminal], merchants)]
     used = used[purchases.day[used] < first + theft.leak_days]
     customer, kept = np.unique(purchases.customer[used], return_index=True)
-    day = world.next_visit[np.minimum(purchases.day[used][kept] + LEAK_WAIT, last - 1), customer].astype(np.int64)
+    day = world.next_visit[np.minimum(purchases.day[used][kept] + LEAK_WAIT, last - 1), customer].astype(
+        np.int64
+    )
     inside = day < last
     return Attacks(customer[inside], day[inside], rng.integers(0, 80_000, int(inside.sum())))
 
@@ -108,7 +110,9 @@ def draw_thefts(world: World, exposed: Attacks, block: int) -> Rows:
     """All stolen payments of a block."""
     rng = generator(world.bank, Stream.THEFTS, block)
     by_kind = attacks(world, block)
-    by_kind[Kind.LEAK] = _chosen(exposed, rng.random(len(exposed.day)) < world.parameters.theft.used_after_leak)
+    by_kind[Kind.LEAK] = _chosen(
+        exposed, rng.random(len(exposed.day)) < world.parameters.theft.used_after_leak
+    )
     parts = []
     for kind, draw in (
         (Kind.TESTING, _tests), (Kind.TAKEOVER, _takeovers), (Kind.LEAK, _leaks)
@@ -137,7 +141,11 @@ def _takeovers(world: World, rng: np.random.Generator, attack: Attacks) -> Rows:
     which = _repeated(rng, attack, TAKEOVER_FEWEST, TAKEOVER_MORE)
     customer, day = attack.customer[which], attack.day[which]
     drawn = draw_payments(world, rng, customer, day, np.full(len(day), PEOPLE))
-    rupees = TAKEOVER_RUPEES * world.people.means[customer] * np.exp(TAKEOVER_SIGMA * rng.standard_normal(len(day)))
+    rupees = (
+        TAKEOVER_RUPEES
+        * world.people.means[customer]
+        * np.exp(TAKEOVER_SIGMA * rng.standard_normal(len(day)))
+    )
     second = np.minimum(attack.second[which] + rng.integers(120, 5_400, len(day)), 86_399)
     drawn = drawn.pick(
         np.arange(len(day)),

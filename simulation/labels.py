@@ -48,8 +48,8 @@ def draw_reports(world: World, in_files: Rows, block: int) -> Reports:
         in_files.customer[stolen] * world.days.count + in_files.day[stolen], return_inverse=True
     )
     is_reported = (rng.random(len(attack)) < theft.reported_share)[place]
-    delay = theft.report_days * np.exp(theft.report_spread * rng.standard_normal(len(attack)))
-    delay = np.minimum(np.ceil(delay), theft.report_days_most).astype(np.int64)[place]
+    days = theft.report_days * np.exp(theft.report_spread * rng.standard_normal(len(attack)))
+    delay = np.minimum(np.ceil(days), theft.report_days_most).astype(np.int64)[place]
     true = Reports(
         in_files.number[stolen],
         in_files.file_day[stolen] + delay,
@@ -81,7 +81,9 @@ def draw_reports(world: World, in_files: Rows, block: int) -> Reports:
 
 
 def _together(parts: list[Reports]) -> Reports:
-    joined = Reports(*(np.concatenate(values) for values in zip(*(vars(p).values() for p in parts), strict=True)))
+    joined = Reports(
+        *(np.concatenate(values) for values in zip(*(vars(p).values() for p in parts), strict=True))
+    )
     return joined.pick(np.lexsort((joined.number, joined.second, joined.day)))
 
 
@@ -111,4 +113,3 @@ def report_lines(world: World, reports: Reports) -> pa.Array:
         separator=",",
     )
     return text.join(separated, "\n")
-

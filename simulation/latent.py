@@ -1,12 +1,12 @@
 """What no file shows: the causes that press on customers, and the chain of states that leads them away.
 
-Each customer is a hidden Markov chain over days. While ACTIVE or PAUSED (in three stages, so that a pause has a
-typical length), three causes come and go by
-themselves (dissatisfied, income shock, competitor's offer); together with the customer's own disposition
-they set the probability of deciding to leave. Who decides either stops at once (LEFT) or fades in three
-stages. Some come back; some close formally. In every state the customer starts a transaction on a day with
-probability 1 − exp(−rate), independently given the states. So the probability of silence over a window can
-be computed exactly: by `probability_of_silence`, which is what the ceiling is made of.
+Each customer is a hidden Markov chain over days. While ACTIVE or PAUSED (in three stages, so that a pause
+has a typical length), three causes come and go by themselves (dissatisfied, income shock, competitor's
+offer); together with the customer's own disposition they set the probability of deciding to leave. Who
+decides either stops at once (LEFT) or fades in three stages. Some come back; some close formally. In every
+state the customer starts a transaction on a day with probability 1 − exp(−rate), independently given the
+states. So the probability of silence over a window can be computed exactly: by `probability_of_silence`,
+which is what the ceiling is made of.
 """
 
 from dataclasses import dataclass

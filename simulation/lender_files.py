@@ -1,4 +1,5 @@
-"""The lender's files: German CSV with decimal commas and two columns of amounts, and the bureau's JSON arrays."""
+"""The lender's files: German CSV with decimal commas and two columns of amounts, and the bureau's JSON
+arrays."""
 
 import calendar
 import json
@@ -35,7 +36,7 @@ REPORTED_DEFAULTS = 0.97
 """Defaults of which the labels' feed ever hears."""
 LATE_SHARE, AGAIN_SHARE = 0.05, 0.03
 """Ledger files that come a day late, and that are sent a second time under another name."""
-MALFORMED_SHARE, MALFORMED_MIN_ROWS = 0.4, 101
+MALFORMED_SHARE, MALFORMED_MIN_ROWS = 0.5, 101
 CITIES = ("München", "Köln", "Nürnberg", "Düsseldorf", "Würzburg", "Berlin", "Hamburg", "Leipzig")
 NAMES = ("Jörg Müller", "Käthe Groß", "Anke Schröder", "Uwe Böhm", "Inge Weiß", "Rolf Jäger")
 HEADERS = {
@@ -122,9 +123,8 @@ class _Diary:
         number = f"B{on:%y%m%d}{who:05d}{kind}"
         debit, credit = (euros(-cents), "") if cents < 0 else ("", euros(cents))
         page.cents += cents
-        page.lines["umsaetze"].append(
-            f"{number};{_account(of, who)};{of.customer_id[who]};{_german(on)};{debit};{credit};{kind};{words}"
-        )
+        fields = (number, _account(of, who), of.customer_id[who], _german(on), debit, credit, kind, words)
+        page.lines["umsaetze"].append(";".join(fields))
 
     def _month(self, month: int) -> None:
         lending = self.lending
@@ -146,7 +146,13 @@ class _Diary:
                 self._book(who, back, rate, "RLS", f"Rücklastschrift {of.loan_id[who]}")
                 self._book(who, back, -RETURN_FEE, "GEB", "Gebühr Rücklastschrift")
                 if paid:
-                    self._book(who, back + timedelta(days=late), -rate * paid, "UEBW", f"Nachzahlung {of.loan_id[who]}")
+                    self._book(
+                        who,
+                        back + timedelta(days=late),
+                        -rate * paid,
+                        "UEBW",
+                        f"Nachzahlung {of.loan_id[who]}",
+                    )
             granted = lending.date_of(int(of.granted[who]), int(of.due_day[who]))
             status = "ausgefallen" if owed >= DEFAULT else "verzug" if owed >= 2 else "laufend"
             was = "verzug" if before >= 2 else "laufend"
@@ -198,7 +204,8 @@ def write(bank: Bank, parameters: Parameters, files: Path, truth: Path, through:
     files.mkdir(parents=True, exist_ok=True)
     pages = _Diary(lending).pages
     rng = generator(bank, Stream.DELIVERY, 2)
-    written, planted = Written(), []
+    written = Written()
+    planted: list[dict[str, Any]] = []
     for number in range(bank.horizon):
         on = bank.start + timedelta(days=number)
         chance = rng.random(3)

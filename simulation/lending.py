@@ -1,9 +1,10 @@
 """The lender's borrowers: a hidden purse, an income that comes and goes, and instalments paid from them.
 
-Once a month what is left of the income goes into the purse (counted in instalments) and what is owed is paid from
-it as far as it reaches; sometimes somebody forgets. Four instalments owed mean that the oldest is 90 days past
-due: default. So default follows from cash flow and from nothing else, and its probability given the purse, the
-income and what is owed is computed exactly (`probability_of_default`). No file shows the purse or the income.
+Once a month what is left of the income goes into the purse (counted in instalments) and what is owed is
+paid from it as far as it reaches; sometimes somebody forgets. Four instalments owed mean that the oldest
+is 90 days past due: default. So default follows from cash flow and from nothing else, and its probability
+given the purse, the income and what is owed is computed exactly (`probability_of_default`). No file shows
+the purse or the income.
 """
 
 from dataclasses import dataclass
@@ -96,7 +97,9 @@ def draw_borrowers(bank: Bank) -> Borrowers:
     count = bank.customers
     income = np.round(2_600 * np.exp(0.4 * rng.standard_normal(count)), -1)
     instalment = np.round(income * rng.uniform(0.06, 0.22, count) * 100, -2).astype(np.int64)
-    granted = np.where(rng.random(count) < 0.7, rng.integers(-18, 0, count), rng.integers(0, months_of(bank), count))
+    granted = np.where(
+        rng.random(count) < 0.7, rng.integers(-18, 0, count), rng.integers(0, months_of(bank), count)
+    )
     return Borrowers(
         customer_id=[f"K{(number * 48_271 + 9_177) % 999_983:06d}" for number in range(count)],
         loan_id=[f"D-{(number * 36_473 + 4_411) % 899_981 + 100_000}" for number in range(count)],
@@ -220,7 +223,9 @@ def show(bank: Bank, parameters: Parameters, borrowers: Borrowers, purses: Purse
     days = np.where(rng.random(shape) < lateness, rng.integers(1, 14, shape), 0)
     pressure = 0.7 * (purses.income > 0) + 1.3 * tight
     used = pressure + 1.3 * borrowers.borrowing - 1.1 + 0.4 * noise * rng.standard_normal(shape)
-    arrears = rng.binomial(borrowers.accounts_elsewhere, np.clip(0.02 + 0.08 * tight * (purses.income > 0), 0, 1), shape)
+    arrears = rng.binomial(
+        borrowers.accounts_elsewhere, np.clip(0.02 + 0.08 * tight * (purses.income > 0), 0, 1), shape
+    )
     return Shown(
         late_days=np.where(purses.paid > 0, days, -1),
         used_elsewhere=1 / (1 + np.exp(-used)),

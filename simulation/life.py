@@ -52,8 +52,12 @@ LAWS = {
     Life.MARRIAGE: Law(
         0.05, (22, 42), 75, 15, 0.10, {"luxury": 0.25, "shopping": 0.4, "travel": 0.15, "dining": 0.2}
     ),
-    Life.CHILD: Law(0.06, (23, 45), 60, 90, 0.12, {"health": 0.45, "education_children": 0.25, "shopping": 0.3}),
-    Life.MOVE: Law(0.09, (20, 70), 20, 35, 0.14, {"home_improvement": 0.45, "utilities_telecom": 0.3, "travel": 0.25}),
+    Life.CHILD: Law(
+        0.06, (23, 45), 60, 90, 0.12, {"health": 0.45, "education_children": 0.25, "shopping": 0.3}
+    ),
+    Life.MOVE: Law(
+        0.09, (20, 70), 20, 35, 0.14, {"home_improvement": 0.45, "utilities_telecom": 0.3, "travel": 0.25}
+    ),
     Life.HOME_PURCHASE: Law(0.04, (26, 60), 30, 60, 0.12, {"home_improvement": 0.7, "shopping": 0.3}),
     Life.JOB_CHANGE: Law(0.12, (21, 57), 0, 0, 0.0, {}),
     Life.RETIREMENT: Law(0.25, (57, 62), 0, 0, 0.0, {}),

@@ -56,7 +56,6 @@ class Merchants:
         is_favourite = (rng.random(len(category)) < FAVOURITE_SHARE) & ~away
         return np.where(is_favourite, self.favourites[customer, category, slot], anyone)
 
-
     def newcomer(
         self, rng: np.random.Generator, category: npt.NDArray[np.int64], city: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:

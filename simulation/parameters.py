@@ -1,7 +1,8 @@
 """Every number of the simulated bank, in one place.
 
 The numbers were tuned on the churn task with a seed other than those of the demo and the tests, so that
-recency alone is a fair but beatable baseline and the reachable ceiling stays clearly below 1 (`README.md`).
+recency alone is a fair but beatable baseline and the reachable ceiling stays clearly below 1
+(`README.md`).
 """
 
 from dataclasses import asdict, dataclass, field, replace
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from simulation.drift import Drift
+
 TIMEZONE = "Asia/Kolkata"
 CURRENCY = "INR"
 TAIL_DAYS = 120
@@ -17,43 +20,6 @@ TAIL_DAYS = 120
 
 BLOCK_DAYS = 30
 """Days drawn at a time. No posting or refund may come later than this after its origin."""
-
-
-DRIFTS = {
-    "income": "salaries and earnings grow by this share",
-    "income_shocks": "borrowers lose income more often, by this share",
-    "prices": "amounts of purchases grow by this share",
-    "online": "this share of payments at terminals moves online",
-    "merchants": "this share of payments goes to merchants that nobody knew before",
-    "fraud": "thefts grow by this share, and all of the growth is account take-over",
-    "city_missing": "the feed leaves the city out in this share of records",
-}
-
-
-@dataclass(frozen=True)
-class Drift:
-    """A planted change: what (a key of `DRIFTS`), how much (a share), from which simulated day on."""
-
-    kind: str
-    size: float
-    day: int
-
-    def __post_init__(self) -> None:
-        if self.kind not in DRIFTS:
-            raise ValueError(f"{self.kind!r} is no kind of drift; the kinds are {', '.join(DRIFTS)}")
-
-    @classmethod
-    def parse(cls, text: str) -> "Drift":
-        """Read `kind:size:day`.
-
-        Raises:
-            ValueError: it is not written so.
-        """
-        try:
-            kind, size, day = text.split(":")
-            return cls(kind, float(size), int(day))
-        except ValueError as error:
-            raise ValueError(f"{text!r} is no drift; write kind:size:day, such as prices:0.2:400 ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -83,7 +49,7 @@ class Bank:
             raise ValueError("the difficulty is a number from 0 (easy) to 1 (hard)")
 
     def drift(self, kind: str, day: Any) -> Any:
-        """Size of the planted drift of a kind on a day (or on each of an array of days); 0 before it begins."""
+        """Size of the planted drift of a kind on a day (or on each of some days); 0 before it begins."""
         size = 0.0 * np.asarray(day, dtype=np.float64)
         for drift in self.drifts:
             if drift.kind == kind:
@@ -161,7 +127,7 @@ class Leaving:
     daily probabilities; `*_hazard` multiply the daily probability of deciding to leave.
     """
 
-    base_hazard: float = 0.0004
+    base_hazard: float = 0.00048
     hazard_spread: float = 0.6
     new_customer_hazard: float = 1.8
     new_customer_days: int = 180
@@ -182,14 +148,14 @@ class Leaving:
     fade_days_spread: float = 0.5
     fade_recovery: float = 1 / 500
 
-    pause_onset: float = 1 / 270
+    pause_onset: float = 1 / 165
     pause_onset_spread: float = 0.9
-    pause_pace: float = 3 / 40
+    pause_pace: float = 3 / 34
 
     return_hazard: float = 1 / 2000
-    stray_rate: float = 1 / 3000
-    closer_share: float = 0.85
-    close_hazard: float = 1 / 12
+    stray_rate: float = 1 / 10_000
+    closer_share: float = 0.92
+    close_hazard: float = 1 / 10
 
     salary_moves_fading: float = 1 / 35
     salary_moves_leaving: float = 0.9
@@ -200,7 +166,7 @@ class Leaving:
     shock_activity: float = 0.75
     offer_activity: float = 0.85
     fading_activity: tuple[float, float, float] = (0.6, 0.28, 0.09)
-    login_activity: tuple[float, ...] = (1.0, 0.4, 0.4, 0.4, 0.55, 0.28, 0.12, 0.03, 0.0, 0.0)
+    login_activity: tuple[float, ...] = (1.0, 0.32, 0.32, 0.32, 0.55, 0.28, 0.12, 0.03, 0.0, 0.0)
     """Factor on the log-in rate by state, in the order of `latent.STATES`."""
     dissatisfied_logins: float = 0.8
     support_rate: float = 1 / 450
@@ -215,10 +181,10 @@ class Activity:
     """Customers who were there before the first day, of those signed up by the last."""
     occasional_share: float = 0.12
     """Customers for whom this is a second account: naturally long gaps."""
-    occasional_visits: float = 1 / 11
-    occasional_spread: float = 0.6
+    occasional_visits: float = 1 / 7
+    occasional_spread: float = 0.35
     regular_visits: float = 0.60
-    regular_spread: float = 0.75
+    regular_spread: float = 0.6
     seasonal_share: float = 0.2
     seasonal_amplitude: float = 0.7
     mild_amplitude: float = 0.2
@@ -256,9 +222,9 @@ class Theft:
     leaks_a_month: float = 2.5
     leak_days: int = 12
     used_after_leak: float = 0.5
-    like_the_owner: float = 0.25
+    like_the_owner: float = 0.2
     """Share of stolen payments that copy the owner's habits in shop, amount and hour."""
-    spree_share: float = 0.02
+    spree_share: float = 0.012
     """Share of a genuine customer's active days with a burst of small payments online."""
     stranger_share: float = 0.2
     """Share of genuine transfers to people whom the customer has never paid before."""
@@ -299,7 +265,7 @@ class Parameters:
             leaving=replace(
                 leaving,
                 pause_onset=leaving.pause_onset * 2**harder,
-                closer_share=min(leaving.closer_share + 0.12 * harder, 1.0),
+                closer_share=min(leaving.closer_share + 0.08 * harder, 1.0),
                 salary_moves_leaving=min(leaving.salary_moves_leaving - 0.25 * harder, 1.0),
                 dissatisfied_support=leaving.dissatisfied_support * 2**-harder,
                 fade_share=leaving.fade_share - 0.25 * harder,

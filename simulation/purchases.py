@@ -88,7 +88,9 @@ def draw_payments(
 
     rupees = np.exp(mean_log_rupees(world, customer, day, category))
     rupees *= np.exp(SIGMA[category] * rng.standard_normal(count))
-    second = (((HOUR[category] + HOUR_SPREAD[category] * rng.standard_normal(count)) % 24) * 3600).astype(np.int64)
+    second = (((HOUR[category] + HOUR_SPREAD[category] * rng.standard_normal(count)) % 24) * 3600).astype(
+        np.int64
+    )
 
     strange = away | (home != people.city[customer])
     merchant = world.merchants.choose(rng, category, customer, city, strange)
@@ -134,7 +136,8 @@ def mean_log_rupees(world: World, customer: Integers, day: Integers, category: I
     causes = world.latent.causes[day, customer]
     factor = np.where((causes & SHOCK) > 0, 0.8, 1.0) * np.where((causes & OFFER) > 0, 0.92, 1.0)
     factor *= 1 + world.bank.drift("prices", day)
-    return np.log(RUPEES[category] * world.people.means[customer] * factor)
+    mean: Floats = np.log(RUPEES[category] * world.people.means[customer] * factor)
+    return mean
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,11 @@ from simulation.days import Shift
 from simulation.latent import State
 from simulation.life import NEVER, Life
 from simulation.names import EMPLOYERS, SUBSCRIPTIONS
-from simulation.people import Account, Booleans, Floats, Integers, Work
+from simulation.people import Account, Floats, Integers, Work
 from simulation.purchases import skewed
 from simulation.rows import Channel, Kind, Mode, Rows, rows
-from simulation.world import CONTACTS, World
-
-PATIENCE_DAYS = 10
-"""A payment by hand waits for an active day for so long; then it is made elsewhere."""
+from simulation.schedule import Schedule, in_paise
+from simulation.world import CONTACTS
 
 BETWEEN_JOBS_DAYS = 40
 PENSION_SHARE = 0.5
@@ -26,12 +24,8 @@ RENT_DAY, SWEEP_DAY = 3, 8
 SMS_CHARGE = 1_770  # paise
 
 
-class Regular:
+class Regular(Schedule):
     """Draws the regular transactions of the days [first, last)."""
-
-    def __init__(self, world: World, rng: np.random.Generator, first: int, last: int) -> None:
-        self.world, self.rng, self.first, self.last = world, rng, first, last
-        self.people, self.latent = world.people, world.latent
 
     def draw(self) -> Iterator[Rows]:
         """All of them, kind by kind."""
@@ -48,47 +42,10 @@ class Regular:
         yield self._charges()
         yield self._from_people()
 
-    def _due(self, shift: Any, nominal_day: Any, among: Booleans, first: int) -> tuple[Integers, Integers]:
-        """(customer, day) of monthly payments due from `first` on at open accounts."""
-        chosen = np.flatnonzero(among)
-        shifts = np.broadcast_to(np.asarray(shift), among.shape)[chosen]
-        nominal = np.broadcast_to(np.asarray(nominal_day), among.shape)[chosen]
-        row, column = np.nonzero(self.world.days.falls_due[shifts, nominal, first : self.last])
-        customer, day = chosen[row], column + first
-        is_open = self.latent.is_open[day, customer]
-        return customer[is_open], day[is_open]
-
-    def _by_mandate(
-        self, shift: Shift, nominal_day: Any, among: Booleans, linger: int
-    ) -> tuple[Integers, Integers]:
-        """Monthly payments that go on by themselves, for a while even after the customer has gone."""
-        customer, day = self._due(shift, nominal_day, among, self.first)
-        keep = self.world.still_serves(customer, day, linger)
-        return customer[keep], day[keep]
-
-    def _by_hand(self, nominal_day: Any, among: Booleans) -> tuple[Integers, Integers]:
-        """Monthly payments that wait for an active day, so that they add nothing to what silence means."""
-        customer, due = self._due(Shift.NONE, nominal_day, among, max(0, self.first - PATIENCE_DAYS))
-        day = self.world.next_visit[due, customer].astype(np.int64)
-        paid = (day < due + PATIENCE_DAYS) & (day >= self.first) & (day < self.last)
-        return customer[paid], day[paid]
-
-    def _between(self, from_hour: int, to_hour: int, count: int) -> Integers:
-        return self.rng.integers(from_hour * 3600, to_hour * 3600, count)
-
-    def _reference(self, digits: int, count: int) -> pa.Array:
-        return text.digits(self.rng.integers(10 ** (digits - 1), 10**digits, count))
-
-    def _month(self, day: Integers) -> pa.Array:
-        return text.pick(self.world.days.month_label, day)
-
-    def _noise(self, sigma: float, count: int) -> Floats:
-        return np.exp(sigma * self.rng.standard_normal(count))
-
     def _salaries(self) -> Rows:
         people = self.people
         earns = np.isin(people.work, (Work.SALARIED, Work.PENSIONER))
-        customer, day = self._due(people.pay_shift, people.pay_day, earns, self.first)
+        customer, day = self.due(people.pay_shift, people.pay_day, earns, self.first)
         keep = self.latent.has_salary[day, customer]
         customer, day = customer[keep], day[keep]
         raised = people.income[customer] * 1.06 ** self.world.days.pay_rises[day]
@@ -105,9 +62,9 @@ class Regular:
         drawn = rows(
             customer,
             day,
-            self._between(3, 11, len(day)),
-            _paise(np.round(raised * self._noise(0.02, len(day)))),
-            text.join("NEFT CR-", self._reference(8, len(day)), payer, self._month(day)),
+            self.between(3, 11, len(day)),
+            in_paise(np.round(raised * self.noise(0.02, len(day)))),
+            text.join("NEFT CR-", self.reference(8, len(day)), payer, self.month(day)),
             mode=Mode.NEFT,
             kind=Kind.SAL,
         )
@@ -122,7 +79,7 @@ class Regular:
         chance = (
             np.where(is_gig, np.where(weekday == 4, 0.92, 0.0), np.where(weekday < 6, 0.16, 0.03)) * earns
         )
-        customer, day = self._happens(chance)
+        customer, day = self.happens(chance)
         by_platform = is_gig[customer]
         contact = customer * CONTACTS + self.rng.integers(0, CONTACTS, len(day))
         payer = pc.if_else(
@@ -131,16 +88,16 @@ class Regular:
         return rows(
             customer,
             day,
-            self._between(9, 21, len(day)),
-            _paise(
+            self.between(9, 21, len(day)),
+            in_paise(
                 people.income[customer]
                 * 0.235
                 * (1 + self.world.bank.drift("income", day))
-                * self._noise(0.5, len(day))
+                * self.noise(0.5, len(day))
             ),
             text.join(
                 text.pick(["UPI/CR/", "NEFT CR-"], by_platform.astype(np.int64)),
-                self._reference(6, len(day)),
+                self.reference(6, len(day)),
                 text.pick(["/", ""], by_platform.astype(np.int64)),
                 payer,
             ),
@@ -148,17 +105,11 @@ class Regular:
             kind=Kind.BIZ,
         )
 
-    def _happens(self, chance: Floats) -> tuple[Integers, Integers]:
-        """(customer, day) of events with a daily chance (days × customers) while a customer uses the bank."""
-        engaged = self.latent.state[self.first : self.last] <= State.FADING_2
-        step, customer = np.nonzero((self.rng.random(chance.shape) < chance) & engaged)
-        return customer, step + self.first
-
     def _rent(self) -> Iterator[Rows]:
         people = self.people
         pays = people.rent > 0
-        hand = self._by_hand(RENT_DAY, pays & people.rent_by_hand)
-        standing = self._by_mandate(Shift.NEXT_WORKDAY, RENT_DAY, pays & ~people.rent_by_hand, linger=20)
+        hand = self.by_hand(RENT_DAY, pays & people.rent_by_hand)
+        standing = self.by_mandate(Shift.NEXT_WORKDAY, RENT_DAY, pays & ~people.rent_by_hand, linger=20)
         for (customer, day), mode, channel, head in (
             (hand, Mode.NEFT, Channel.APP, "IMPS/P2A/"),
             (standing, Mode.SI, Channel.NONE, "SI RENT/"),
@@ -167,11 +118,11 @@ class Regular:
             yield rows(
                 customer,
                 day,
-                self._between(8, 21, len(day)),
-                -_paise(people.rent[customer]),
+                self.between(8, 21, len(day)),
+                -in_paise(people.rent[customer]),
                 text.join(
                     head,
-                    self._reference(6, len(day)),
+                    self.reference(6, len(day)),
                     "/",
                     text.take(self.world.contact_name, landlord),
                     "/RENT",
@@ -187,7 +138,7 @@ class Regular:
         people, lives = self.people, self.world.lives
         borrows = lives.day[Life.LOAN] < NEVER
         rupees = np.where(people.instalment > 0, people.instalment, np.round(0.15 * people.income, -2))
-        customer, day = self._by_mandate(
+        customer, day = self.by_mandate(
             Shift.NEXT_WORKDAY, people.instalment_day, (people.instalment > 0) | borrows, linger=60
         )
         due = (people.instalment[customer] > 0) | (day >= lives.day[Life.LOAN, customer] + 20)
@@ -195,8 +146,8 @@ class Regular:
         return rows(
             customer,
             day,
-            self._between(2, 7, len(day)),
-            -_paise(rupees[customer]),
+            self.between(2, 7, len(day)),
+            -in_paise(rupees[customer]),
             text.join("ACH D- HDFC LTD-", text.digits(customer * 17 + 100_000)),
             mode=Mode.NACH,
             kind=Kind.EMI,
@@ -210,23 +161,23 @@ class Regular:
         return rows(
             customer,
             day[customer],
-            self._between(10, 17, len(customer)),
-            _paise(np.round(self.people.income[customer] * 0.15 * 20, -3)),
-            text.join("NEFT CR-", self._reference(8, len(customer)), "-HDFC LTD-LOAN DISB"),
+            self.between(10, 17, len(customer)),
+            in_paise(np.round(self.people.income[customer] * 0.15 * 20, -3)),
+            text.join("NEFT CR-", self.reference(8, len(customer)), "-HDFC LTD-LOAN DISB"),
             mode=Mode.NEFT,
             kind=Kind.LON,
         )
 
     def _investments(self) -> Rows:
         people = self.people
-        customer, day = self._by_mandate(
+        customer, day = self.by_mandate(
             Shift.NEXT_WORKDAY, people.investment_day, people.investment > 0, linger=0
         )
         return rows(
             customer,
             day,
-            self._between(4, 9, len(day)),
-            -_paise(people.investment[customer]),
+            self.between(4, 9, len(day)),
+            -in_paise(people.investment[customer]),
             text.join("ACH D- BSE STAR MF-", text.digits(customer * 13 + 200_000)),
             mode=Mode.NACH,
             kind=Kind.SIP,
@@ -236,16 +187,16 @@ class Regular:
         people = self.people
         for number, (name, rupees, _) in enumerate(SUBSCRIPTIONS):
             nominal = people.subscriptions[:, number]
-            customer, day = self._by_mandate(Shift.NONE, nominal, nominal > 0, linger=45)
+            customer, day = self.by_mandate(Shift.NONE, nominal, nominal > 0, linger=45)
             keep = day >= people.subscription_from[customer, number]
             keep &= day < people.subscription_to[customer, number]
             customer, day = customer[keep], day[keep]
             yield rows(
                 customer,
                 day,
-                self._between(0, 24, len(day)),
+                self.between(0, 24, len(day)),
                 -_price(rupees, number, day),
-                text.join("UPI AUTOPAY/", name, "/", self._reference(6, len(day))),
+                text.join("UPI AUTOPAY/", name, "/", self.reference(6, len(day))),
                 mode=Mode.NACH,
                 kind=Kind.SUB,
             )
@@ -258,8 +209,8 @@ class Regular:
         return rows(
             customer,
             step + self.first,
-            self._between(4, 9, len(step)),
-            -_paise(people.premium[customer]),
+            self.between(4, 9, len(step)),
+            -in_paise(people.premium[customer]),
             text.join("ACH D- LIC OF INDIA-", text.digits(customer * 11 + 300_000)),
             mode=Mode.NACH,
             kind=Kind.INS,
@@ -267,7 +218,7 @@ class Regular:
 
     def _sweeps(self) -> Rows:
         """Savings by hand: what leaves the current account; the books limit it and add the other side."""
-        customer, day = self._by_hand(SWEEP_DAY, self.people.sweep > 0)
+        customer, day = self.by_hand(SWEEP_DAY, self.people.sweep > 0)
         return self._own_transfer(
             customer,
             day,
@@ -283,8 +234,8 @@ class Regular:
         """Repayments of the credit card; the books know what is owed."""
         people = self.people
         due, cards = people.card_repayment_day, people.has_credit_card
-        hand = self._by_hand(due, cards & people.card_repaid_by_hand)
-        standing = self._by_mandate(Shift.NONE, due, cards & ~people.card_repaid_by_hand, linger=45)
+        hand = self.by_hand(due, cards & people.card_repaid_by_hand)
+        standing = self.by_mandate(Shift.NONE, due, cards & ~people.card_repaid_by_hand, linger=45)
         for (customer, day), mode, channel in (
             (hand, Mode.NEFT, Channel.APP),
             (standing, Mode.NACH, Channel.NONE),
@@ -303,13 +254,13 @@ class Regular:
     def _own_transfer(
         self, customer: Integers, day: Integers, rupees: Floats, to: Account, head: str, **columns: Any
     ) -> Rows:
-        second, reference = self._between(7, 23, len(day)), self._reference(9, len(day))
+        second, reference = self.between(7, 23, len(day)), self.reference(9, len(day))
         return rows(
-            customer, day, second, -_paise(rupees), text.join(head, reference), other_account=to, **columns
+            customer, day, second, -in_paise(rupees), text.join(head, reference), other_account=to, **columns
         )
 
     def _charges(self) -> Rows:
-        customer, day = self._due(Shift.NONE, 31, np.ones(len(self.people), dtype=np.bool_), self.first)
+        customer, day = self.due(Shift.NONE, 31, np.ones(len(self.people), dtype=np.bool_), self.first)
         ends_quarter = self.world.days.month[day] % 3 == 0
         customer, day = customer[ends_quarter], day[ends_quarter]
         return rows(
@@ -317,7 +268,7 @@ class Regular:
             day,
             np.full(len(day), 86_000),
             np.full(len(day), -SMS_CHARGE),
-            text.join("SMS CHARGES ", self._month(day)),
+            text.join("SMS CHARGES ", self.month(day)),
             mode=Mode.CHG,
             kind=Kind.CHG,
         )
@@ -327,15 +278,15 @@ class Regular:
         chance = np.broadcast_to(
             0.05 * np.minimum(people.visit_rate, 1), (self.last - self.first, len(people))
         )
-        customer, day = self._happens(chance)
+        customer, day = self.happens(chance)
         contact = customer * CONTACTS + skewed(self.rng, len(day), CONTACTS)
         return rows(
             customer,
             day,
-            self._between(8, 23, len(day)),
-            _paise(600 * people.means[customer] * self._noise(1.1, len(day))),
+            self.between(8, 23, len(day)),
+            in_paise(600 * people.means[customer] * self.noise(1.1, len(day))),
             text.join(
-                "UPI/CR/", self._reference(6, len(day)), "/", text.take(self.world.contact_name, contact)
+                "UPI/CR/", self.reference(6, len(day)), "/", text.take(self.world.contact_name, contact)
             ),
             mode=Mode.UPI,
             kind=Kind.P2P,
@@ -347,7 +298,3 @@ def _price(rupees: int, service: int, day: Integers) -> Integers:
     """Price of a subscription in paise: it rises by an eighth about once in sixteen months."""
     rises = (day + service * 131) // 490
     return np.round(rupees * 1.125**rises).astype(np.int64) * 100
-
-
-def _paise(rupees: Floats) -> Integers:
-    return np.maximum(np.round(rupees * 100), 100).astype(np.int64)

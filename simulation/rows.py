@@ -77,8 +77,8 @@ class Rows:
             at another bank.
         category: index of the spending category, −1 for what is no payment of the customer's own choice.
         fraud: `fraud.Kind` code, 0 for none.
-        number: the row's own number in the bank, `original` that of the row it posts, refunds or reverses (−1:
-            none); both set when the books are kept, −1 before.
+        number: the row's own number in the bank; `original`: that of the row it posts, refunds or reverses.
+            Both are set when the books are kept; −1 is none.
         balance: of the account after the row, in paise; set when the books are kept, 0 before.
         is_pending: authorised and not yet posted.
         booked_second: booking, in seconds since midnight of `day`.

@@ -74,21 +74,26 @@ def account_numbers(count: int) -> pa.Array:
 
 def elsewhere_numbers(count: int) -> pa.Array:
     """Each customer's account at another bank."""
-    return pa.array([f"9900{10_000_000 + (number * 36_473 + 11) % 89_999_999:08d}" for number in range(count)])
+    return pa.array(
+        [f"9900{10_000_000 + (number * 36_473 + 11) % 89_999_999:08d}" for number in range(count)]
+    )
 
 
 def write_up(world: World, drawn: Rows, block: int) -> Statements:
     """The lines of the files of a block's days."""
     ids = text.join("TX", text.digits(drawn.number))
     original = pc.if_else(
-        pa.array(drawn.original < 0), pa.scalar(None, pa.string()), text.join("TX", text.digits(drawn.original))
+        pa.array(drawn.original < 0),
+        pa.scalar(None, pa.string()),
+        text.join("TX", text.digits(drawn.original)),
     )
     numbers = account_numbers(len(world.people))
     inside = (drawn.other_account >= 0) & (drawn.other_account != ELSEWHERE)
     own = np.where(inside, drawn.customer * 3 + drawn.other_account, -1)
     elsewhere = np.where(drawn.other_account == ELSEWHERE, drawn.customer, -1)
     is_lost = (drawn.city >= 0) & (
-        generator(world.bank, Stream.DEVICES, block).random(len(drawn)) < world.bank.drift("city_missing", drawn.file_day)
+        generator(world.bank, Stream.DEVICES, block).random(len(drawn))
+        < world.bank.drift("city_missing", drawn.file_day)
     )
     flaw = _flaws(world, drawn, block)
 
@@ -125,7 +130,9 @@ def write_up(world: World, drawn: Rows, block: int) -> Statements:
         text.take(cards, np.where(is_card, drawn.customer + count * on_credit, -1)),
         text.take(world.contact_phone, np.where(drawn.mode == Mode.UPI, drawn.contact, -1)),
         pc.coalesce(
-            text.take(numbers, own), text.take(elsewhere_numbers(count), elsewhere), pa.scalar("", pa.string())
+            text.take(numbers, own),
+            text.take(elsewhere_numbers(count), elsewhere),
+            pa.scalar("", pa.string()),
         ),
         text.take(pa.array([city for city, _, _ in CITIES]), np.where(is_lost, -1, drawn.city)),
         pc.if_else(pa.array(drawn.is_pending), pa.scalar(None, pa.string()), text.amounts(drawn.balance)),

@@ -1,9 +1,10 @@
 """How suspicious each payment is to somebody who knows the laws: the ceiling of the fraud task.
 
-Who knows every customer's habits, how thieves work and which cards have leaked, and sees all payments of a day, can
-weigh what the day would look like without a theft, with a genuine spree, and with each way of theft. The result is
-the probability that a payment was stolen, by Bayes' rule. Left out are only the gaps between payments and which shop
-of a kind was chosen: so the figure is reached by a rule that exists, and the true ceiling is a little above it.
+Who knows every customer's habits, how thieves work and which cards have leaked, and sees all payments of a
+day, can weigh what the day would look like without a theft, with a genuine spree, and with each way of
+theft. The result is the probability that a payment was stolen, by Bayes' rule. Left out are only the gaps
+between payments and which shop of a kind was chosen: so the figure is reached by a rule that exists, and
+the true ceiling is a little above it.
 """
 
 from dataclasses import dataclass
@@ -95,7 +96,10 @@ def probability_of_theft(world: World, of: Payments, exposed: Integers, new_devi
             density = theft.like_the_owner * genuine + (1 - theft.like_the_owner) * density
         part = ((fewest + further) / (fewest + further + 1 + more))[place]
         mixed = (1 - part) * genuine + part * density
-        weight = np.bincount(place, np.log(mixed / genuine), len(days))
+        weight = np.zeros(len(days))
+        np.add.at(weight, place, np.log(mixed / genuine))
+        if way < 0:
+            weight = weight + _hour_of_spree(of, place, len(days))
         with np.errstate(divide="ignore"):
             logs.append(np.log(prior) + weight + poisson.logpmf(size - 1 - fewest, more + further) - usual)
         shares.append(part * density / mixed if way > 0 else np.zeros(len(of.day)))
@@ -149,8 +153,23 @@ def _amount(of: Payments, centre: Any, sigma: Any) -> Floats:
 
 def _small(of: Payments, series: purchases.Series) -> Floats:
     fits = np.isin(of.category, purchases.SMALL_CATEGORIES) & (of.channel == Channel.ECOM)
-    when = _hour(of, series.hour, series.hour_spread) if series.hour_spread else 1 / 24
-    return fits / len(purchases.SMALL_CATEGORIES) * _amount(of, np.log(series.rupees), series.sigma) * when
+    density: Floats = (
+        fits / len(purchases.SMALL_CATEGORIES) * _amount(of, np.log(series.rupees), series.sigma) / 24
+    )
+    return density
+
+
+def _hour_of_spree(of: Payments, place: Integers, count: int) -> Floats:
+    """Log of how much likelier a spree is at the hour of a day's small payments than at any hour.
+
+    A series has one hour for all of its payments, so it counts once; `_small` leaves the hour even.
+    """
+    small = np.isin(of.category, purchases.SMALL_CATEGORIES) & (of.channel == Channel.ECOM)
+    number = np.bincount(place[small], minlength=count)
+    hour = np.bincount(place[small], of.second[small] / 3600, count) / np.maximum(number, 1)
+    series = purchases.SPREE
+    around = sum(norm.pdf(hour + turn, series.hour, series.hour_spread) for turn in (-24.0, 0.0, 24.0))
+    return np.where(number > 0, np.log(24 * np.maximum(around, 1e-12)), 0.0)
 
 
 def _tests(of: Payments, means: Floats) -> Floats:
@@ -158,17 +177,19 @@ def _tests(of: Payments, means: Floats) -> Floats:
     centre = np.log(fraud.LARGE_RUPEES * means)
     once = large / len(fraud.LEAK_CATEGORIES) * _amount(of, centre, fraud.LARGE_SIGMA) / 24
     share = fraud.LARGE_SHARE / (fraud.LARGE_SHARE + fraud.TESTS.fewest + fraud.TESTS.more)
-    return share * once + (1 - share) * _small(of, fraud.TESTS)
+    density: Floats = share * once + (1 - share) * _small(of, fraud.TESTS)
+    return density
 
 
 def _takeover(of: Payments, means: Floats) -> Floats:
     fits = (of.category == purchases.PEOPLE) & of.is_stranger & (of.mode == Mode.UPI)
-    return fits * _amount(of, np.log(fraud.TAKEOVER_RUPEES * means), fraud.TAKEOVER_SIGMA) / 24
+    density: Floats = fits * _amount(of, np.log(fraud.TAKEOVER_RUPEES * means), fraud.TAKEOVER_SIGMA) / 24
+    return density
 
 
 def _leak(of: Payments, means: Floats) -> Floats:
     fits = np.isin(of.category, fraud.LEAK_CATEGORIES) & (of.mode == Mode.CARD)
     where = np.where(of.channel == Channel.ECOM, fraud.LEAK_ONLINE, 1 - fraud.LEAK_ONLINE)
     amount = _amount(of, np.log(fraud.LEAK_RUPEES * means), fraud.LEAK_SIGMA)
-    return fits / len(fraud.LEAK_CATEGORIES) * where * amount / 24
-
+    density: Floats = fits / len(fraud.LEAK_CATEGORIES) * where * amount / 24
+    return density

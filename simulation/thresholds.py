@@ -1,4 +1,5 @@
-"""How far a threshold on one feature gets: the recall that it reaches when only so many alerts may be raised."""
+"""How far a threshold on one feature gets: the recall that it reaches when only so many alerts may be
+raised."""
 
 from dataclasses import dataclass
 

@@ -66,7 +66,11 @@ def _with_follow_ups(world: World, rng: np.random.Generator, drawn: Rows) -> Row
 
     # What is bought online comes back more often.
     share = np.select(
-        [(drawn.kind != Kind.PUR) | (drawn.fraud > 0), drawn.channel == Channel.ECOM, drawn.channel == Channel.POS],
+        [
+            (drawn.kind != Kind.PUR) | (drawn.fraud > 0),
+            drawn.channel == Channel.ECOM,
+            drawn.channel == Channel.POS,
+        ],
         [0.0, filing.refund_share_online, filing.refund_share_terminal],
         0.0,
     )

@@ -15,8 +15,8 @@ from simulation.latent import DISSATISFIED, OFFER, SHOCK, STATES, Chain, Disposi
 from simulation.life import Life
 from simulation.parameters import BLOCK_DAYS, Bank, Parameters
 from simulation.profiles import closed_day
-from simulation.statements import Flaw, Statements
 from simulation.rows import Rows
+from simulation.statements import Flaw, Statements
 from simulation.transactions import Block
 from simulation.world import CONTACTS, World
 
@@ -54,22 +54,39 @@ def write_truth(world: World, folder: Path) -> None:
     pq.write_table(_customers(world), folder / CUSTOMERS)
     pq.write_table(_days(world), folder / DAYS)
     pq.write_table(_lives(world), folder / LIVES)
-    # Last: its presence says that the rest is whole.
-    (folder / BANK).write_text(_identity(world.bank, world.parameters))
+    write_identity(folder, world.bank, world.parameters)
+
+
+def write_identity(folder: Path, bank: Bank, parameters: Parameters) -> None:
+    """Say whose truth it is; written last, so its presence says that the rest is whole."""
+    (folder / BANK).write_text(_identity(bank, parameters))
 
 
 def write_block(
     world: World, folder: Path, number: int, drawn: Block, rows: Rows, statements: Statements, events: Events
 ) -> None:
-    """Write what is true of a block's files: malformed records, thefts and payments with what they are for."""
-    targets = [folder / name / f"block_{number:03d}.parquet" for name in (PLANTED, PAYMENTS, EXPOSED, NEW_DEVICES)]
+    """Write what is true of a block's files: malformed records, thefts, what payments are for."""
+    targets = [
+        folder / name / f"block_{number:03d}.parquet" for name in (PLANTED, PAYMENTS, EXPOSED, NEW_DEVICES)
+    ]
     for target in targets:
         target.parent.mkdir(exist_ok=True)
     if not targets[0].exists():
         pq.write_table(_planted(world, statements, number), targets[0])
     if not targets[1].exists():
         chosen = np.flatnonzero((rows.category >= 0) & (rows.paise < 0) & ~rows.is_pending)
-        columns = ("number", "customer", "day", "second", "file_day", "category", "paise", "mode", "channel", "fraud")
+        columns = (
+            "number",
+            "customer",
+            "day",
+            "second",
+            "file_day",
+            "category",
+            "paise",
+            "mode",
+            "channel",
+            "fraud",
+        )
         table = {name: getattr(rows, name)[chosen].astype(np.int64) for name in columns}
         table["is_stranger"] = rows.contact[chosen] >= len(world.people) * CONTACTS
         pq.write_table(pa.table(table), targets[1])

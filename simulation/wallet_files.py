@@ -1,7 +1,8 @@
-"""The wallet's files: one JSON object a line, times in seconds since 1970, unsigned amounts with a word for the way.
+"""The wallet's files: one JSON object a line, times in seconds since 1970, unsigned amounts with a word
+for the way.
 
-Its users are customers of the same kind of hidden chain as the bank's (`latent`), who pay small amounts. The purse is
-prepaid: when it does not reach, it is topped up first from the user's own bank account.
+Its users are customers of the same kind of hidden chain as the bank's (`latent`), who pay small amounts.
+The purse is prepaid: when it does not reach, it is topped up first from the user's own bank account.
 """
 
 import json
@@ -46,9 +47,7 @@ class _Purse:
     def __init__(self, world: World) -> None:
         self.world = world
         self.balance = [0] * len(world.people)
-        self.midnight = [
-            int(known_seconds(world.days.date(day))) for day in range(world.days.count)
-        ]
+        self.midnight = [int(known_seconds(world.days.date(day))) for day in range(world.days.count)]
 
     def records(self, drawn: Rows, block: int) -> Iterator[tuple[int, dict[str, Any], int]]:
         """(day, record, signed paise) of a block's payments in the order of time, top-ups before them."""
@@ -66,7 +65,9 @@ class _Purse:
             short = amount - self.balance[user]
             if short > 0:
                 top_up = -(-short // STEP) * STEP + int(extra[row])
-                yield self._record(f"{key}T", user, day, second, top_up, "TOPUP", "ADD MONEY", peer=f"OWN{user:06d}")
+                yield self._record(
+                    f"{key}T", user, day, second, top_up, "TOPUP", "ADD MONEY", peer=f"OWN{user:06d}"
+                )
             is_sent = drawn.kind[row] == Kind.P2P
             peer = names[int(drawn.contact[row])].as_py() if is_sent else None
             merchant = int(drawn.merchant[row])
@@ -88,10 +89,19 @@ class _Purse:
             )
             if cashback[row]:
                 back = max(round(amount * CASHBACK_RATE / 100), 1) * 100
-                yield self._record(f"{key}C", user, day, second, back, "CASHBACK", "CASHBACK", origin=f"{key}P")
+                yield self._record(
+                    f"{key}C", user, day, second, back, "CASHBACK", "CASHBACK", origin=f"{key}P"
+                )
             if received[row]:
                 yield self._record(
-                    f"{key}R", user, day, second, int(gift[row]), "RECEIVED", "FROM FRIEND", peer=names[user * 6].as_py()
+                    f"{key}R",
+                    user,
+                    day,
+                    second,
+                    int(gift[row]),
+                    "RECEIVED",
+                    "FROM FRIEND",
+                    peer=names[user * 6].as_py(),
                 )
 
     def _record(
@@ -148,7 +158,9 @@ def write(bank: Bank, parameters: Parameters, files: Path, truth: Path, through:
                 continue
             copies += _users(world, closed_on, day)
             body, count = happened.of(day)
-            copies.append((0, DataFile(f"activity_{world.days.date(day)}.jsonl.gz", body, count, feed="events")))
+            copies.append(
+                (0, DataFile(f"activity_{world.days.date(day)}.jsonl.gz", body, count, feed="events"))
+            )
             for delay, file in copies:
                 arrival = world.days.date(day) + timedelta(days=delay)
                 if arrival <= through:
@@ -178,9 +190,14 @@ def _passbook(
     file = DataFile(name, _text(lines), len(lines), rupees(total), "transactions")
     files = [(late, file)]
     if chance[2] < AGAIN_SHARE:
-        files.append((late + 1, DataFile(name.replace(".jsonl", "_again.jsonl"), file.text, file.rows, file.total)))
+        files.append(
+            (late + 1, DataFile(name.replace(".jsonl", "_again.jsonl"), file.text, file.rows, file.total))
+        )
     if chance[3] < CORRECTED_SHARE and len(page) > CORRECTED_RECORDS:
-        again = [(record | {"note": f"{record['note']} (CORRECTED)"}, paise) for record, paise in page[:CORRECTED_RECORDS]]
+        again = [
+            (record | {"note": f"{record['note']} (CORRECTED)"}, paise)
+            for record, paise in page[:CORRECTED_RECORDS]
+        ]
         body = _text([json.dumps(record, ensure_ascii=False) for record, _ in again])
         total = sum(abs(paise) for _, paise in again)
         files.append((3, DataFile(f"passbook_{on}_corrected.jsonl.gz", body, len(again), rupees(total))))

@@ -13,19 +13,26 @@ staged as (
     select * from {{ ref('stg_transactions') }}
 ),
 
+said as (
+    select
+        delivered._load_id,
+        delivered._record
+    from delivered
+    inner join staged on delivered.transaction_key = staged.transaction_key
+    where
+        delivered.amount = staged.amount
+        and delivered.currency = staged.currency
+        and delivered.known_at >= staged.known_at
+        and delivered.known_at <= coalesce(staged.superseded_at, delivered.known_at)
+),
+
 lost as (
     select
         delivered.transaction_key,
         'a file told it, no version says it' as fault
     from delivered
-    left join staged
-        on
-            delivered.transaction_key = staged.transaction_key
-            and delivered.amount = staged.amount
-            and delivered.currency = staged.currency
-            and delivered.known_at >= staged.known_at
-            and (staged.superseded_at is null or delivered.known_at <= staged.superseded_at)
-    where staged.transaction_key is null
+    left join said on delivered._load_id = said._load_id and delivered._record = said._record
+    where said._load_id is null
 ),
 
 made_up as (

@@ -148,6 +148,7 @@ def _simulate(settings: Settings, through: date | None) -> date:
         arguments = [
             *("--out", str(bank), "--customers", str(CUSTOMERS), "--seed", str(SEED)),
             *("--start", FIRST_DAY.isoformat(), "--days", str(DAYS), "--through", last.isoformat()),
+            *("--clients", "neobank,wallet,lender"),
         ]
         started = time.monotonic()
         _simulation("make", *arguments)

@@ -150,7 +150,7 @@ def late_sources(
 
 
 def _days_there(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> set[date]:
-    """Business dates of which a source has delivered rows or a whole file; what is held was delivered."""
+    """Business dates that are there, as tonight's coverage says; what is held was delivered."""
     feed = "transactions" if "transactions" in contract.feeds else next(iter(contract.feeds))
     days = connection.execute(
         "select business_date from ops.coverage"
@@ -158,12 +158,7 @@ def _days_there(connection: duckdb.DuckDBPyConnection, contract: SourceContract)
         " union select business_date from ops.held_days where client_id = $client and source = $source",
         {"client": contract.client, "source": contract.source, "feed": feed},
     ).fetchall()
-    files = connection.execute(
-        "select file from ops.loads where client_id = ? and contract = ? and verdict = 'loaded'",
-        [contract.client, contract.name],
-    ).fetchall()
-    named = {contract.delivery.day_of(file, None) for (file,) in files if contract.delivery.day}
-    return {day for (day,) in days} | {day for day in named if day is not None}
+    return {day for (day,) in days}
 
 
 def require_pulled(reports: Iterable[PullReport], night_of: date) -> None:

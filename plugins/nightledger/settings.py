@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         return self.home / "registry"
 
     @property
+    def spill(self) -> Path:
+        """What does not fit into memory while a query runs."""
+        return self.home / "spill"
+
+    @property
     def airflow_home(self) -> Path:
         """Airflow's own directory."""
         return self.home / "airflow"

@@ -80,6 +80,7 @@ def connect(
     connection = duckdb.connect(":memory:")
     connection.execute(f"set threads = {settings.threads:d}")
     connection.execute("set memory_limit = ?", [settings.memory_limit])
+    connection.execute("set temp_directory = ?", [str(settings.spill)])
     connection.execute("set autoinstall_known_extensions = false")
     connection.execute("set timezone = 'UTC'")
     literal = str(file).replace("'", "''")

@@ -20,8 +20,8 @@ class Bench:
     """Where a drill works."""
 
     root: Path
-    customers: int = 200
-    days: int = 300
+    customers: int = 250
+    days: int = 350
 
     @property
     def home(self) -> Path:

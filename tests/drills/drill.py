@@ -72,8 +72,8 @@ class Try:
         return Child(lambda: whole_night(self.settings, run, force=force), self.drill.bench.log, plant=plant)
 
     def note(self, outcome: Outcome) -> None:
-        """Keep the last thing that a person was told."""
-        self.row.message = outcome.error or "; ".join(outcome.warnings) or self.row.message
+        """Keep the first thing that a person was told: later ones are about the recovery."""
+        self.row.message = self.row.message or outcome.error or "; ".join(outcome.warnings)
 
     def go(self, stages: list[str], run: str | None = None) -> None:
         """Run stages that must succeed; the night ends early when there is nothing to do."""
@@ -124,6 +124,8 @@ class Drill:
         self.console.print("The undisturbed night …")
         self.seconds = self.bench.undisturbed(RUN)
         self.reference = self.look()
+        if not self.reference.tables["staging.stg_scores"][0]:
+            raise Broken("no model could be trained on the drill's bank, so its night scores nobody")
         total = sum(self.seconds.values())
         self.console.print(f"  {total:.1f} s, content {self.reference.content[:12]}")
 

@@ -93,9 +93,9 @@ versions as (
     where
         (movements.client_id, movements.business_date) in (
             select
-                client_id,
-                business_date
-            from {{ ref('stg_touched_days') }}
+                touched.client_id,
+                touched.business_date
+            from {{ ref('stg_touched_days') }} as touched
         )
     {%- endif %}
 )

@@ -35,10 +35,11 @@ withdrawals as (
             and known.business_date between replaced_periods.period_from and replaced_periods.period_to
             and (known.known_at, known._load_id) < (replaced_periods.known_at, replaced_periods._load_id)
             and horizon.cutoff_at > replaced_periods.known_at
-    where not exists (
-        select 1 from known as again
-        where again.transaction_key = known.transaction_key and again._load_id = replaced_periods._load_id
-    )
+    where
+        not exists (
+            select 1 from known as again
+            where again.transaction_key = known.transaction_key and again._load_id = replaced_periods._load_id
+        )
     group by known.transaction_key, known._load_id, known._record
 ),
 
@@ -46,7 +47,7 @@ tellings as (
     select
         known.*,
         withdrawals.withdrawn_at,
-        row_number() over timeline as version,
+        row_number() over timeline as version, -- noqa: RF04
         lag(known._content_hash) over timeline as content_before,
         lag(withdrawals.withdrawn_at) over timeline as withdrawn_before
     from known

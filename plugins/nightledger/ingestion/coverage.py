@@ -19,7 +19,8 @@ from nightledger.ingestion import ledger
 from nightledger.ingestion.contract import SourceContract
 
 EVENT_DAYS = {"credit_bureau": "reported_on", "events": "event_at", "labels": "event_at"}
-"""Column that gives the day of a record; of customers, accounts and loans it is when they were known."""
+"""Column that gives the day of a record. Others have the day in the name of their file, or else that on which
+they were known."""
 
 
 def update(connection: duckdb.DuckDBPyConnection, contracts: Iterable[SourceContract]) -> int:
@@ -44,7 +45,9 @@ def update(connection: duckdb.DuckDBPyConnection, contracts: Iterable[SourceCont
 
 
 def _update(connection: duckdb.DuckDBPyConnection, contracts: Iterable[SourceContract]) -> None:
+    contracts = list(contracts)
     connection.execute("create or replace temp table recounted as select * from ops.coverage limit 0")
+    _list_file_days(connection, contracts)
     _count_transactions(connection)
     for feed in ("customers", "accounts", "loans", *EVENT_DAYS):
         _count(connection, feed)
@@ -55,7 +58,26 @@ def _update(connection: duckdb.DuckDBPyConnection, contracts: Iterable[SourceCon
     _note_held(connection)
     _touch(connection)
     connection.execute("delete from ops.coverage; insert into ops.coverage by name from recounted")
-    connection.execute("drop table recounted")
+    connection.execute("drop table recounted; drop table file_days")
+
+
+def _list_file_days(connection: duckdb.DuckDBPyConnection, contracts: Iterable[SourceContract]) -> None:
+    """Make `file_days`: the business date that each loaded file is for, where its name says so."""
+    connection.execute(
+        "create or replace temp table file_days (load_id varchar, contract varchar, business_date date)"
+    )
+    for contract in contracts:
+        files = connection.execute(
+            "select load_id, file from ops.loads where client_id = ? and contract = ? and verdict = 'loaded'",
+            [contract.client, contract.name],
+        ).fetchall()
+        days = [(load, contract.delivery.day_of(file, None)) for load, file in files if contract.delivery.day]
+        rows = [
+            {"load_id": load, "contract": contract.name, "business_date": day}
+            for load, day in days
+            if day is not None
+        ]
+        ledger.insert(connection, "file_days", rows)
 
 
 def _count_transactions(connection: duckdb.DuckDBPyConnection) -> None:
@@ -113,7 +135,7 @@ def _count_transactions(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _count(connection: duckdb.DuckDBPyConnection, feed: str) -> None:
-    day = EVENT_DAYS.get(feed, "known_at")
+    day = EVENT_DAYS.get(feed, "coalesce(f.business_date, known_at)")
     connection.execute(
         f"""
         insert into recounted by name
@@ -122,6 +144,7 @@ def _count(connection: duckdb.DuckDBPyConnection, feed: str) -> None:
                'arrived' as state, min(known_at) as first_known_at, max(known_at) as last_known_at,
                sum(cast(hash(_load_id, _record) as hugeint)) as _fingerprint
         from raw.{feed} join ops.horizon as h using (client_id)
+        left join file_days as f on f.load_id = _load_id
         where known_at < h.cutoff_at
         group by all
         """,  # noqa: S608 - names of feeds and their columns
@@ -204,6 +227,24 @@ def _expect(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> 
         """,  # noqa: S608 - a fixed condition
         key | {"currency": contract.currency, "cutoff": cutoff},
     )
+    if delivery.day:
+        # A late row in another day's file is not the file of its day; a file without a row of its day is.
+        connection.execute(
+            f"""
+            update recounted set
+                arrived = is_there,
+                state = case
+                    when is_there then if(state in ('missing', 'awaited'), 'arrived', state)
+                    else if(due_at <= $cutoff, 'missing', 'awaited') end
+            from (
+                select *, business_date in (
+                    select business_date from file_days where contract = $contract) as is_there
+                from expected
+            ) as e
+            where recounted.business_date = e.business_date and {of_source}
+            """,  # noqa: S608 - a fixed condition
+            key | {"cutoff": cutoff, "contract": contract.name},
+        )
     connection.execute("drop table expected")
 
 

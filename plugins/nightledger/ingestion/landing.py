@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,9 @@ def collect(settings: Settings, contracts: Iterable[SourceContract], now: dateti
             report.known += 1
             continue
         try:
-            is_new = land(settings, path, contract, now)
+            # What corrects or replaces has an order: files found together come in that of their names.
+            place = 0 if contract.delivery.mode == "append" else report.landed
+            is_new = land(settings, path, contract, now + timedelta(microseconds=place))
         except StillChanging as error:
             log.warning("%s", error)
             report.changing.append(inert(name))

@@ -206,3 +206,49 @@ def test_quarantined_records_are_counted_on_the_day_of_their_file(bank):
         (date(2026, 1, 4), 1, 0),
         (date(2026, 1, 5), 2, 1),
     ]
+
+
+def test_a_late_row_in_another_days_file_is_not_the_file_of_its_day(bank):
+    """Catches a missing file that one straggler hides, and a file that no row of its day shows."""
+    daily = {"calendar": "daily", "starts": "2026-01-05", "due_by": "06:00"}
+    bank.contract(
+        delivery=daily | {"day": {"pattern": r"tx_(\d+)", "format": "%Y%m%d"}},
+        feeds={"transactions": bank.transactions(**ARRIVAL)},
+    )
+    bank.file("tx_20260106.csv", lines(line(1, at="2026-01-05 10:00:00")), at(7))
+    bank.load()
+    count(bank, date(2026, 1, 6), datetime(2026, 1, 7, 7))
+    assert bank.rows("select business_date, state, arrived, rows from ops.coverage order by 1") == [
+        (date(2026, 1, 5), "missing", False, 1),
+        (date(2026, 1, 6), "arrived", True, 0),
+    ]
+
+
+def test_records_without_a_date_count_on_the_day_of_their_file(bank):
+    """Catches a daily file of customers that is missing every day because it comes the day after."""
+    bank.contract(
+        delivery={"calendar": "daily", "day": {"pattern": r"tx_(\d+)", "format": "%Y%m%d"}},
+        feeds={"customers": {"known_at": "manifest", "columns": {"customer_id": "customer"}}},
+        ignore=["id", "card", "at", "amount", "text"],
+        personal=[],
+    )
+    bank.file("tx_20260105.csv", lines(line(1)), at(6))
+    bank.load()
+    count(bank, date(2026, 1, 6), datetime(2026, 1, 7, 2))
+    assert states(bank) == {"2026-01-05": "arrived", "2026-01-06": "missing"}
+
+
+def test_of_two_files_found_together_the_later_name_corrects(bank):
+    """Catches a correction that wins or loses by the hash of its bytes."""
+    for number in range(4):
+        bank.contract(
+            f"c{number}", files=f"c{number}_*", source=f"c{number}", delivery={"mode": "upsert"},
+            feeds={"transactions": bank.transactions(known_at="arrival")},
+        )  # fmt: skip
+        bank.file(f"c{number}_1.csv", lines(line(number)))
+        bank.file(f"c{number}_2.csv", lines(line(number, amount="-9.00")))
+    bank.load()
+    assert bank.rows(
+        "select distinct last_value(amount) over (partition by source order by known_at, _load_id"
+        " rows between unbounded preceding and unbounded following) from raw.transactions"
+    ) == [(Decimal("-9"),)]

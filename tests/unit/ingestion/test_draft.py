@@ -12,6 +12,7 @@ import yaml
 
 from nightledger.ingestion import __main__ as commands
 from tests.unit.ingestion.conftest import Bank
+from tests.unit.ingestion.workbooks import workbook
 
 DATA = Path(__file__).parents[2] / "data"
 Run = Callable[..., tuple[int, str, str]]
@@ -130,10 +131,8 @@ def test_other_formats_are_drafted_alike(bank: Bank, run: Run, tmp_path: Path, f
 
         pq.write_table(pa.Table.from_pylist(records), sample)
     elif form == "excel":
-        pytest.importorskip("openpyxl")
-        import pandas as pd
-
-        pd.DataFrame(records).to_excel(sample, index=False)
+        rows = [list(records[0]), *(list(record.values()) for record in records)]
+        sample.write_bytes(workbook({"Sheet1": rows}))
     elif form == "json lines":
         sample.write_text("".join(json.dumps(record) + "\n" for record in records))
     else:

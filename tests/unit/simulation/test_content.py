@@ -102,19 +102,80 @@ def test_refunds_and_reversals_give_back_what_was_paid(files: duckdb.DuckDBPyCon
 
 
 def test_own_transfers_cancel_out(files: duckdb.DuckDBPyConnection) -> None:
-    """Catches money that is made or lost between a customer's own accounts."""
+    """Catches money that is made or lost between a customer's own accounts, and legs that do not name each other."""
     (movements, wrong) = _one(
         files,
         """
-        with movements as (
-            select sum(amount) as total, count(*) as sides from readable where txn_type in ('OWN', 'CCP')
-            group by customer_id, txn_time, regexp_extract(narration, '\\d{9}')
+        with legs as (
+            select *, sum(amount) over pair as total, count(*) over pair as sides,
+                max(counterparty_account) over pair as one, min(counterparty_account) over pair as other,
+                max(account_no) over pair as one_account, min(account_no) over pair as other_account
+            from readable where txn_type in ('OWN', 'CCP') and counterparty_account not like '9900%'
+            window pair as (partition by customer_id, txn_time, regexp_extract(narration, '\\d{9}'))
         )
-        select count(*), count(*) filter (where sides = 2 and total <> 0) from movements
+        select count(*), count(*) filter (
+            where sides > 2 or sides = 2 and (total <> 0 or one <> one_account or other <> other_account))
+        from legs
         """,
     )
-    assert int(str(movements)) > 1_000
+    assert int(str(movements)) > 2_000
     assert wrong == 0
+
+
+def test_balances_reconcile_with_the_amounts_to_the_paisa(files: duckdb.DuckDBPyConnection) -> None:
+    """Catches a balance that forgets a posting, a refund of the month before, or the other leg of a transfer."""
+    (rows, wrong) = _one(
+        files,
+        """
+        with lines as (
+            select *, lag(balance_after) over (partition by account_no order by filename, line) as before
+            from (
+                select account_no, amount, balance_after::decimal(18, 2) as balance_after, filename,
+                    txn_id as line
+                from transactions where status = 'S' and not contains(amount, 'O')
+            )
+        )
+        select count(*), count(*) filter (where balance_after <> before + amount::decimal(18, 2))
+        from lines
+        where before is not null and account_no not in (
+            select account_no from transactions where contains(amount, 'O'))
+        """,
+    )
+    assert int(str(rows)) > 60_000
+    assert wrong == 0
+
+
+def test_an_instalment_that_finds_no_money_comes_back_and_costs(files: duckdb.DuckDBPyConnection) -> None:
+    """Catches a loan that is paid out of nothing, and a returned debit without its charge."""
+    returned, wrong, charges = _one(
+        files,
+        """
+        select count(*), count(*) filter (where back.amount <> -paid.amount), (
+            select count(*) from readable where narration like 'NACH RTN CHG%')
+        from readable as back inner join readable as paid on back.original_txn_id = paid.txn_id
+        where paid.txn_type = 'EMI' and back.txn_type = 'REV'
+        """,
+    )
+    assert int(str(returned)) > 5
+    assert wrong == 0
+    assert charges == returned
+
+
+def test_subscriptions_lapse_and_become_dearer(files: duckdb.DuckDBPyConnection) -> None:
+    """Catches prices that never change, which no feature of recurring payments would have to follow."""
+    (dearer, lapsed) = _one(
+        files,
+        """
+        with paid as (
+            select customer_id, regexp_extract(narration, 'AUTOPAY/([A-Z ]+)/', 1) as service,
+                min(amount) <> max(amount) as is_dearer, max(txn_time) < timestamp '2024-10-15' as is_lapsed
+            from readable where txn_type = 'SUB' group by 1, 2 having count(*) > 2
+        )
+        select count(*) filter (is_dearer), count(*) filter (is_lapsed) from paid
+        """,
+    )
+    assert int(str(dearer)) > 20
+    assert int(str(lapsed)) > 20
 
 
 def test_salaries_come_on_working_days(files: duckdb.DuckDBPyConnection) -> None:

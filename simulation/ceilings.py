@@ -1,0 +1,210 @@
+"""The reachable ceilings of the tasks other than churn (`ceiling`), each from the truth of a made bank."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from simulation import suspicion
+from simulation.fraud import Kind
+from simulation.lender_files import Lending, build_lending
+from simulation.lending import DEFAULT, months_of, probability_of_default
+from simulation.life import LAWS, SHOWN, Life, mixture
+from simulation.outlook import expected_spend
+from simulation.parameters import Bank, Parameters
+from simulation.suspicion import Payments
+from simulation.thresholds import recall_at
+from simulation.truth import BANK, TruthError
+from simulation.world import World, build_world
+
+Floats = npt.NDArray[np.float64]
+FRAUD_BUDGET = 0.005
+"""Share of payments that may be stopped for a look: a little more than are stolen."""
+DEFAULT_BUDGET = 0.05
+DEFAULT_MONTHS = 12
+MOST_OWED = 1
+"""Loans with more instalments owed than this are collected, not predicted."""
+LIFE_BUDGET, LIFE_DAYS = 0.05, 90
+SPEND_DAYS = 30
+
+
+def read_identity(truth: Path) -> tuple[Bank, Parameters]:
+    """Which bank a truth folder is of.
+
+    Raises:
+        TruthError: there is no whole truth in the folder.
+    """
+    if not (truth / BANK).exists():
+        raise TruthError(f"{truth} holds no {BANK}: make the bank first (python -m simulation make)")
+    identity = json.loads((truth / BANK).read_text())
+    return Bank.from_dict(identity["bank"]), Parameters.from_dict(identity["parameters"])
+
+
+def _world(truth: Path) -> World:
+    return build_world(*read_identity(truth))
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """What the truth says of rows, beside what came of them."""
+
+    score: Floats
+    label: npt.NDArray[np.bool_]
+
+    def figures(self, budget: float) -> dict[str, Any]:
+        """Ceiling of a ranking: average precision, and recall and precision at an alert budget."""
+        # Takes seconds to import, and only ceilings need it.
+        from sklearn.metrics import average_precision_score
+
+        recall = recall_at(self.score, self.label, budget)
+        return {
+            "rows": len(self.label),
+            "base_rate": float(self.label.mean()),
+            "expected_base_rate": float(self.score.mean()),
+            "average_precision": float(average_precision_score(self.label, self.score)),
+            "budget": budget,
+            "recall_at_budget": recall,
+            "precision_at_budget": recall * float(self.label.sum()) / (budget * len(self.label)),
+        }
+
+
+def fraud_oracle(truth: Path) -> tuple[Payments, Oracle]:
+    """Probability that each payment was stolen, and whether it was."""
+    world = _world(truth)
+    days = world.days.count
+    payments = suspicion.read_payments(truth)
+    exposed, new = (suspicion.read_days(truth, name, days) for name in ("exposed", "new_devices"))
+    score = suspicion.probability_of_theft(world, payments, exposed, new)
+    return payments, Oracle(score, payments.fraud > 0)
+
+
+def fraud_ceiling(truth: Path) -> dict[str, Any]:
+    """Fraud among payments that customers start; by kind of theft too, and with what labels can show."""
+    payments, oracle = fraud_oracle(truth)
+    _, parameters = read_identity(truth)
+    of_kinds = {
+        kind.name.lower(): recall_at(oracle.score, payments.fraud == kind, FRAUD_BUDGET)
+        for kind in Kind
+        if kind
+    }
+    figures = oracle.figures(FRAUD_BUDGET)
+    reported = parameters.theft.reported_share
+    return figures | {
+        "recall_by_kind": of_kinds,
+        "reported_share": reported,
+        "precision_at_budget_by_labels": figures["precision_at_budget"] * reported,
+    }
+
+
+def default_oracle(lending: Lending, month: int) -> tuple[npt.NDArray[np.bool_], Oracle]:
+    """(which borrowers, their probability of default within a year and what came of it) after a month."""
+    borrowers, purses = lending.borrowers, lending.purses
+    runs = (borrowers.granted < month) & (purses.owed[month] <= MOST_OWED)
+    score = probability_of_default(
+        borrowers, purses.income[month], purses.purse[month], purses.owed[month], DEFAULT_MONTHS
+    )
+    label = purses.owed[month + DEFAULT_MONTHS] >= DEFAULT
+    return runs, Oracle(score[runs], label[runs])
+
+
+def default_months(bank: Bank) -> list[int]:
+    """Months whose year of outcomes lies within the simulated days, four apart, the latest last."""
+    last = months_of(bank) - 2 - DEFAULT_MONTHS
+    return sorted(month for month in range(last, 2, -4))
+
+
+def default_ceiling(truth: Path) -> dict[str, Any]:
+    """Default within twelve months of loans that owe one instalment at most."""
+    bank, parameters = read_identity(truth)
+    lending = build_lending(bank, parameters)
+    parts = [default_oracle(lending, month)[1] for month in default_months(bank)]
+    if not parts:
+        raise TruthError("the bank is too short for a year of outcomes: make it with more --days")
+    joined = Oracle(np.concatenate([p.score for p in parts]), np.concatenate([p.label for p in parts]))
+    return joined.figures(DEFAULT_BUDGET)
+
+
+def spend_ceiling(truth: Path) -> dict[str, Any]:
+    """Error that no forecast of a customer's next 30 days of spending can avoid, beside two naive ones.
+
+    `wape` is the sum of absolute errors over the sum of what was spent.
+    """
+    world, payments = _world(truth), suspicion.read_payments(truth)
+    genuine = payments.fraud == 0
+    last = int(payments.day.max())
+    sums = np.zeros((last + 1, len(world.people)))
+    np.add.at(sums, (payments.day[genuine], payments.customer[genuine]), payments.rupees[genuine])
+    totals = np.cumsum(sums, axis=0)
+    parts = []
+    for day in range(last - SPEND_DAYS, 120, -SPEND_DAYS):
+        uses = world.people.signed_up < day - 90
+        spent = totals[day + SPEND_DAYS] - totals[day]
+        before = totals[day] - totals[day - SPEND_DAYS]
+        quarter = (totals[day] - totals[day - 90]) / 3
+        parts.append(
+            np.stack([spent, expected_spend(world, day, SPEND_DAYS), before, quarter])[
+                :, uses & (quarter > 0)
+            ]
+        )
+    if not parts:
+        raise TruthError("the bank is too short for a forecast: make it with more --days")
+    spent, best, before, quarter = np.concatenate(parts, axis=1)
+
+    def wape(forecast: Floats) -> float:
+        return float(np.abs(spent - forecast).sum() / spent.sum())
+
+    return {
+        "rows": len(spent),
+        "mean_spent": float(spent.mean()),
+        "mean_expected": float(best.mean()),
+        "wape": wape(best),
+        "rmse": float(np.sqrt(np.mean((spent - best) ** 2))),
+        "wape_last_30_days": wape(before),
+        "wape_mean_of_90_days": wape(quarter),
+    }
+
+
+def life_ceiling(truth: Path) -> dict[str, Any]:
+    """How far each life event of the last 90 days shows in purchases, for who knows everybody's tastes."""
+    world, payments = _world(truth), suspicion.read_payments(truth)
+    day = int(payments.day.max())
+    return {kind.name.lower(): life_oracle(world, payments, kind, day).figures(LIFE_BUDGET) for kind in SHOWN}
+
+
+def life_oracle(world: World, payments: Payments, kind: Life, as_of: int) -> Oracle:
+    """Probability that an event came in the 90 days up to a date, given all payments until then; exact."""
+    law, lives, days = LAWS[kind], world.lives, world.days.count
+    seen = (payments.day <= as_of) & (payments.fraud == 0)
+    customer, day, category = payments.customer[seen], payments.day[seen], payments.category[seen]
+    usual = np.diff(world.people.tastes, axis=1, prepend=0.0)[customer]
+    for other in SHOWN:
+        if other != kind:
+            share = lives.share[other] * lives.in_window(other, day, customer)
+            usual = usual * (1 - share[:, None]) + share[:, None] * mixture(other)
+    rows = np.arange(len(day))
+    share, event = lives.share[kind], mixture(kind)[category]
+    ratio = np.log1p(share * (event / usual[rows, category] - 1))
+    sums = np.zeros((days + 1, len(world.people)))
+    np.add.at(sums, (day + 1, customer), ratio)
+    sums = np.cumsum(sums, axis=0)
+    when = np.arange(days)
+    weight = np.exp(sums[np.clip(when + law.tail, 0, days)] - sums[np.clip(when - law.lead, 0, days)])
+    chance = lives.chance[kind]
+    odds = weight * chance / days
+    recent = (when > as_of - LIFE_DAYS) & (when <= as_of)
+    score = odds[recent].sum(axis=0) / (1 - chance + odds.sum(axis=0))
+    asked = (world.people.signed_up < as_of - 180) & (chance > 0) & world.latent.is_open[as_of]
+    since = as_of - lives.day[kind]
+    return Oracle(score[asked], ((since >= 0) & (since < LIFE_DAYS))[asked])
+
+
+TASKS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "fraud": fraud_ceiling,
+    "default": default_ceiling,
+    "spend": spend_ceiling,
+    "life": life_ceiling,
+}

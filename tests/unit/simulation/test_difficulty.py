@@ -1,0 +1,48 @@
+"""The tasks are hard for a threshold and not for the truth."""
+
+import pytest
+
+from simulation.difficulty import Difficulty, as_text, measure_all
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, Difficulty]:
+    """The table of each task on the small bank of the command."""
+    return {table.task: table for table in measure_all()}
+
+
+@pytest.mark.parametrize("task", ["churn", "fraud", "default"])
+def test_no_threshold_on_one_feature_reaches_half_of_the_reachable(
+    tables: dict[str, Difficulty], task: str
+) -> None:
+    """Catches a bank whose leavers, thefts or defaults one column gives away: a model on it proves nothing."""
+    table = tables[task]
+    print(as_text([table]))
+    assert table.positives > 100
+    assert len(table.reaches) >= 19
+    for reach in table.reaches:
+        assert reach.share < 0.5, f"{reach.feature} ({reach.direction}) reaches {reach.share:.0%}"
+
+
+def test_the_truth_itself_finds_most_of_what_is_asked_for(tables: dict[str, Difficulty]) -> None:
+    """Catches a bank that is hard because nothing can be known: then half of the reachable is little."""
+    assert tables["churn"].reachable > 0.4
+    assert tables["fraud"].reachable > 0.6
+    assert tables["default"].reachable > 0.4
+
+
+def test_the_21_features_of_the_churn_model_are_tried(tables: dict[str, Difficulty]) -> None:
+    """Catches a table that leaves out the feature that gives it away."""
+    from ml import config
+
+    tried = {reach.feature for reach in tables["churn"].reaches}
+    assert set(config.load("churn").reasons.texts) <= tried
+    assert {"days_since_last_income", "total_spend_90d", "max_transaction_amount_90d"} <= tried
+
+
+def test_the_table_names_every_feature(tables: dict[str, Difficulty]) -> None:
+    """Catches a printed table that is not the measured one."""
+    text = as_text(list(tables.values()))
+    for table in tables.values():
+        assert f"{table.task}: {table.rows:,} rows" in text
+        assert all(reach.feature in text for reach in table.reaches)
