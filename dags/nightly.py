@@ -13,8 +13,8 @@ the last date that is over.
 ### What it waits for
 Before it begins: until the cutoffs of all clients have passed, and until each required source with a
 `deadline` has delivered for each date that is to be built, or its deadline has passed; then the run fails and
-names the source. A file that was waited for past the cutoff moves the cutoff of its client and date. A date that is
-published already waits for nothing.
+names the source. A file that was waited for past the cutoff moves the cutoff of its client and date. A date
+that is published already waits for nothing.
 
 ### When it is urgent
 Readers keep the last publication, so a failure is urgent by the time the business needs today's numbers. The

@@ -165,7 +165,7 @@ def simulate_purses(bank: Bank, borrowers: Borrowers) -> Purses:
             owes = np.minimum(owes, DEFAULT - 2)
         else:
             income[month], purse[month], owed[month] = now, has, owes
-            paid[month], forgot[month] = pays, forgets & (filled >= owes)
+            paid[month], forgot[month] = pays, forgets
     return Purses(income, purse, owed, paid, forgot)
 
 

@@ -270,7 +270,8 @@ def ingest(settings: Settings, run_id: str) -> dict[str, Any]:
             verdicts += ingestion.load(connection, settings, contracts, cutoffs, run_id, orders)
             holds.finish(connection, settings, orders)
             operations.record_files(settings, run_id, [verdict.as_dict() for verdict in verdicts])
-            removal.note_facts(connection, _loaded_by(settings, run_id))
+            if published is not None:
+                removal.note_facts(connection, _loaded_by(settings, run_id))
             if connection.execute("select count(*) from raw.transactions").fetchone() == (0,):
                 refused = "; ".join(verdict.message for verdict in verdicts if verdict.verdict == "refused")
                 raise NightError(

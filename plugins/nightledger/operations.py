@@ -266,8 +266,7 @@ def fix_cutoffs(
 def recorded_cutoffs(settings: Settings) -> dict[tuple[str, date], datetime]:
     """Every cutoff that is fixed, by client and as-of date."""
     return {
-        (row["client_id"], row["as_of_date"]): row["cutoff_at"]
-        for row in _rows(settings, sa.select(cutoffs))
+        (row["client_id"], row["as_of_date"]): row["cutoff_at"] for row in _rows(settings, sa.select(cutoffs))
     }
 
 

@@ -227,7 +227,14 @@ def land(
     )
     temporary = record.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(asdict(arrival) | {"path": content.name}, default=str))
-    temporary.rename(record)
+    if is_new:
+        try:
+            os.link(temporary, record)
+        except FileExistsError:  # a waiting night landed it meanwhile, and its time of arrival stands
+            is_new = False
+        temporary.unlink()
+    else:
+        temporary.rename(record)
     return is_new
 
 

@@ -22,7 +22,7 @@ def note_facts(connection: duckdb.DuckDBPyConnection, load_ids: Sequence[str]) -
         day = "business_date" if "business_date" in columns else "null"
         connection.execute(
             f"insert into ops.changed_facts select client_id, {day}, min(known_at)"  # noqa: S608 - from the catalog
-            f' from raw."{table}" where list_contains($ids, _load_id) group by all',
+            f' from raw."{table}" where _load_id in (select unnest($ids)) group by all',
             {"ids": list(load_ids)},
         )
 
@@ -37,18 +37,20 @@ def remove(connection: duckdb.DuckDBPyConnection, load_ids: Sequence[str]) -> No
     ids = {"ids": list(load_ids)}
     connection.execute(
         "create or replace temp table touched as"
-        " select distinct client_id, business_date from raw.transactions where list_contains($ids, _load_id)"
+        " select distinct client_id, business_date from raw.transactions"
+        " where _load_id in (select unnest($ids))"
         " union select p.client_id, t.business_date from raw.replaced_periods as p"
         " join raw.transactions as t on t.client_id = p.client_id and t.source = p.source"
-        " and t.business_date between p.period_from and p.period_to where list_contains($ids, p._load_id)",
+        " and t.business_date between p.period_from and p.period_to"
+        " where p._load_id in (select unnest($ids))",
         ids,
     )
     coverage.spread(connection)
     note_facts(connection, load_ids)
     for table, _ in _tables(connection):
-        connection.execute(f'delete from raw."{table}" where list_contains($ids, _load_id)', ids)  # noqa: S608
-    connection.execute("delete from ops.load_feeds where list_contains($ids, load_id)", ids)
-    connection.execute("delete from ops.loads where list_contains($ids, load_id)", ids)
+        connection.execute(f'delete from raw."{table}" where _load_id in (select unnest($ids))', ids)  # noqa: S608
+    connection.execute("delete from ops.load_feeds where load_id in (select unnest($ids))", ids)
+    connection.execute("delete from ops.loads where load_id in (select unnest($ids))", ids)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, set[str]]]:

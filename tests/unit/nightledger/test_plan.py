@@ -99,7 +99,7 @@ def test_a_rollback_and_another_promotion_leave_a_date_its_first_version(pinning
 
 
 def test_pins_that_only_a_publication_holds_are_recorded(pinning, settings):
-    """Catches an installation whose first nights pinned in the warehouse alone, and which then forgets them."""
+    """Catches an installation that pinned in the warehouse alone, and forgets it."""
     pinning.execute(
         "insert into operations.model_decisions values (2, 'churn', 'v2', 'promoted', '2026-01-31')"
     )

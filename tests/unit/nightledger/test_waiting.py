@@ -89,13 +89,13 @@ def test_a_night_waits_until_the_deadline_and_then_names_the_source(home, ready)
     assert not ready(CUTOFF)
     assert not ready(DEADLINE - timedelta(seconds=1))
     with pytest.raises(
-        RequiredSourceMissing, match="bank/cards for 2026-01-07 .deadline 2026-01-08 06:00:00"
+        RequiredSourceMissing, match=r"bank/cards for 2026-01-07 .deadline 2026-01-08 06:00:00"
     ):
         ready(DEADLINE)
 
 
 def test_it_begins_as_soon_as_the_file_is_there(home, ready):
-    """Catches a night that waits for the deadline although all has come, or takes another day's file for it."""
+    """Catches a night that waits for the deadline although all has come, or takes another day's file."""
     deliver(home, "tx_20260106.csv", CUTOFF)
     assert not ready(CUTOFF + timedelta(hours=1))
     deliver(home, "tx_20260107.csv", CUTOFF + timedelta(hours=2))
@@ -106,7 +106,7 @@ def test_every_missing_date_is_waited_for_and_days_off_are_not(home, ready):
     """Catches a night after an outage that looks at its own date only, or that waits for a Sunday's file."""
     deliver(home, "tx_20260107.csv", CUTOFF)
     friday, sunday = date(2026, 1, 9), date(2026, 1, 11)
-    with pytest.raises(RequiredSourceMissing, match="2026-01-08 .*, bank/cards for 2026-01-09"):
+    with pytest.raises(RequiredSourceMissing, match=r"2026-01-08 .*, bank/cards for 2026-01-09"):
         ready(datetime(2026, 1, 12, 9), D, date(2026, 1, 8), friday, date(2026, 1, 10), sunday)
     assert ready(datetime(2026, 1, 12, 9), date(2026, 1, 10), sunday)
 
@@ -122,7 +122,7 @@ def test_a_client_whose_cutoff_comes_later_is_waited_for(home, ready):
 
 
 def test_waiting_moves_the_cutoff_behind_the_file_and_no_further(home):
-    """Catches a file that was waited for and is then left out, and a cutoff that depends on when a night ran."""
+    """Catches a file that was waited for and is then left out, and a cutoff that depends on when it ran."""
     assert cutoff(home) == CUTOFF
     deliver(home, "tx_20260107.csv", CUTOFF + timedelta(hours=2))
     deliver(home, "tx_20260107_b.csv", CUTOFF + timedelta(hours=3))

@@ -102,7 +102,7 @@ def test_refunds_and_reversals_give_back_what_was_paid(files: duckdb.DuckDBPyCon
 
 
 def test_own_transfers_cancel_out(files: duckdb.DuckDBPyConnection) -> None:
-    """Catches money that is made or lost between a customer's own accounts, and legs that do not name each other."""
+    """Catches money made or lost between a customer's own accounts, and legs that do not name each other."""
     (movements, wrong) = _one(
         files,
         """
@@ -123,7 +123,7 @@ def test_own_transfers_cancel_out(files: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_balances_reconcile_with_the_amounts_to_the_paisa(files: duckdb.DuckDBPyConnection) -> None:
-    """Catches a balance that forgets a posting, a refund of the month before, or the other leg of a transfer."""
+    """Catches a balance that forgets a posting, a refund of the month before, or a leg of a transfer."""
     (rows, wrong) = _one(
         files,
         """
