@@ -193,7 +193,8 @@ def test_drift_of_thefts_and_of_merchants_shows(drifted: dict[str, duckdb.DuckDB
     assert _one(drifted["fraud"], query)[0] > 3 * max(_one(drifted["none"], query)[0], 1)
     unknown = """
         select avg((merchant_id not in (
-            select merchant_id from t where is_later = 0 and merchant_id is not null))::integer) from t where is_later = 1 and merchant_id is not null
+            select merchant_id from t where is_later = 0 and merchant_id is not null))::integer) from t
+            where is_later = 1 and merchant_id is not null
     """
     assert _one(drifted["merchants"], unknown)[0] > 1.5 * _one(drifted["none"], unknown)[0]
 
