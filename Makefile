@@ -19,6 +19,12 @@ export NIGHTLEDGER_INBOX ?= $(abspath $(DATA))
 endif
 export NIGHTLEDGER_HOME ?= $(CURDIR)/var
 
+# What a person types reaches the shell as it is, through the environment: names of files are the sender's text.
+define as_typed
+override export $(1) := $$(value $(1))
+endef
+$(foreach name,FILE REASON SOURCE TO FROM,$(eval $(call as_typed,$(name))))
+
 ##@ The main job
 
 .PHONY: demo
@@ -53,8 +59,8 @@ train: $(VENV)/.installed ## Train the models on the current publication (Airflo
 
 .PHONY: backfill
 backfill: $(VENV)/.installed ## Run the nights FROM=date TO=date again, one after another (Airflow must be up)
-	@test -n "$(FROM)" -a -n "$(TO)" || { echo "Say which dates: make backfill FROM=2026-06-28 TO=2026-06-29"; exit 1; }
-	@$(RUN) -m nightledger.launcher backfill --from "$(FROM)" --to "$(TO)"
+	@test -n "$$FROM" -a -n "$$TO" || { echo "Say which dates: make backfill FROM=2026-06-28 TO=2026-06-29"; exit 1; }
+	@$(RUN) -m nightledger.launcher backfill --from "$$FROM" --to "$$TO"
 
 ##@ Publications
 
@@ -64,7 +70,7 @@ publications: $(VENV)/.installed ## What was published: when, from what, why
 
 .PHONY: rollback
 rollback: $(VENV)/.installed ## Move readers back: REASON="why" [TO=publication]
-	@$(RUN) -m nightledger.publications rollback --reason "$(REASON)" --to "$(TO)"
+	@$(RUN) -m nightledger.publications rollback --reason "$$REASON" --to "$$TO"
 
 .PHONY: report
 report: $(VENV)/.installed ## Print the table of the current publication again
@@ -78,26 +84,26 @@ sql: $(VENV)/.installed ## A SQL shell on the current publication (read-only)
 
 .PHONY: hold
 hold: $(VENV)/.installed ## Set a file aside from the next night on: FILE=name REASON="why"
-	@$(RUN) -m nightledger.ingestion.holds hold "$(FILE)" --reason "$(REASON)"
+	@$(RUN) -m nightledger.ingestion.holds hold "$$FILE" --reason "$$REASON"
 
 .PHONY: release
 release: $(VENV)/.installed ## Let a held file in again: FILE=name
-	@$(RUN) -m nightledger.ingestion.holds release "$(FILE)" --reason "$(REASON)"
+	@$(RUN) -m nightledger.ingestion.holds release "$$FILE" --reason "$$REASON"
 
 .PHONY: requeue
 requeue: $(VENV)/.installed ## Read a file again under its mended contract: FILE=name or SOURCE=source
-	@$(RUN) -m nightledger.ingestion.holds requeue "$(FILE)" --source "$(SOURCE)" --reason "$(REASON)"
+	@$(RUN) -m nightledger.ingestion.holds requeue "$$FILE" --source "$$SOURCE" --reason "$$REASON"
 
 ##@ Keep and compare
 
 .PHONY: backup
 backup: $(VENV)/.installed ## Back up all that nothing could make again: [TO=directory of backups]
-	@$(RUN) -m nightledger.backup make $(if $(TO),--to "$(TO)")
+	@$(RUN) -m nightledger.backup make $${TO:+--to "$$TO"}
 
 .PHONY: restore
 restore: $(VENV)/.installed ## Fill an empty home: FROM=backup NIGHTLEDGER_HOME=directory
-	@test -n "$(FROM)" || { echo "Say from where: make restore FROM=var-backups NIGHTLEDGER_HOME=/srv/ledger"; exit 1; }
-	@$(RUN) -m nightledger.backup restore --from "$(FROM)"
+	@test -n "$$FROM" || { echo "Say from where: make restore FROM=var-backups NIGHTLEDGER_HOME=/srv/ledger"; exit 1; }
+	@$(RUN) -m nightledger.backup restore --from "$$FROM"
 
 .PHONY: drill-faults
 drill-faults: $(VENV)/.installed-dev ## Disturb a night in every way (at most 30 minutes); writes docs/reference/faults.md

@@ -61,13 +61,8 @@ def make(settings: Settings, to: Path, now: datetime) -> Backup:
     if not settings.landing.is_dir():
         raise BackupError(f"there is nothing to back up in {settings.home}: no file has landed there yet")
     to = to.resolve()
-    if any(
-        to.is_relative_to(folder.resolve())
-        for folder in (settings.landing, settings.archive, settings.registry)
-    ):
-        raise BackupError(
-            f"{to} lies inside what is backed up; choose a directory elsewhere, best on another disk"
-        )
+    if to.is_relative_to(settings.home.resolve()):
+        raise BackupError(f"{to} lies inside the home and would be lost with it; best give another disk: TO=…")
     to.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(to):
         for remains in to.glob("*.part"):

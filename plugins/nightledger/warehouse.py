@@ -82,6 +82,7 @@ def connect(
     connection.execute("set memory_limit = ?", [settings.memory_limit])
     connection.execute("set temp_directory = ?", [str(settings.spill)])
     connection.execute("set autoinstall_known_extensions = false")
+    connection.execute("set enable_progress_bar = false")
     connection.execute("set timezone = 'UTC'")
     literal = str(file).replace("'", "''")
     connection.execute(f"attach '{literal}' as warehouse ({'read_only' if read_only else STORAGE})")

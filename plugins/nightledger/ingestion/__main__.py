@@ -162,6 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
     pulling = commands.add_parser("pull", help="ask a bank's server for what is new, and land it")
     pulling.add_argument("--source", required=True, help="name of a contract with `pull` in sources/")
     given = parser.parse_args(arguments)
+    duckdb.execute("set enable_progress_bar = false")  # it would stand in the drafted contract
     settings = Settings()
     try:
         if given.command == "draft":

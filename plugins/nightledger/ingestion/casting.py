@@ -281,7 +281,9 @@ class _FeedStatement(Statement):
             yield _Error(outside, shown, f"not between the years {FIRST_YEAR} and {LAST_YEAR}", text)
         if column.kind == "code":
             codes = ", ".join(f"'{code}'" for code in column.codes)
-            yield _Error(f"{value} not in ({codes})", shown, f"not one of {', '.join(column.codes)}", text)
+            # Not `in`: the database makes a join of a long one, and a join moves records.
+            unknown = f"not list_contains([{codes}], {value})"
+            yield _Error(unknown, shown, f"not one of {', '.join(column.codes)}", text)
         if column.kind == "currency" and (spec is not None):
             no_currency = f"{value} is not null and d_{column.name} is null"
             yield _Error(no_currency, shown, "not an ISO 4217 currency", text)

@@ -11,6 +11,7 @@ under another name are meant as well.
 import argparse
 import difflib
 import getpass
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,7 +135,8 @@ def _set_aside(
             "insert into ops.held_days values (?, ?, ?, ?)", [load, contract.client, contract.source, day]
         )
     removal.remove(connection, loads)
-    message = Message(arrival.file, f"held: {reason}", f"`make release FILE={arrival.file}` lets it in again")
+    release = f"`make release FILE={shlex.quote(arrival.file)}` lets it in again"
+    message = Message(arrival.file, f"held: {reason}", release)
     return FileVerdict(
         load_id=load,
         client_id=contract.client,

@@ -163,6 +163,8 @@ def minor_units(currency: str) -> str:
     for code, digits in currencies().items():
         by_digits.setdefault(digits, []).append(f"'{code}'")
     cases = " ".join(
-        f"when {currency} in ({', '.join(codes)}) then {digits}" for digits, codes in by_digits.items()
+        # Not `in`: the database makes a join of a long one, and a join moves records.
+        f"when list_contains([{', '.join(codes)}], {currency}) then {digits}"
+        for digits, codes in by_digits.items()
     )
     return f"(case {cases} end)"

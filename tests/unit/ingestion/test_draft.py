@@ -178,3 +178,11 @@ def test_a_draft_quotes_no_value(bank: Bank, run: Run, tmp_path: Path) -> None:
     _, text, said = run("draft", sample)
 
     assert not any(value in text + said for value in ("4929", "Ann", "CAFE", "1.00"))
+
+
+def test_a_person_in_the_first_row_is_no_name_of_a_column(bank: Bank, run: Run, tmp_path: Path) -> None:
+    """Catches values of customers that get into a contract, and with it into git."""
+    sample = tmp_path / "people.csv"
+    sample.write_text("Maria Gonzalez,maria@x.com,Main St 5\nJuan Perez,juan@x.com,Main St 7\n")
+    _, printed, errors = run("draft", sample)
+    assert "Maria" not in printed + errors and "Main St" not in printed + errors, printed

@@ -99,7 +99,7 @@ def score(name: str, role: str) -> float:
     for place, word in enumerate(synonyms()[role]):
         if own == word or own.replace(" ", "") == word.replace(" ", ""):
             best = max(best, 100 - place)
-        elif f" {word} " in f" {own} " and len(word) > 3:
+        elif f" {word} " in f" {own} " and (len(word) > 3 or word == "amt"):
             best = max(best, 70 - place / 10 - 5 * (len(own.split()) - len(word.split())))
         elif len(word) > 5 and difflib.SequenceMatcher(None, own, word).ratio() > 0.88:
             best = max(best, 60 - place / 10)

@@ -152,7 +152,7 @@ def _read_csv(path: Path, text: str, form: dict[str, Any]) -> Sample:
     form |= {"delimiter": delimiter} if delimiter != "," else {}
     form |= {"quote": quote} if quote and quote != '"' else {}
     doubts = {}
-    if _is_header(rows[first]):
+    if _is_header(rows[first], rows[first + 1 :]):
         header, records = tuple(rows[first]), rows[first + 1 :]
         form |= {"header_row": first + 1} if first else {}
     else:
@@ -185,8 +185,17 @@ def _dialect(text: str) -> tuple[str, str]:
     return row[0], row[1] if row[1] in ("'", '"') else '"'
 
 
-def _is_header(row: list[str]) -> bool:
-    """Whether a row names columns: texts, each once, none of them a number or a date."""
+def _is_header(row: list[str], records: list[list[str]]) -> bool:
+    """Whether a row names columns: texts, none of them a number, a date, an address or a value of its column.
+
+    Where in doubt it is none: names get into the proposed contract, and values must not.
+    """
     names = [cell.strip() for cell in row]
+    if any("@" in name for name in names):
+        return False
+    if any(
+        name and name == cell.strip() for record in records for name, cell in zip(names, record, strict=False)
+    ):
+        return False
     is_value = [is_number(name, ".", ",") or name[:1].isdigit() for name in names if name]
     return sum(bool(name) for name in names) * 2 > len(names) and not any(is_value)
