@@ -62,7 +62,7 @@ def make(settings: Settings, to: Path, now: datetime) -> Backup:
         raise BackupError(f"there is nothing to back up in {settings.home}: no file has landed there yet")
     to = to.resolve()
     if to.is_relative_to(settings.home.resolve()):
-        raise BackupError(f"{to} lies inside the home and would be lost with it; best give another disk: TO=…")
+        raise BackupError(f"{to} lies inside the home and would be lost with it; give another disk: TO=…")
     to.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(to):
         for remains in to.glob("*.part"):
