@@ -37,7 +37,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"kind:size:day, the day counted from --start; kinds: {', '.join(DRIFTS)}",
     )
     ceiling = commands.add_parser("ceiling", help="what the truth reaches in a task, as JSON")
-    ceiling.add_argument("--truth", type=Path, required=True)
+    ceiling.add_argument(
+        "--truth",
+        action="append",
+        required=True,
+        help="a truth folder; for predictions of several clients CLIENT=FOLDER, once for each",
+    )
     ceiling.add_argument("--task", choices=TASKS, default="churn")
     ceiling.add_argument("--predictions", type=Path, help="churn: Parquet with labels and scores")
     difficulty = commands.add_parser("difficulty", help="how far a threshold on one feature gets, as a table")
@@ -66,11 +71,13 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
 
         if given.predictions is None:
             raise ValueError("the ceiling of churn is that of given rows: name them with --predictions")
-        return compute_ceiling(given.truth, given.predictions).as_dict()
+        named = dict(one.split("=", 1) for one in given.truth if "=" in one)
+        folders = {client: Path(folder) for client, folder in named.items()}
+        return compute_ceiling(folders or Path(given.truth[0]), given.predictions).as_dict()
     if given.command == "ceiling":
         from simulation.ceilings import TASKS as ceilings
 
-        return ceilings[given.task](given.truth)
+        return ceilings[given.task](Path(given.truth[0]))
     from simulation.compare import compare
 
     return dict(compare(given.bank, given.real, given.out))

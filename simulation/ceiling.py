@@ -8,6 +8,7 @@ uncertain: a customer who has left may come back, one who pauses may stay away f
 may just happen to be silent.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,13 @@ class Ceiling:
         return asdict(self)
 
 
-def compute_ceiling(truth_folder: Path, predictions: Path, window: int = WINDOW_DAYS) -> Ceiling:
+def compute_ceiling(
+    truth_folder: Path | Mapping[str, Path], predictions: Path, window: int = WINDOW_DAYS
+) -> Ceiling:
     """The ceiling on exactly the rows of a predictions file.
 
     Args:
-        truth_folder: as written by `make`.
+        truth_folder: as written by `make`; or one for each `client_id` of the predictions.
         predictions: Parquet with customer_id, as_of_date, label (0/1), score (higher = likelier to leave).
         window: days of the label's window.
 
@@ -60,10 +63,13 @@ def compute_ceiling(truth_folder: Path, predictions: Path, window: int = WINDOW_
     # Takes seconds to import, and only this command needs it.
     from sklearn.metrics import average_precision_score
 
-    table = pq.read_table(predictions, columns=["customer_id", "as_of_date", "label", "score"])
+    table = pq.read_table(predictions)
     label = table["label"].to_numpy().astype(np.int64)
-    truth = read_truth(truth_folder)
-    probability = true_probabilities(truth, table["customer_id"], table["as_of_date"], window)
+    if isinstance(truth_folder, Path):
+        truth = read_truth(truth_folder)
+        probability = true_probabilities(truth, table["customer_id"], table["as_of_date"], window)
+    else:
+        probability = _of_clients(truth_folder, table, window)
     return Ceiling(
         rows=len(label),
         base_rate=float(label.mean()),
@@ -71,6 +77,20 @@ def compute_ceiling(truth_folder: Path, predictions: Path, window: int = WINDOW_
         average_precision=float(average_precision_score(label, probability)),
         model_average_precision=float(average_precision_score(label, table["score"].to_numpy())),
     )
+
+
+def _of_clients(folders: Mapping[str, Path], table: pa.Table, window: int) -> npt.NDArray[np.float64]:
+    client = np.array(table["client_id"].to_pylist())
+    unknown = sorted(set(client.tolist()) - set(folders))
+    if unknown:
+        raise TruthError(f"the predictions have rows of {unknown[0]}, whose truth was not given")
+    probability = np.empty(len(client))
+    for name in np.unique(client).tolist():
+        rows = np.flatnonzero(client == name)
+        some = table.take(rows)
+        truth = read_truth(folders[name])
+        probability[rows] = true_probabilities(truth, some["customer_id"], some["as_of_date"], window)
+    return probability
 
 
 def true_probabilities(

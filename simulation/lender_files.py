@@ -150,8 +150,8 @@ class _Diary:
                         who,
                         back + timedelta(days=late),
                         -rate * paid,
-                        "UEBW",
-                        f"Nachzahlung {of.loan_id[who]}",
+                        "ZWEI",
+                        f"Zweiteinzug {of.loan_id[who]}",
                     )
             granted = lending.date_of(int(of.granted[who]), int(of.due_day[who]))
             status = "ausgefallen" if owed >= DEFAULT else "verzug" if owed >= 2 else "laufend"
@@ -167,6 +167,7 @@ class _Diary:
         self._bureau(month)
 
     def _portal(self, month: int) -> None:
+        """The portal's log comes once a month, on its last day."""
         lending = self.lending
         runs = lending.borrowers.granted <= month
         for kind, counts in (("login", lending.shown.logins), ("support_contact", lending.shown.contacts)):
@@ -177,7 +178,7 @@ class _Diary:
                     if on >= self.first:
                         at = f"{on} {second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
                         event = {"kunde": lending.borrowers.customer_id[who], "zeit": at, "art": kind}
-                        self._page(on).lines["portal"].append(json.dumps(event))
+                        self._page(lending.date_of(month, 31)).lines["portal"].append(json.dumps(event))
 
     def _bureau(self, month: int) -> None:
         """What the bureau says of a month comes on the fifth of the next."""

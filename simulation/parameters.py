@@ -179,8 +179,7 @@ class Activity:
 
     initial_share: float = 0.7
     """Customers who were there before the first day, of those signed up by the last."""
-    occasional_share: float = 0.12
-    """Customers for whom this is a second account: naturally long gaps."""
+    occasional_share: float = 0.12  # a second account: naturally long gaps
     occasional_visits: float = 1 / 7
     occasional_spread: float = 0.35
     regular_visits: float = 0.60
@@ -189,8 +188,7 @@ class Activity:
     seasonal_amplitude: float = 0.7
     mild_amplitude: float = 0.2
     ramp_days: int = 10
-    payments_per_visit: float = 0.55
-    """Mean number of payments on an active day beyond the first."""
+    payments_per_visit: float = 0.55  # beyond the first
     logins: float = 0.22
     logins_spread: float = 1.1
 
@@ -250,9 +248,8 @@ class Parameters:
     filing: Filing = field(default_factory=Filing)
     theft: Theft = field(default_factory=Theft)
     life_share: float = 1.0
-    """Factor on how much life events change what is bought."""
     lending_noise: float = 1.0
-    """Factor on the noise between a borrower's purse and what the bureau shows of it."""
+    """Factors on what life events change, and on the noise between a borrower's purse and the bureau."""
 
     def at(self, difficulty: float) -> "Parameters":
         """These numbers at another difficulty than the 0.5 that they are meant for."""

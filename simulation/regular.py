@@ -1,4 +1,4 @@
-"""What comes regularly: income, mandates, payments by hand, charges, interest; and what people send."""
+"""What comes regularly: income, mandates, payments by hand, charges; and what people send."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -295,6 +295,6 @@ class Regular(Schedule):
 
 
 def _price(rupees: int, service: int, day: Integers) -> Integers:
-    """Price of a subscription in paise: it rises by an eighth about once in sixteen months."""
+    """Price of a subscription in paise: an eighth more about every sixteen months."""
     rises = (day + service * 131) // 490
     return np.round(rupees * 1.125**rises).astype(np.int64) * 100

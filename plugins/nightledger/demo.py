@@ -179,7 +179,11 @@ def _ceiling(settings: Settings) -> float | None:
     if not predictions.exists():
         return None
     answer: dict[str, Any] = json.loads(
-        _simulation("ceiling", "--truth", str(truth), "--predictions", str(predictions))
+        _simulation(
+            "ceiling",
+            *("--truth", f"demo_bank={truth}", "--truth", f"demo_wallet={truth / 'wallet'}"),
+            *("--predictions", str(predictions)),
+        )
     )
     return float(answer["average_precision"])
 

@@ -108,7 +108,8 @@ class _FeedStatement(Statement):
             f"cast({self._value(column)} as {column.sql_type}) as v_{column.name}" for column in self.columns
         ]
         digits = "".join(
-            f", {minor_units(f'v_{column.name}')} as d_{column.name}"
+            f", case when v_{column.name} = {self.bind(self.contract.currency)} then {currencies()[self.contract.currency]}"
+            f" else {minor_units(f'v_{column.name}')} end as d_{column.name}"
             for column in self.columns
             if column.kind == "currency"
         )
@@ -195,12 +196,12 @@ class _FeedStatement(Statement):
     def _signed_amount(self) -> str:
         sign = self.given.sign
         if sign.mode == "type_column":
-            words = ", ".join(self.bind(word) for word in sign.outflow)
             kind = self.source(str(sign.column))
+            leaves = f"list_contains({self.bind(list(sign.outflow))}, {kind})"
             comes_in = f"{kind} <> ''"
             if sign.inflow is not None:
-                comes_in = f"{kind} in ({', '.join(self.bind(word) for word in sign.inflow)})"
-            return f"case when {kind} in ({words}) then -abs(w_amount) when {comes_in} then abs(w_amount) end"
+                comes_in = f"list_contains({self.bind(list(sign.inflow))}, {kind})"
+            return f"case when {leaves} then -abs(w_amount) when {comes_in} then abs(w_amount) end"
         return "-w_amount" if sign.outflow == "positive" else "w_amount"
 
     def _day_of_event(self) -> str:

@@ -52,7 +52,7 @@ class Judge:
             self._number_twins()
         self._count()
         refused = self._refuse() | refused
-        while True:
+        while self._hang_on_each_other():
             self._find_conflicts(sorted(refused))
             self._link_labels()
             self._count()
@@ -61,6 +61,12 @@ class Judge:
                 return refused
             # One at a time: the conflicts of the next may be with this one, which is out now.
             refused |= new[:1]
+        return refused
+
+    def _hang_on_each_other(self) -> bool:
+        """Whether a record can be bad because of another one: by its natural key, or as a label of it."""
+        has_keys = "transactions" in self.feeds and bool(self.contract.feeds["transactions"].key_columns)
+        return has_keys or "labels" in self.feeds
 
     def _map(self, sql: str) -> dict[int, Any]:
         return dict(self.connection.execute(sql).fetchall())

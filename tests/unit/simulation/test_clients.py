@@ -102,7 +102,7 @@ def test_times_of_the_wallet_and_days_of_the_lender_are_local(loaded: duckdb.Duc
     assert shifted == (0,)
     days = loaded.sql(
         "select distinct day(business_date) from raw.transactions"
-        " where client_id = 'demo_lender' and source_category = 'emi_loans' and payment_mode = 'direct_debit'"
+        " where client_id = 'demo_lender' and description like 'Rate%'"
     ).fetchall()
     assert {day for (day,) in days} == {1, 5, 10, 15}
 
