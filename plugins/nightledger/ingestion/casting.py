@@ -108,8 +108,8 @@ class _FeedStatement(Statement):
             f"cast({self._value(column)} as {column.sql_type}) as v_{column.name}" for column in self.columns
         ]
         digits = "".join(
-            f", case when v_{column.name} = {self.bind(self.contract.currency)} then {currencies()[self.contract.currency]}"
-            f" else {minor_units(f'v_{column.name}')} end as d_{column.name}"
+            f", case when v_{column.name} = {self.bind(self.contract.currency)}"
+            f" then {currencies()[self.contract.currency]} else {minor_units(f'v_{column.name}')} end as d_{column.name}"
             for column in self.columns
             if column.kind == "currency"
         )
