@@ -107,12 +107,8 @@ class _FeedStatement(Statement):
         values = [
             f"cast({self._value(column)} as {column.sql_type}) as v_{column.name}" for column in self.columns
         ]
-        digits = "".join(
-            f", case when v_{column.name} = {self.bind(self.contract.currency)}"
-            f" then {currencies()[self.contract.currency]} else {minor_units(f'v_{column.name}')} end as d_{column.name}"
-            for column in self.columns
-            if column.kind == "currency"
-        )
+        currency_columns = [column.name for column in self.columns if column.kind == "currency"]
+        digits = "".join(f", {self._digits(name)} as d_{name}" for name in currency_columns)
         filled = filled_columns(self.contract, self.feed.name)
         kept = [f"v_{name} as {name}" for name in filled]
         kept += [f"v_{name} as x_{name}" for name in self.given.extra]
@@ -145,6 +141,12 @@ class _FeedStatement(Statement):
             select * {keys} from canonical
         """  # noqa: S608 - identifiers come from closed sets, values are bound
         return self
+
+    def _digits(self, name: str) -> str:
+        """How many decimals the currency in a column has; the contract's own first, as most are that."""
+        own = self.contract.currency
+        is_own = f"v_{name} = {self.bind(own)}"
+        return f"case when {is_own} then {currencies()[own]} else {minor_units(f'v_{name}')} end"
 
     def _net_of_columns(self) -> bool:
         """Whether the amount is a credit column less a debit column."""
