@@ -3,26 +3,34 @@
 with
 
 transactions as (
-    select distinct description from {{ ref('stg_transactions') }}
+    select distinct coalesce(nullif(trim(merchant_name), ''), description) as descriptor
+    from {{ ref('stg_transactions') }}
 ),
 
 -- A word with three digits in a row, or a later one of digits alone, is a reference: of a terminal, a payment, a shop.
 without_references as (
     select
-        description,
-        lower(description) as lower_description,
-        {{ regex_replace_all('lower(description)', '[^ /]*[0-9]{3}[^ /]*|[ /][0-9]+\\b', ' ') }} as words
+        descriptor,
+        lower(descriptor) as lower_descriptor,
+        {{ regex_replace_all('lower(descriptor)', '[^ /]*[0-9]{3}[^ /]*|[ /][0-9]+\\b', ' ') }} as words
     from transactions
 ),
 
 named as (
     select
-        description,
+        descriptor,
         coalesce(
             nullif(trim({{ regex_replace_all('words', '[\\s/]+', ' ') }}), ''),
-            nullif(trim({{ regex_replace_all('lower_description', '\\s+', ' ') }}), ''),
+            nullif(trim({{ regex_replace_all('lower_descriptor', '\\s+', ' ') }}), ''),
             'unknown'
-        ) as merchant
+        ) as merchant,
+        cast(null as varchar) as intermediary,
+        cast(null as varchar) as location,
+        cast(null as varchar) as subcategory,
+        'unknown' as tier,
+        cast(0 as decimal(4, 3)) as confidence,
+        cast('1970-01-01' as timestamp) as known_at,
+        cast(null as timestamp) as superseded_at
     from without_references
 )
 

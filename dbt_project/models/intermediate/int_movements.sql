@@ -3,6 +3,7 @@ with
 transactions as (
     select
         *,
+        coalesce(nullif(trim(merchant_name), ''), description) as descriptor,
         case when amount < 0 then 'out' when amount > 0 then 'in' else 'none' end as direction,
         lower(replace(replace(trim(source_category), ' ', '_'), '-', '_')) as category_code
     from {{ ref('stg_transactions') }}

@@ -23,6 +23,14 @@ merchants as (
     select * from {{ ref('int_merchants') }}
 ),
 
+source_categories as (
+    select * from {{ ref('source_categories') }}
+),
+
+categories as (
+    select * from {{ ref('categories') }}
+),
+
 superseded as (
     select
         pending_key,
@@ -42,7 +50,21 @@ versions as (
         movements.transaction_id,
         movements.original_transaction_id,
         movements.description,
+        movements.descriptor,
         coalesce(merchants.merchant, 'unknown') as merchant,
+        merchants.intermediary,
+        merchants.location as merchant_location,
+        coalesce(merchants.tier, 'unknown') as merchant_tier,
+        cast(coalesce(merchants.confidence, 0) as decimal(4, 3)) as merchant_confidence,
+        coalesce(categories.category, 'other') as category,
+        coalesce(categories.subcategory, 'unknown') as subcategory,
+        case
+            when merchants.subcategory is not null then merchants.tier
+            when source_categories.subcategory is not null then 'source_category'
+            else 'unknown'
+        end as category_tier,
+        cast(null as varchar) as refunded_key,
+        cast(null as varchar) as paired_key,
         movements.merchant_name,
         movements.merchant_id,
         movements.terminal_id,
@@ -87,7 +109,9 @@ versions as (
         movements._load_id,
         movements._record
     from movements
-    left join merchants on movements.description = merchants.description
+    left join merchants on movements.descriptor = merchants.descriptor and merchants.superseded_at is null
+    left join source_categories on movements.category_code = source_categories.source_category
+    left join categories on coalesce(merchants.subcategory, source_categories.subcategory) = categories.subcategory
     left join superseded on movements.transaction_key = superseded.pending_key
     {%- if is_incremental() %}
     where
