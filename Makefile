@@ -23,7 +23,7 @@ export NIGHTLEDGER_HOME ?= $(CURDIR)/var
 define as_typed
 override export $(1) := $$(value $(1))
 endef
-$(foreach name,FILE REASON SOURCE TO FROM,$(eval $(call as_typed,$(name))))
+$(foreach name,FILE REASON SOURCE TO FROM QUERY DESCRIPTOR PATTERN MERCHANT SUBCATEGORY NUMBER SELECT ROWS TABLE KEY FIGURE A B,$(eval $(call as_typed,$(name))))
 
 ##@ The main job
 
@@ -62,6 +62,11 @@ backfill: $(VENV)/.installed ## Run the nights FROM=date TO=date again, one afte
 	@test -n "$$FROM" -a -n "$$TO" || { echo "Say which dates: make backfill FROM=2026-06-28 TO=2026-06-29"; exit 1; }
 	@$(RUN) -m nightledger.launcher backfill --from "$$FROM" --to "$$TO"
 
+.PHONY: features
+features: $(VENV)/.installed ## Build the features of the month-ends FROM=date TO=date in one run (Airflow must be up)
+	@test -n "$$FROM" -a -n "$$TO" || { echo "Say which dates: make features FROM=2024-07-31 TO=2026-06-30"; exit 1; }
+	@$(RUN) -m nightledger.launcher features --from "$$FROM" --to "$$TO"
+
 ##@ Publications
 
 .PHONY: publications
@@ -80,6 +85,12 @@ report: $(VENV)/.installed ## Print the table of the current publication again
 sql: $(VENV)/.installed ## A SQL shell on the current publication (read-only)
 	@$(RUN) -m nightledger.demo sql
 
+.PHONY: export
+export: $(VENV)/.installed ## What a query answers as CSV for a spreadsheet: QUERY="from marts.…" TO=file.csv
+	@test -n "$$QUERY" -a -n "$$TO" \
+		|| { echo 'Say what and where to: make export QUERY="from marts.mart_customer_overview" TO=overview.csv'; exit 1; }
+	@$(RUN) -m nightledger.exports "$$QUERY" "$$TO"
+
 ##@ Files
 
 .PHONY: hold
@@ -93,6 +104,25 @@ release: $(VENV)/.installed ## Let a held file in again: FILE=name
 .PHONY: requeue
 requeue: $(VENV)/.installed ## Read a file again under its mended contract: FILE=name or SOURCE=source
 	@$(RUN) -m nightledger.ingestion.holds requeue "$$FILE" --source "$$SOURCE" --reason "$$REASON"
+
+##@ Merchants
+
+.PHONY: correct-merchant
+correct-merchant: $(VENV)/.installed ## Say what a merchant is: DESCRIPTOR=text | PATTERN=text% MERCHANT=name SUBCATEGORY=name REASON="why"
+	@$(RUN) -m nightledger.merchants.corrections correct --descriptor="$$DESCRIPTOR" --pattern="$$PATTERN" \
+		--merchant="$$MERCHANT" --subcategory="$$SUBCATEGORY" --reason="$$REASON"
+
+.PHONY: withdraw-correction
+withdraw-correction: $(VENV)/.installed ## Take a correction back: NUMBER=number REASON="why"
+	@$(RUN) -m nightledger.merchants.corrections withdraw --reason="$$REASON" -- "$$NUMBER"
+
+.PHONY: merchant-corrections
+merchant-corrections: $(VENV)/.installed ## What people have said about merchants: who, when, why
+	@$(RUN) -m nightledger.merchants.corrections list
+
+.PHONY: merchant-impact
+merchant-impact: $(VENV)/.installed ## How many rows today's rules and waiting corrections would change, before a night does it
+	@$(RUN) -m nightledger.merchants.impact
 
 ##@ Keep and compare
 
@@ -119,6 +149,36 @@ replay: $(VENV)/.installed-dev ## Run NIGHTS=30 twice from one start and compare
 .PHONY: benchmark-ingestion
 benchmark-ingestion: $(VENV)/.installed ## Ingestion beside a bare read_csv: [ROWS=10000000]
 	@$(RUN) benchmarks/ingestion.py --rows "$(or $(ROWS),10000000)"
+
+.PHONY: merchant-evaluation
+merchant-evaluation: $(VENV)/.installed-dev ## How well merchants are resolved, by labelled descriptors; writes docs/reference/merchants.md
+	@$(RUN) -m benchmarks.merchants --write docs/reference/merchants.md
+
+##@ Change the warehouse
+
+.PHONY: dbt-dev
+dbt-dev: $(VENV)/.installed ## Build changed models and their children privately and compare: [SELECT=models] [ROWS=5]
+	@$(RUN) -m nightledger.engineering.dbt_dev --select "$$SELECT" --rows "$${ROWS:-5}"
+
+.PHONY: diff
+diff: $(VENV)/.installed ## What changed between two publications: [A=earlier] [B=later] [TABLE=schema.table] [ROWS=10]
+	@$(RUN) -m nightledger.engineering.diff --a "$$A" --b "$$B" --table "$$TABLE" --rows "$${ROWS:-10}"
+
+.PHONY: trace
+trace: $(VENV)/.installed ## A published row or figure back to its files: KEY=… or FIGURE="…" [ROWS=20] [TO=file.csv]
+	@$(RUN) -m nightledger.engineering.trace --key "$$KEY" --figure "$$FIGURE" --rows "$${ROWS:-20}" $${TO:+--to "$$TO"}
+
+.PHONY: docs
+docs: $(VENV)/.installed ## dbt's documentation of every model and column, as one page
+	@$(RUN) -m nightledger.engineering.docs
+
+.PHONY: reference
+reference: $(VENV)/.installed ## Write docs/reference/features.md from the definitions of the features
+	@$(RUN) -m nightledger.reference
+
+.PHONY: bench-warehouse
+bench-warehouse: $(VENV)/.installed-dev ## The warehouse beside bare DuckDB, pandas and Polars: [ROWS="1000000 10000000"]
+	@$(RUN) -m benchmarks.warehouse --rows $(or $(ROWS),1000000 10000000) --write docs/reference/warehouse-speed.md
 
 ##@ Develop
 

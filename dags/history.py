@@ -12,8 +12,9 @@ Output: a publication, and the asset event `publication`.
 Never by itself: it is run by hand, and readers keep the last publication until it is through.
 
 ### How to run it again
-Trigger it for the date. Every month-end is built again from what was known then. What a failed run left is
-moved to `builds/abandoned/`; clearing its failed task instead goes on from there.
+Trigger it for the date. Every month-end is built again from what was known then; those of a period only:
+`make features FROM=D TO=D`. What a failed run left is moved to `builds/abandoned/`; clearing its failed task
+instead goes on from there.
 
 ### Tasks
 Errors are tried again; failed tests, a failed audit and a refused publication fail at once.
@@ -39,7 +40,7 @@ from nightledger import airflow_tasks as steps
     catchup=False,
     max_active_runs=1,
     default_args=steps.DEFAULT_ARGS,
-    params={"as_of_date": steps.AS_OF_DATE, "force": steps.FORCE},
+    params={"as_of_date": steps.AS_OF_DATE, "force": steps.FORCE, "since": steps.SINCE},
     doc_md=__doc__,
     tags=["night"],
 )

@@ -26,6 +26,10 @@ Trigger a new run for the date, with `force` if it is published already; what a 
 there as long as no other run has started. Many dates: `make backfill FROM=D TO=D`. Rather not by
 `airflow backfill`: it ignores `max_active_runs` (its runs do wait for the lock) and breaks SQLite metadata.
 
+### What it tests
+dbt's tests read the business days and as-of dates that the night touches, and whole tables on Sundays, after
+a changed definition and with `full_tests`. The audit's conservation laws always hold for everything.
+
 ### Tasks
 Errors are tried again; failed tests, a failed audit and a refused publication fail at once.
 
@@ -74,6 +78,7 @@ def score() -> dict[str, Any]:
     params={
         "as_of_date": steps.AS_OF_DATE,
         "force": steps.FORCE,
+        "full_tests": steps.FULL_TESTS,
     },
     doc_md=__doc__,
     tags=["night"],

@@ -39,7 +39,7 @@ def number(value: float, unit: str) -> str:
         return f"{math.expm1(value) * 100:+.0f} %"
     if unit == "share_per_30_days":
         return f"{value * 100:+.0f} %"
-    if unit == "ratio":
+    if unit in ("ratio", "share", "distance"):
         return f"{value * 100:.0f} %"
     if abs(value) >= 100:
         return f"{value:,.0f}"

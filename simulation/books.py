@@ -67,8 +67,9 @@ class Books:
         in_files = drawn if self.left_over is None else Rows.concat([self.left_over, drawn])
         self.left_over = in_files.pick(np.flatnonzero(in_files.file_day >= last))
         in_files = in_files.pick(np.flatnonzero(in_files.file_day < last))
-        # Follow-ups of the block before happened earlier, so they stand first in each file.
-        in_files = in_files.pick(np.lexsort((in_files.number, in_files.file_day)))
+        # A bank writes what it has booked in the order of booking: each balance follows from the one before.
+        booked = in_files.day * 86_400 + in_files.booked_second
+        in_files = in_files.pick(np.lexsort((in_files.number, booked, in_files.file_day)))
         account = in_files.customer * ACCOUNTS + in_files.account
         posted = np.where(in_files.is_pending, 0, in_files.paise)
         in_files.balance = running(self.ledger.reshape(-1), account, posted)

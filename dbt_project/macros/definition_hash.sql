@@ -7,7 +7,8 @@
         {%- set node = graph.nodes[name] -%}
         {%- do parts.append(node.name ~ node.checksum.checksum if node.resource_type == "seed" else node.name
             ~ modules.re.sub("\\s+", " ", modules.re.sub("(?s)\\{#.*?#\\}|--[^\\n]*", "", node.raw_code))) -%}
-        {%- for parent in node.depends_on.nodes -%}
+        {#- What lies behind kept versions may change: those who read them keep the versions that they knew. -#}
+        {%- for parent in (node.depends_on.nodes if node.config.get("full_refresh") is not sameas false else []) -%}
             {%- if (parent.startswith("seed.") or graph.nodes.get(parent, {}).get("schema") == "intermediate")
                 and parent not in names -%}
                 {%- do names.append(parent) -%}

@@ -1,4 +1,4 @@
--- No model between staging and the mart drops, repeats or changes money.
+-- No model between staging and the mart drops, repeats or changes money. What is only understood anew is told once.
 with
 
 both_sides as (
@@ -11,6 +11,7 @@ both_sides as (
         0 as mart_rows,
         0 as mart_amount
     from {{ ref('stg_transactions') }}
+    where {{ night_scope('touched_days') }}
     union all
     select
         client_id,
@@ -21,6 +22,7 @@ both_sides as (
         1 as mart_rows,
         amount as mart_amount
     from {{ ref('fct_transactions') }}
+    where not is_reinterpreted and {{ night_scope('touched_days') }}
 ),
 
 compared as (

@@ -6,11 +6,12 @@ delivered as (
     select told.*
     from {{ source('raw', 'transactions') }} as told
     inner join {{ source('ops', 'horizon') }} as horizon on told.client_id = horizon.client_id
-    where told.known_at < horizon.cutoff_at
+    where told.known_at < horizon.cutoff_at and {{ night_scope('touched_days', 'told') }}
 ),
 
 staged as (
     select * from {{ ref('stg_transactions') }}
+    where {{ night_scope('touched_days') }}
 ),
 
 said as (

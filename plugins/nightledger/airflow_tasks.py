@@ -4,7 +4,7 @@ What the DAGs share stands here, because nothing imports from `dags/`. Heavy imp
 the DAG files are parsed every few minutes.
 """
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Context, Param, RetryDecision, RetryPolicy, get_current_context, task
@@ -71,6 +71,21 @@ FORCE = Param(
     description="Build the date even if it is published and no new file has come.",
 )
 
+SINCE = Param(
+    None,
+    type=["null", "string"],
+    format="date",
+    title="Since",
+    description="First date whose month-end is built; none: the first business date.",
+)
+
+FULL_TESTS = Param(
+    False,
+    type="boolean",
+    title="Test everything",
+    description="Let the tests of dbt read whole tables, as the nights of Sundays do.",
+)
+
 
 def run_name() -> str:
     """Name of the current run in the lock and in `operations.db`: `<dag_id>/<run_id>`."""
@@ -108,8 +123,10 @@ def open_night(kind: str) -> dict[str, Any]:
 
     context = get_current_context()
     day = as_of_date(context)
-    force = bool(context["params"].get("force", False))
-    opened = night.open_night(Settings(), run_name(), day, kind, force=force)
+    asked = {name: bool(context["params"].get(name, False)) for name in ("force", "full_tests")}
+    since = context["params"].get("since")
+    first = date.fromisoformat(since) if since else None
+    opened = night.open_night(Settings(), run_name(), day, kind, since=first, **asked)
     if opened is None:
         raise AirflowSkipException(
             f"Nothing to do for {day}: it is published already and no new file has come. "

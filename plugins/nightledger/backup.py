@@ -39,7 +39,7 @@ from nightledger.backup_set import (
     verify,
 )
 from nightledger.ingestion.landing import BYTES
-from nightledger.settings import Settings
+from nightledger.settings import Settings, SettingsError, read_settings
 
 log = logging.getLogger(__name__)
 
@@ -271,8 +271,8 @@ def main(arguments: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=words)
         command.add_argument("--from", dest="source", type=Path, required=True)
     given = parser.parse_args(arguments)
-    settings = Settings()
     try:
+        settings = read_settings()
         if given.command == "make":
             to = given.to or settings.home.with_name(f"{settings.home.name}-backups")
             done = make(settings, to, operations.clock())
@@ -290,7 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "with its hash. The publications are made again by the history and the nights: "
                 "docs/runbooks/backup-and-restore.md"
             )
-    except (BackupError, OSError) as error:
+    except (BackupError, OSError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write("\n".join([text, *done.notes]) + "\n")

@@ -1,6 +1,7 @@
 """Clients (tenants): one `clients/<client_id>.yml` each."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -24,6 +25,14 @@ class Client(BaseModel):
     base_currency: str = Field(pattern="^[A-Z]{3}$")
     country: str = Field("", description="ISO 3166 alpha-2")
     cutoff: time = Field(time(2, 0), description="local time of D+1 until which a fact counts as known on D")
+    interchange_rate: Decimal = Field(
+        Decimal(0),
+        ge=0,
+        le=Decimal("0.05"),
+        max_digits=9,
+        decimal_places=6,
+        description="share of a card purchase that the client earns; 0: none is counted",
+    )
 
     @field_validator("timezone")
     @classmethod

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nightledger import operations, warehouse
+from nightledger import dbt_scope, operations, warehouse
 from nightledger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,13 @@ class TestsFailed(RuntimeError):
 
 
 def build(
-    settings: Settings, run_id: str, selector: str, build_path: Path, *, resume: bool
+    settings: Settings,
+    run_id: str,
+    selector: str,
+    build_path: Path,
+    *,
+    resume: bool,
+    full_tests: bool = True,
 ) -> dict[str, Any]:
     """Build the nodes of a selector and test them.
 
@@ -38,6 +44,8 @@ def build(
         selector: a name in `dbt_project/selectors.yml`.
         build_path: the stable path of the open build, `builds/open`.
         resume: take up only the nodes that broke in the last try of this selector, if there are any.
+        full_tests: test whole tables; otherwise the days and dates that the night touches, unless a
+            definition has changed, which touches everything.
 
     Returns:
         Counts by status, and the seconds of the slowest nodes.
@@ -46,18 +54,11 @@ def build(
         TestsFailed: names each failing test, its model and the number of rows.
         DbtFailed: names each node that broke with dbt's message.
     """
-    os.environ.update(
-        NIGHTLEDGER_WAREHOUSE=str(build_path / warehouse.FILE),
-        NIGHTLEDGER_LAKE=str(build_path / "lake"),
-        NIGHTLEDGER_THREADS=str(settings.threads),
-        NIGHTLEDGER_MEMORY_LIMIT=settings.memory_limit,
-        DBT_SEND_ANONYMOUS_USAGE_STATS="false",
-        DO_NOT_TRACK="1",
-    )
+    point_at(settings, build_path)
     from dbt.cli.main import dbtRunner
 
     target = build_path / "target"
-    _restore_parse(settings, target)
+    restore_parse(settings, target)
     common = [
         *("--project-dir", str(settings.dbt_project)),
         *("--profiles-dir", str(settings.dbt_project)),
@@ -68,7 +69,7 @@ def build(
     if not parsed.success:
         raise DbtFailed(f"dbt cannot read its project: {parsed.exception}")
     manifest = json.loads((target / "manifest.json").read_text())
-    changed = _changed_definitions(build_path, manifest, settings)
+    changed = changed_definitions(build_path, manifest, settings)
     previous = build_path / f"run_results_{selector}.json"
     if resume and previous.exists() and _broken(previous):
         state = build_path / "retry"
@@ -78,8 +79,17 @@ def build(
     else:
         # Unit tests judge the code, not the night's data: CI runs them. Exposures have nothing to build.
         kinds = ["--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure"]
-        command = ["build", "--selector", selector, *kinds]
-        command += ["--full-refresh"] if changed else []
+        if changed or full_tests:
+            chosen = ["--selector", selector, *(["--full-refresh"] if changed else [])]
+        else:
+            runner = dbtRunner(manifest=parsed.result)
+            chosen = dbt_scope.selection(
+                lambda words: runner.invoke(["--log-level", "none", *words, *kinds, *common]).result,
+                selector,
+                _standing(build_path, manifest, settings),
+            )
+            chosen += ["--vars", json.dumps({"full_tests": False})]
+        command = ["build", *chosen, *kinds]
     (target / "run_results.json").unlink(missing_ok=True)
     result = dbtRunner(manifest=parsed.result).invoke([*flags, *command, *common])
     if not (target / "run_results.json").exists():
@@ -97,11 +107,24 @@ def build(
     return {
         "selector": selector,
         "nodes": counts,
+        "tests": "whole tables" if changed or full_tests else "what the night touched",
         "rebuilt": sorted(changed & {n["unique_id"] for n in nodes}),
     }
 
 
-def _restore_parse(settings: Settings, target: Path) -> None:
+def point_at(settings: Settings, build_path: Path) -> None:
+    """Tell dbt's profile, which reads the environment, on which warehouse it works."""
+    os.environ.update(
+        NIGHTLEDGER_WAREHOUSE=str(build_path / warehouse.FILE),
+        NIGHTLEDGER_LAKE=str(build_path / "lake"),
+        NIGHTLEDGER_THREADS=str(settings.threads),
+        NIGHTLEDGER_MEMORY_LIMIT=settings.memory_limit,
+        DBT_SEND_ANONYMOUS_USAGE_STATS="false",
+        DO_NOT_TRACK="1",
+    )
+
+
+def restore_parse(settings: Settings, target: Path) -> None:
     """Give a new build the partial parse of the last one: a third of dbt's start."""
     kept = settings.home / "dbt" / "partial_parse.msgpack"
     target.mkdir(exist_ok=True)
@@ -140,7 +163,7 @@ def _merge_results(new: Path, kept: Path) -> None:
 
 def definition_of(unique_id: str, manifest: Mapping[str, Any]) -> str:
     """Hash of everything in the project that decides what a model's rows are: its SQL, columns and macros,
-    and those of all models and seeds that it reads."""
+    and those of all models and seeds that it reads, up to those that keep versions of their rows."""
     seen: dict[str, str] = {}
     queue = [unique_id]
     while queue:
@@ -154,6 +177,8 @@ def definition_of(unique_id: str, manifest: Mapping[str, Any]) -> str:
         }
         text = node.get("macro_sql") or json.dumps([node.get("checksum"), columns], sort_keys=True)
         seen[name] = hashlib.sha256(text.encode()).hexdigest()
+        if node.get("config", {}).get("full_refresh") is False:
+            continue  # it keeps versions: what changes behind it opens new ones, and touches their days
         depends = node.get("depends_on", {})
         queue += depends.get("nodes", []) + depends.get("macros", [])
     return hashlib.sha256(json.dumps(sorted(seen.items())).encode()).hexdigest()
@@ -169,7 +194,7 @@ def _incremental(manifest: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _changed_definitions(build_path: Path, manifest: Mapping[str, Any], settings: Settings) -> set[str]:
+def changed_definitions(build_path: Path, manifest: Mapping[str, Any], settings: Settings) -> set[str]:
     """Incremental models whose definition is not the one their rows were built with: rebuilt whole."""
     with warehouse.connect(build_path, read_only=False, settings=settings) as connection:
         connection.execute(
@@ -191,14 +216,27 @@ def _changed_definitions(build_path: Path, manifest: Mapping[str, Any], settings
     }
 
 
+def _standing(build_path: Path, manifest: Mapping[str, Any], settings: Settings) -> set[str]:
+    """Nodes that need not be built again; see `nightledger.dbt_scope`."""
+    with warehouse.connect(build_path, settings=settings) as connection:
+        known = dict(connection.execute("select unique_id, definition_hash from ops.definitions").fetchall())
+        present = {(schema, name) for schema, name, _ in warehouse.relations(connection)}
+    return dbt_scope.standing(manifest, lambda name: definition_of(name, manifest), known, present)
+
+
 def _remember_definitions(
     build_path: Path, manifest: Mapping[str, Any], selector: str, settings: Settings
 ) -> None:
-    built = {row["unique_id"] for row in _results(build_path / f"run_results_{selector}.json")}
+    """Keep what the models and seeds of a selector were built with."""
+    built = (row["unique_id"] for row in _results(build_path / f"run_results_{selector}.json"))
+    rows = [
+        [unique_id, definition_of(unique_id, manifest)]
+        for unique_id in built
+        if unique_id.startswith(("model.", "seed."))
+    ]
     with warehouse.connect(build_path, read_only=False, settings=settings) as connection:
-        for unique_id, value in _incremental(manifest).items():
-            if unique_id in built:
-                connection.execute("insert or replace into ops.definitions values (?, ?)", [unique_id, value])
+        for row in rows:
+            connection.execute("insert or replace into ops.definitions values (?, ?)", row)
 
 
 def _results(path: Path) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from rich.console import Console
 from nightledger import ingestion, launcher, operations, report, warehouse
 from nightledger.airflow_client import AirflowError
 from nightledger.airflow_supervisor import LauncherError, read_state
-from nightledger.settings import Settings
+from nightledger.settings import Settings, SettingsError, read_settings
 
 CUSTOMERS = 2000
 FIRST_DAY = date(2024, 7, 1)
@@ -246,8 +246,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="nightledger.demo", description=__doc__)
     parser.add_argument("command", choices=("run", "next-night", "up", "report", "sql"))
     command = parser.parse_args().command
-    settings = Settings()
     try:
+        settings = read_settings()
         match command:
             case "run":
                 run(settings)
@@ -259,7 +259,7 @@ def main() -> int:
                 report.show(settings, console, ceiling=_ceiling(settings))
             case "sql":
                 sql(settings)
-    except (DemoError, LauncherError, AirflowError, ingestion.ContractError) as error:
+    except (DemoError, LauncherError, AirflowError, ingestion.ContractError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -13,7 +13,7 @@ from typing import TextIO
 import duckdb
 
 from nightledger import warehouse
-from nightledger.settings import Settings
+from nightledger.settings import Settings, SettingsError, read_settings
 
 DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A spreadsheet runs a text that begins so as a formula."""
@@ -78,8 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("target", type=Path, help="file to write")
     given = parser.parse_args(arguments)
     try:
-        rows = export(Settings(), given.query, given.target)
-    except ExportError as error:
+        rows = export(read_settings(), given.query, given.target)
+    except (ExportError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(f"{rows:,} rows in {given.target}\n")

@@ -32,7 +32,7 @@ from nightledger.airflow_supervisor import (
     state_file,
     stop_components,
 )
-from nightledger.settings import Settings
+from nightledger.settings import Settings, SettingsError, read_settings
 
 UP_SECONDS = 600.0
 DOWN_SECONDS = 120.0
@@ -210,6 +210,22 @@ def backfill(settings: Settings, first: date, last: date) -> bool:
     return True
 
 
+def features(settings: Settings, first: date, last: date) -> bool:
+    """Build the features of all month-ends from `first` to `last` in one run.
+
+    Returns:
+        Whether it succeeded.
+
+    Raises:
+        LauncherError: there is no month-end among the dates.
+    """
+    month_ends = [day for day in _days(first, last) if (day + timedelta(days=1)).day == 1]
+    if not month_ends:
+        raise LauncherError(f"there is no month-end from {first} to {last}")
+    conf = {"as_of_date": month_ends[-1].isoformat(), "since": first.isoformat(), "force": True}
+    return trigger(settings, "history", conf).state == "success"
+
+
 def _days(first: date, last: date) -> Iterator[date]:
     return (first + timedelta(days=number) for number in range((last - first).days + 1))
 
@@ -227,9 +243,13 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--force", action="store_true", help="build it even if there is nothing to do")
     one.add_argument("--model", help="model to train")
     one.add_argument("--run-id", help="a run of this id that exists is waited for, not started again")
-    many = commands.add_parser("backfill", help="build dates again, one run after another")
-    many.add_argument("--from", dest="first", type=date.fromisoformat, required=True, metavar="DATE")
-    many.add_argument("--to", dest="last", type=date.fromisoformat, required=True, metavar="DATE")
+    for name, meaning in (
+        ("backfill", "build dates again, one run after another"),
+        ("features", "build the features of month-ends, all in one run"),
+    ):
+        many = commands.add_parser(name, help=meaning)
+        many.add_argument("--from", dest="first", type=date.fromisoformat, required=True, metavar="DATE")
+        many.add_argument("--to", dest="last", type=date.fromisoformat, required=True, metavar="DATE")
     return parser
 
 
@@ -256,6 +276,8 @@ def _run_command(settings: Settings, arguments: argparse.Namespace) -> bool:
             return trigger(settings, arguments.dag_id, conf, arguments.run_id).state == "success"
         case "backfill":
             return backfill(settings, arguments.first, arguments.last)
+        case "features":
+            return features(settings, arguments.first, arguments.last)
     return True
 
 
@@ -263,8 +285,8 @@ def main() -> int:
     """Run a command; returns the exit code."""
     arguments = _parser().parse_args()
     try:
-        return 0 if _run_command(Settings(), arguments) else 1
-    except (LauncherError, AirflowError) as error:
+        return 0 if _run_command(read_settings(), arguments) else 1
+    except (LauncherError, AirflowError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

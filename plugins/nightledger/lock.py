@@ -37,6 +37,10 @@ class Night:
     """The publication that it was copied from."""
     publication_id: str
     code_revision: str
+    since: str | None = None
+    """`history` only: the first date whose month-end is built; none: the first business date."""
+    full_tests: bool = True
+    """Whether dbt's tests read whole tables, or only what the night touches."""
 
 
 def take(settings: Settings, run_id: str, is_alive: Callable[[str], bool]) -> bool:

@@ -14,13 +14,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from nightledger import audit as auditing
 from nightledger import completion, dbt, ingestion, lock, operations, plan, publications, waiting, warehouse
 from nightledger.clients import Client, load_clients
 from nightledger.ingestion import holds, removal
 from nightledger.lock import Night, NightError
+from nightledger.merchants import releases
 from nightledger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -73,7 +72,14 @@ def current_build(settings: Settings, run_id: str) -> Path:
 
 
 def open_night(
-    settings: Settings, run_id: str, as_of_date: date, kind: str, *, force: bool = False
+    settings: Settings,
+    run_id: str,
+    as_of_date: date,
+    kind: str,
+    *,
+    force: bool = False,
+    full_tests: bool = False,
+    since: date | None = None,
 ) -> dict[str, Any] | None:
     """Copy the current publication and pin what the night uses.
 
@@ -83,6 +89,8 @@ def open_night(
         as_of_date: the business date D that the night is for.
         kind: `nightly` or `history`.
         force: build the night even if D is published and no new file has arrived.
+        since: of a `history`, the first date whose month-end is built; default: the first business date.
+        full_tests: let dbt's tests read whole tables, whatever day it is; see `plan.tests_are_full`.
 
     Returns:
         The pinned facts, or None when there is nothing to do; then the lock is free again.
@@ -104,15 +112,16 @@ def open_night(
                 log.info("nothing to do: %s", reason)
                 lock.release(settings, run_id)
                 return None
+            published = _horizon(settings, base)
             night = Night(
                 run=run_id,
                 kind=kind,
                 night_of=as_of_date.isoformat(),
                 base=base,
-                publication_id=publications.next_id(
-                    settings, max(as_of_date, _horizon(settings, base) or as_of_date)
-                ),
+                publication_id=publications.next_id(settings, max(as_of_date, published or as_of_date)),
                 code_revision=_code_revision(settings),
+                since=since.isoformat() if since else None,
+                full_tests=full_tests or plan.tests_are_full(kind, as_of_date, published),
             )
             lock.pin(settings, night)
         build = settings.builds / f"{night.publication_id}.building"
@@ -198,10 +207,7 @@ def _copy(settings: Settings, night: Night, build: Path) -> None:
     part.mkdir()
     if night.base:
         _copy_warehouse(settings, night, part / warehouse.FILE)
-    for kind, schema in warehouse.LAKE_SCHEMAS.items():
-        folder = part / "lake" / kind / "model=_empty" / "version=_empty" / "as_of=1970-01-01"
-        folder.mkdir(parents=True)
-        pq.write_table(schema.empty_table(), folder / "part.parquet")
+    warehouse.empty_lake(part)
     operations.open_run(
         settings,
         night.run,
@@ -215,6 +221,9 @@ def _copy(settings: Settings, night: Night, build: Path) -> None:
         ingestion.create_tables(connection)
         plan.create_tables(connection)
         connection.execute("delete from ops.touched_days; delete from ops.changed_facts")
+        based_on = plan.note_base(connection)
+        if based_on is not None:
+            operations.take_up_corrections(settings, based_on)
         operations.snapshot(settings, connection)
     part.rename(build)
 
@@ -279,7 +288,8 @@ def ingest(settings: Settings, run_id: str) -> dict[str, Any]:
                     f"{collected.summary()} {refused}".strip()
                 )
             if night.kind == "history":
-                tonight = plan.dates_of_history(connection, night_of)
+                since = date.fromisoformat(night.since) if night.since else None
+                tonight = plan.dates_of_history(connection, night_of, since)
             else:
                 tonight = plan.dates_of_night(night_of, published)
             at = waiting.cutoffs(settings, contracts, clients, tonight)
@@ -324,20 +334,23 @@ def _count(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def run_dbt(settings: Settings, run_id: str, selector: str, *, resume: bool = False) -> dict[str, Any]:
     """Build one selector of the dbt project on the open night; see `nightledger.dbt.build`."""
+    night = current_night(settings, run_id)
     build = current_build(settings, run_id)
     with operations.stage(settings, run_id, f"dbt_{selector}") as detail:
-        detail.update(dbt.build(settings, run_id, selector, build, resume=resume))
+        built = dbt.build(settings, run_id, selector, build, resume=resume, full_tests=night.full_tests)
+        detail.update(built)
     return detail
 
 
 def enrich(settings: Settings, run_id: str) -> dict[str, Any]:
-    """Resolve the merchants that SQL left unresolved.
+    """Find the nearest brands of merchants that SQL left unresolved; see `nightledger.merchants.nearest`."""
+    from nightledger.merchants import nearest  # scikit-learn takes a second to import
 
-    There are none yet: until merchants are resolved to brands, a merchant is its normalised description.
-    """
-    current_night(settings, run_id)
+    build = current_build(settings, run_id)
     with operations.stage(settings, run_id, "enrich") as detail:
-        detail["unresolved"] = 0
+        with warehouse.connect(build, read_only=False, settings=settings) as connection:
+            detail.update(asdict(nearest.resolve_nearest(connection)))
+        log.info("enrich: %s", detail)
     return detail
 
 
@@ -380,6 +393,7 @@ def publish(settings: Settings, run_id: str) -> dict[str, Any]:
                     f"{night.publication_id} has not been audited; `audit` comes before `publish`"
                 )
             auditing.raise_for(json.loads(audited.read_text())["checks"])
+            releases.keep_closed(settings, run_id, build)
             completion.complete(settings, night, build)
         final = publications.seal(settings, night.publication_id, night.base)
         publications.ensure_logged(settings, final)

@@ -25,6 +25,8 @@ from nightledger.operational_schema import (
     cutoffs,
     file_orders,
     file_verdicts_table,
+    merchant_corrections,
+    merchant_versions,
     model_decisions,
     model_metrics,
     model_pins,
@@ -52,6 +54,8 @@ SNAPSHOT = (
     model_metrics,
     model_pins,
     file_orders,
+    merchant_corrections,
+    merchant_versions,
 )
 _ARROW = {
     sa.String: pa.string(),
@@ -313,6 +317,45 @@ def order_file(settings: Settings, **values: Any) -> None:
 def file_order_log(settings: Settings) -> list[dict[str, Any]]:
     """Every order about a file, oldest first."""
     return _rows(settings, sa.select(file_orders).order_by(file_orders.c.id))
+
+
+def record_correction(settings: Settings, **values: Any) -> int:
+    """Append what somebody said about a merchant, or the withdrawal of it; returns its number."""
+    with engine(settings).begin() as connection:
+        key = connection.execute(
+            merchant_corrections.insert().values(recorded_at=clock(), **values)
+        ).inserted_primary_key
+    return int(key[0]) if key else 0
+
+
+def correction_log(settings: Settings) -> list[dict[str, Any]]:
+    """Every correction of a merchant and every withdrawal, oldest first."""
+    return _rows(settings, sa.select(merchant_corrections).order_by(merchant_corrections.c.id))
+
+
+def take_up_corrections(settings: Settings, known_at: datetime) -> int:
+    """Fix since when the corrections that no night has used yet are known; those before keep their time.
+
+    Args:
+        settings: of the installation.
+        known_at: cutoff of the publication that the night begins from, so that no date published so far
+            changes, however often it is built again.
+
+    Returns:
+        Number of new corrections and withdrawals.
+    """
+    table = merchant_corrections
+    with engine(settings).begin() as connection:
+        return connection.execute(
+            table.update().where(table.c.known_at.is_(None)).values(known_at=known_at)
+        ).rowcount
+
+
+def keep_merchant_versions(settings: Settings, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what a release of rules has closed: the rules that said so are in no project any more."""
+    now = clock()
+    with engine(settings).begin() as connection:
+        _upsert(connection, merchant_versions, [dict(row, run_id=run_id, recorded_at=now) for row in rows])
 
 
 def record_training(settings: Settings, outcome: Mapping[str, Any], run_id: str) -> None:

@@ -11,6 +11,8 @@ from nightledger.ingestion import PullReport, SourceContract
 from nightledger.lock import NightError
 from nightledger.settings import Settings
 
+SUNDAY = 6
+
 
 class RequiredSourceMissing(NightError):
     """A source that the contract requires has delivered nothing for the night's date."""
@@ -23,17 +25,34 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
             client_id varchar, as_of_date date, cutoff_at timestamp, is_tonight boolean,
             primary key (client_id, as_of_date));
         create table if not exists ops.horizon (client_id varchar, as_of_date date, cutoff_at timestamp);
+        create table if not exists ops.base_horizon (
+            client_id varchar, as_of_date date, cutoff_at timestamp);
         create table if not exists ops.clients (
-            client_id varchar, name varchar, base_currency varchar, timezone varchar, country varchar);
+            client_id varchar, name varchar, base_currency varchar, timezone varchar, country varchar,
+            interchange_rate decimal(9, 6));
+        alter table ops.clients add column if not exists interchange_rate decimal(9, 6);
         create table if not exists ops.model_pins (
             model varchar, as_of_date date, model_version varchar, role varchar);
     """)
 
 
-def dates_of_history(connection: duckdb.DuckDBPyConnection, last: date) -> list[date]:
-    """Every month-end from the first business date in raw up to `last`, and `last` itself."""
+def note_base(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Keep the horizon of the publication that the open build was copied from, before the night moves it.
+
+    Returns:
+        Its latest cutoff: what people and rules say from now on was not known before. None: the first night.
+    """
+    connection.execute("delete from ops.base_horizon; insert into ops.base_horizon from ops.horizon")
+    row = connection.execute("select max(cutoff_at) from ops.base_horizon").fetchone()
+    return row[0] if row else None
+
+
+def dates_of_history(
+    connection: duckdb.DuckDBPyConnection, last: date, since: date | None = None
+) -> list[date]:
+    """Every month-end from the first business date in raw, or `since`, up to `last`, and `last` itself."""
     row = connection.execute("select min(business_date) from raw.transactions").fetchone()
-    first = row[0] if row and row[0] else last
+    first = since or (row[0] if row and row[0] else last)
     days = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
     return [day for day in days if day == last or (day + timedelta(days=1)).day == 1]
 
@@ -42,6 +61,16 @@ def dates_of_night(night_of: date, published: date | None) -> list[date]:
     """Every date after the last published one up to the night's own; just its own when that is published."""
     missing = (night_of - published).days if published else 1
     return [night_of - timedelta(days=ago) for ago in reversed(range(max(missing, 1)))]
+
+
+def tests_are_full(kind: str, night_of: date, published: date | None) -> bool:
+    """Whether a night's tests read whole tables: once a week, with the first night after Saturday's.
+
+    On other nights they read the days and as-of dates that the night touches; what it does not touch was
+    tested when it was built. A history has touched everything.
+    """
+    dates = dates_of_night(night_of, published)
+    return kind == "history" or published is None or any(day.weekday() == SUNDAY for day in dates)
 
 
 def write_dates(
@@ -81,8 +110,8 @@ def write_dates(
     """)
     connection.execute("delete from ops.clients")
     connection.executemany(
-        "insert into ops.clients values (?, ?, ?, ?, ?)",
-        [[c.client_id, c.name, c.base_currency, c.timezone, c.country] for c in served],
+        "insert into ops.clients values (?, ?, ?, ?, ?, ?)",
+        [[c.client_id, c.name, c.base_currency, c.timezone, c.country, c.interchange_rate] for c in served],
     )
     return used
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nightledger import operations, warehouse
-from nightledger.settings import Settings
+from nightledger.settings import Settings, SettingsError, read_settings
 
 log = logging.getLogger(__name__)
 
@@ -308,13 +308,12 @@ def main() -> int:
     back.add_argument("--to", help="publication id; default: the one before the current one")
     back.add_argument("--reason", required=True, help="why, for the log")
     arguments = parser.parse_args()
-    settings = Settings()
-    if not (settings.builds / "current").is_symlink():
-        sys.stderr.write(
-            f"Nothing has been published in {settings.home} yet. `make demo` makes a first night.\n"
-        )
-        return 1
     try:
+        settings = read_settings()
+        if not (settings.builds / "current").is_symlink():
+            raise PublicationError(
+                f"Nothing has been published in {settings.home} yet. `make demo` makes a first night."
+            )
         if arguments.command == "rollback":
             if not arguments.reason.strip():
                 raise PublicationError('say why, for the log: make rollback REASON="..."')
@@ -322,7 +321,7 @@ def main() -> int:
             sys.stdout.write(f"Readers now see {to}.\n")
         else:
             _print_log(settings)
-    except PublicationError as error:
+    except (PublicationError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -138,7 +138,8 @@ def _quarantine(connection: duckdb.DuckDBPyConnection) -> Table | None:
         ),
     )
     for feed, column, reason, shape, count in rows:
-        table.add_row(feed, Text(column or "–"), Text(reason), Text(shape or "–"), f"{count:,}")
+        cells = (Text(inert(text or "–")) for text in (feed, column, reason, shape))
+        table.add_row(*cells, f"{count:,}")
     return table
 
 
@@ -220,8 +221,9 @@ def _top_customers(connection: duckdb.DuckDBPyConnection) -> Table | None:
     for row in rows:
         customers.setdefault(row[0], []).append(row)
     for customer, reasons in customers.items():
-        words = "\n".join(row[4] for row in reasons if row[4])
-        table.add_row(Text(inert(customer[:16])), f"{reasons[0][1]:.1%}", reasons[0][2], Text(words))
+        words = "\n".join(inert(row[4]) for row in reasons if row[4])
+        band = Text(inert(reasons[0][2] or "–"))
+        table.add_row(Text(inert(customer[:16])), f"{reasons[0][1]:.1%}", band, Text(words))
     return table
 
 

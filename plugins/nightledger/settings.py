@@ -5,10 +5,36 @@ import secrets
 from datetime import date
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableJson
 
 PROJECT = Path(__file__).resolve().parents[2]
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message names it and never shows its value."""
+
+
+def read_settings() -> "Settings":
+    """The settings of this process, from its environment and `.env`.
+
+    Raises:
+        SettingsError: names each setting that is no good, and why.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"NIGHTLEDGER_{str(row['loc'][0]).upper()}: {row['msg'].lower()}" for row in error.errors()]
+    except UnreadableJson as error:
+        # Its message names the field, and its cause would show the value.
+        names = (name for name in Settings.model_fields if f'"{name}"' in str(error))
+        wrong = [f"NIGHTLEDGER_{name.upper()}: is no JSON" for name in names]
+    lines = "\n".join(f"- {line}" for line in dict.fromkeys(wrong))
+    raise SettingsError(
+        f"settings that cannot be used:\n{lines}\n"
+        "Mend them in the environment or in .env; .env.example says what each one means."
+    )
 
 
 class Settings(BaseSettings):

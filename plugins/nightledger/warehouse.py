@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from nightledger.settings import Settings
 
@@ -50,6 +51,14 @@ LAKE_SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 """What scoring hands to dbt. Vectors are archived beside them and are not read by dbt."""
+
+
+def empty_lake(build: Path) -> None:
+    """Make the lake of a build with one empty typed file of each kind, so that dbt's globs find one."""
+    for kind, schema in LAKE_SCHEMAS.items():
+        folder = build / "lake" / kind / "model=_empty" / "version=_empty" / "as_of=1970-01-01"
+        folder.mkdir(parents=True)
+        pq.write_table(schema.empty_table(), folder / "part.parquet")
 
 
 def publication_path(settings: Settings) -> Path | None:

@@ -14,16 +14,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nightledger import warehouse
+from nightledger import audit, warehouse
 from nightledger.ingestion import coverage
 from nightledger.ingestion.feeds import create_tables
+from nightledger.merchants import nearest
 from nightledger.settings import PROJECT
 
 DBT_PROJECT = PROJECT / "dbt_project"
 _TABLES = {
     "ops.as_of_dates": "client_id varchar, as_of_date date, cutoff_at timestamp, is_tonight boolean",
     "ops.horizon": "client_id varchar, as_of_date date, cutoff_at timestamp",
-    "ops.clients": "client_id varchar, base_currency varchar, timezone varchar, country varchar",
+    "ops.base_horizon": "client_id varchar, as_of_date date, cutoff_at timestamp",
+    "ops.clients": "client_id varchar, base_currency varchar, timezone varchar, country varchar,"
+    " interchange_rate decimal(9, 6)",
+    "operations.merchant_corrections": "id bigint, action varchar, withdrawn_id bigint, descriptor varchar,"
+    " pattern varchar, merchant varchar, subcategory varchar, reason varchar, ordered_by varchar,"
+    " publication_id varchar, known_at timestamp, recorded_at timestamp",
+    "operations.merchant_versions": "descriptor varchar, known_at timestamp, superseded_at timestamp,"
+    " merchant varchar, intermediary varchar, location varchar, subcategory varchar, tier varchar,"
+    " confidence double, rules_version varchar, run_id varchar, recorded_at timestamp",
+    "operations.publications": "action varchar, publication_id varchar, run_id varchar, as_of_date date,"
+    " recorded_at timestamp",
     "operations.model_metrics": "model varchar, version varchar, client_id varchar, dataset varchar,"
     " window_label varchar, metric varchar, baseline varchar, value double, lo double, hi double, n bigint,"
     " base_rate double, known_at timestamp, recorded_at timestamp",
@@ -75,6 +86,7 @@ class Warehouse:
             connection.execute("create schema operations")
             for table, columns in _TABLES.items():
                 connection.execute(f"create table {table} ({columns})")
+            nearest.create_table(connection)
         self.empty_lake()
 
     def connect(self) -> duckdb.DuckDBPyConnection:
@@ -90,6 +102,11 @@ class Warehouse:
         """Rows of a query."""
         with self.connect() as connection:
             return connection.execute(sql).df()
+
+    def violations(self, name: str) -> list[Any]:
+        """What a check of the audit finds."""
+        (check,) = (check for check in audit.load_checks() if check.name == name)
+        return self.frame(check.sql).values.tolist()
 
     def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows by name; what a row does not mention is null."""

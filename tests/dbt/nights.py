@@ -92,7 +92,9 @@ class Nights:
         if whole:
             with warehouse.connect(self.settings.builds / "open", read_only=False) as connection:
                 connection.execute("update ops.definitions set definition_hash = 'another'")
-        for selector in ("merchants", "features", "marts"):
+        night.run_dbt(self.settings, run_id, "merchants")
+        night.enrich(self.settings, run_id)
+        for selector in ("features", "marts"):
             night.run_dbt(self.settings, run_id, selector)
         night.audit(self.settings, run_id)
         night.publish(self.settings, run_id)
@@ -106,11 +108,26 @@ class Nights:
             return connection.execute(sql).fetchall()
 
     def tables(self) -> dict[str, Any]:
-        """Row count and hash of each table that says something about the business."""
+        """Row count and hash of each table that says something about the business.
+
+        Left out are raw and the intermediate tables of tonight's dates, which hold other dates every night.
+        """
         path = warehouse.publication_path(self.settings)
         assert path
+        manifest = json.loads((path / "manifest.json").read_text())
+        of_tonight, queue = set(), ["model.nightledger.int_dates_to_build"]
+        while queue:
+            unique_id = queue.pop()
+            if unique_id not in of_tonight and ".int_" in unique_id:
+                of_tonight.add(unique_id)
+                queue += manifest["child_map"][unique_id]
+        left_out = {f"intermediate.{unique_id.rsplit('.', 1)[-1]}" for unique_id in of_tonight}
         described = publications.describe(path)["tables"]
-        return {name: value for name, value in described.items() if not name.startswith("raw.")}
+        return {
+            name: value
+            for name, value in described.items()
+            if not name.startswith("raw.") and name not in left_out
+        }
 
     def verdicts(self) -> dict[str, str]:
         """Verdict by file of the last night."""

@@ -12,6 +12,7 @@ from tests.dbt.factory import Warehouse
 from tests.dbt.recomputation import features_of
 
 VECTORS = "select * from features.features_customers where as_of_date <= date '2026-05-31' order by 1, 2, 3"
+KEY = ("client_id", "customer_id", "as_of_date")
 NEXT = LAST + timedelta(days=30)
 CopyOf = Callable[[Warehouse], Warehouse]
 
@@ -34,7 +35,9 @@ def test_the_features_equal_a_second_implementation(built: Warehouse, bank: Bank
     assert set(found) == expected
     wrong = []
     for key, row in found.items():
-        for name, value in features_of(bank, *key).items():
+        expected_row = features_of(bank, *key)
+        assert {*KEY, *expected_row} == set(row)
+        for name, value in expected_row.items():
             is_equal = (
                 pd.isna(row[name])
                 if value is None

@@ -38,7 +38,8 @@ def test_money_in_another_currency_is_listed_and_counted_nowhere(built: Warehous
     """Foreign amounts added up with the base currency, or dropped without a trace."""
     excluded = built.frame("select currency, count(*) as n from marts.fct_movements_excluded group by all")
     assert set(excluded.currency) == {"USD"}
-    assert excluded.n.sum() == sum(fact.amount is None for fact in bank.facts)
+    current = [fact for fact in bank.facts if fact.superseded_at is None]
+    assert excluded.n.sum() == sum(fact.amount is None for fact in current)
     counted = built.frame(
         "select sum(abs(spend_amount)) + sum(income_amount) as n"
         " from marts.fct_transactions where not has_base_amount"

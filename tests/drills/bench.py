@@ -12,7 +12,7 @@ from pathlib import Path
 from nightledger.settings import Settings
 from tests.drills.children import Child, Outcome
 from tests.drills.stages import DAY, STAGES
-from tests.end_to_end.steps import first_model, run_night, settings_of, simulate
+from tests.helpers.steps import first_model, run_night, settings_of, simulate
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,24 @@ class Row:
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0
 
+    def hide(self, home: str) -> None:
+        """Say `<home>` instead of where it lay this time."""
+        self.where, self.happened, self.message, self.recovered = (
+            text.replace(home, "<home>") for text in (self.where, self.happened, self.message, self.recovered)
+        )
+        self.wrong = [text.replace(home, "<home>") for text in self.wrong]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What some faults came to, and what they were planted in."""
+
+    rows: list[Row]
+    stage_seconds: dict[str, float]
+    """Of the undisturbed night."""
+    customers: int
+    days: int
+
 
 @dataclass
 class Try:
@@ -162,6 +180,7 @@ class Drill:
         if not row.wrong:
             row.wrong += self._judge(attempt)
         row.seconds = time.monotonic() - started
+        row.hide(str(self.bench.home))
         self.rows.append(row)
         self._say(row)
 

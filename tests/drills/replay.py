@@ -23,7 +23,7 @@ from rich.console import Console
 
 from nightledger import operations, publications
 from nightledger.settings import Settings
-from tests.end_to_end.steps import LAST, first_model, run_night
+from tests.helpers.steps import LAST, first_model, run_night
 
 SHOWN = 16
 """Characters of a hash in the table; all of it is compared."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from nightledger import night, operations
 from nightledger.settings import Settings
-from tests.end_to_end.steps import LAST
+from tests.helpers.steps import LAST
 
 DAY = LAST
 """The business date whose night is disturbed."""

@@ -1,8 +1,9 @@
 """The table of all faults, as a page of the documentation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.drills.drill import Drill, Row
+from tests.drills.drill import Result, Row
 
 _INTRO = """# What the night survives
 
@@ -21,17 +22,18 @@ the numbers in temporary names differ from run to run.
 """
 
 
-def write(path: Path, drill: Drill, seconds: float) -> None:
+def write(path: Path, results: Sequence[Result], seed: int, seconds: float) -> None:
     """Write the page."""
-    rows, bench = drill.rows, drill.bench
+    rows = [row for result in results for row in result.rows]
     lost = sum(bool(row.wrong) for row in rows)
-    stages = ", ".join(f"{name} {value:.1f} s" for name, value in drill.seconds.items())
+    first = results[0]
+    stages = ", ".join(f"{name} {value:.1f} s" for name, value in first.stage_seconds.items())
     lines = [
         _INTRO,
         f"**{len(rows)} faults, {lost} with losses, in {seconds / 60:.0f} minutes.**",
         "",
-        f"- The bank: {bench.customers} customers, {bench.days} days; seed of the instants {drill.seed}.",
-        f"- The undisturbed night: {stages}.",
+        f"- The bank: {first.customers} customers, {first.days} days; seed of the instants {seed}.",
+        f"- The undisturbed night: {stages}. {len(results)} nights were disturbed side by side.",
     ]
     for group in dict.fromkeys(row.group for row in rows):
         lines += ["", f"## {group[0].upper()}{group[1:]}", ""]
@@ -42,15 +44,15 @@ def write(path: Path, drill: Drill, seconds: float) -> None:
             "| where | what happened | message | recovered by | same hash, nothing lost or doubled | s |",
             "|---|---|---|---|---|---|",
         ]
-        lines += [_line(row, bench.home) for row in members]
+        lines += [_line(row) for row in members]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
 
 
-def _line(row: Row, home: Path) -> str:
+def _line(row: Row) -> str:
     result = f"**LOSS** {'; '.join(row.wrong)}" if row.wrong else "yes"
     cells = [row.where, row.happened, row.message or "–", row.recovered, result, f"{row.seconds:.0f}"]
-    return f"| {' | '.join(_cell(cell.replace(str(home), '<home>')) for cell in cells)} |"
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
 
 
 def _cell(text: str) -> str:

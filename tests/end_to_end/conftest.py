@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nightledger.settings import Settings
-from tests.end_to_end.steps import LAST, first_model, run_night, settings_of, simulate
+from tests.helpers.steps import LAST, first_model, run_night, settings_of, simulate
 
 DAYS = 420
 CUSTOMERS = 500

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nightledger import backup, operations, publications
-from tests.end_to_end.steps import LAST, run_night, settings_of
+from tests.helpers.steps import LAST, run_night, settings_of
 
 pytestmark = pytest.mark.slow
 

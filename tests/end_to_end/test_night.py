@@ -14,7 +14,8 @@ import pytest
 
 from nightledger import lock, publications, warehouse
 from nightledger.settings import Settings
-from tests.end_to_end.steps import LAST, run_night, settings_of
+from tests.helpers import steps
+from tests.helpers.steps import LAST, run_night, settings_of
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +104,7 @@ def test_a_killed_night_run_again_ends_as_if_nothing_had_happened(copy_of_home, 
     }
     worker = [
         sys.executable,
-        str(Path(__file__).with_name("steps.py")),
+        steps.__file__,
         "nightly/killed",
         str(LAST),
         "nightly",

@@ -3,7 +3,6 @@
 import csv
 import gzip
 import io
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -14,21 +13,10 @@ import pytest
 
 from nightledger import ingestion
 from nightledger.ingestion.reading import token
-from nightledger.settings import PROJECT, Settings
+from nightledger.settings import Settings
+from tests.helpers.real_files import EXCERPTS, shared
 
 NOW = datetime(2026, 1, 10, 12)
-SHARED = Path(os.environ.get("NIGHTLEDGER_SHARED_DATA", PROJECT.parent / "shared" / "data"))
-EXCERPTS = Path(__file__).resolve().parents[1] / "data"
-
-
-def shared(folder: str) -> Path:
-    """A folder of the shared data; its absence is a failure in CI and a reason to skip elsewhere."""
-    if (SHARED / folder).is_dir():
-        return SHARED / folder
-    message = f"no {SHARED / folder}: set NIGHTLEDGER_SHARED_DATA to the folder that holds {folder}"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 def records(path: Path) -> Iterator[dict[str, str]]:

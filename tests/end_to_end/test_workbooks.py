@@ -15,8 +15,7 @@ from python_calamine import CalamineWorkbook
 
 from nightledger import ingestion, night, warehouse
 from nightledger.settings import Settings
-
-from .test_real_files import EXCERPTS, shared
+from tests.helpers.real_files import EXCERPTS, shared
 
 NOW = datetime(2026, 1, 10, 12)
 NAMES = {"date": "TRANS DATE", "amt": "ORIGINAL GROSS AMT", "DIRECTORATE": "Directorate"}

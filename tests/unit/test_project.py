@@ -1,12 +1,15 @@
 """The project's own promises: locks, settings and documentation that match the code."""
 
+import importlib
 import re
+import sys
+import traceback
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from nightledger.settings import Settings
+from nightledger.settings import Settings, SettingsError, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,3 +74,38 @@ def test_the_generated_token_key_is_private_and_stable(tmp_path):
     assert settings.token_key_bytes() == key
     assert len(key) == 64
     assert (tmp_path / "secrets" / "token.key").stat().st_mode & 0o777 == 0o600
+
+
+COMMANDS = {
+    "nightledger.backup": ["make"],
+    "nightledger.demo": ["report"],
+    "nightledger.exports": ["from x", "x.csv"],
+    "nightledger.ingestion": ["draft", "x.csv"],
+    "nightledger.ingestion.holds": ["hold", "x.csv"],
+    "nightledger.launcher": ["status"],
+    "nightledger.publications": ["list"],
+}
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_setting_that_cannot_be_used_ends_in_a_sentence(module, monkeypatch, capsys):
+    """Catches a traceback of the settings library where an operator needs to know which line to mend."""
+    monkeypatch.setenv("NIGHTLEDGER_THREADS", "seven-of-nine")
+    monkeypatch.setenv("NIGHTLEDGER_SCHEDULE_FROM", "yesterday")
+    monkeypatch.setattr(sys, "argv", [module, *COMMANDS[module]])
+    name = "nightledger.ingestion.__main__" if module == "nightledger.ingestion" else module
+
+    assert importlib.import_module(name).main() == 1
+    said = capsys.readouterr().err
+    assert "NIGHTLEDGER_THREADS: input should be a valid integer" in said
+    assert "NIGHTLEDGER_SCHEDULE_FROM: input should be a valid date" in said
+    assert ".env.example" in said
+    assert "seven-of-nine" not in said and "pydantic" not in said
+
+
+def test_tokens_that_are_no_json_are_named_and_not_shown(monkeypatch):
+    """Catches a token of a bank's server in the log, quoted by the message about its missing quotes."""
+    monkeypatch.setenv("NIGHTLEDGER_PULL_TOKENS", "bank=s3cret")
+    with pytest.raises(SettingsError, match="NIGHTLEDGER_PULL_TOKENS: is no JSON") as caught:
+        read_settings()
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))

@@ -1,37 +1,60 @@
-{{ config(materialized='table') }}
+-- Days on which a merchant's name has changed tonight are built again, by this night's later models.
+{{
+    config(
+        materialized='view',
+        post_hook="
+            insert into {{ source('ops', 'touched_days') }} (client_id, business_date)
+            select transactions.client_id, transactions.business_date
+            from {{ ref('stg_transactions') }} as transactions
+            where transactions.descriptor in (
+                select changed.descriptor
+                from {{ this }} as changed
+                cross join (select max(cutoff_at) as cutoff_at from {{ ref('stg_base_horizon') }}) as base
+                where changed.known_at >= base.cutoff_at or changed.superseded_at >= base.cutoff_at
+            )
+            except
+            select client_id, business_date from {{ source('ops', 'touched_days') }}
+        ",
+    )
+}}
 
 with
 
-transactions as (
-    select distinct coalesce(nullif(trim(merchant_name), ''), description) as descriptor
-    from {{ ref('stg_transactions') }}
+corrected as (
+    select * from {{ ref('int_merchants_corrected') }}
 ),
 
--- A word with three digits in a row, or a later one of digits alone, is a reference: of a terminal, a payment, a shop.
-without_references as (
-    select
-        descriptor,
-        lower(descriptor) as lower_descriptor,
-        {{ regex_replace_all('lower(descriptor)', '[^ /]*[0-9]{3}[^ /]*|[ /][0-9]+\\b', ' ') }} as words
-    from transactions
+resolutions as (
+    select * from {{ ref('int_merchant_resolutions') }}
+    where descriptor not in (select corrected.descriptor from corrected)
 ),
 
-named as (
+versions as (
     select
         descriptor,
-        coalesce(
-            nullif(trim({{ regex_replace_all('words', '[\\s/]+', ' ') }}), ''),
-            nullif(trim({{ regex_replace_all('lower_descriptor', '\\s+', ' ') }}), ''),
-            'unknown'
-        ) as merchant,
-        cast(null as varchar) as intermediary,
-        cast(null as varchar) as location,
-        cast(null as varchar) as subcategory,
-        'unknown' as tier,
-        cast(0 as decimal(4, 3)) as confidence,
-        cast('1970-01-01' as timestamp) as known_at,
-        cast(null as timestamp) as superseded_at
-    from without_references
+        merchant,
+        intermediary,
+        location,
+        subcategory,
+        tier,
+        confidence,
+        rules_version,
+        known_at,
+        superseded_at
+    from resolutions
+    union all
+    select
+        descriptor,
+        merchant,
+        intermediary,
+        location,
+        subcategory,
+        tier,
+        confidence,
+        rules_version,
+        known_at,
+        superseded_at
+    from corrected
 )
 
-select * from named
+select * from versions

@@ -1,127 +1,104 @@
--- depends_on: {{ ref('stg_touched_days') }}
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="
-            {% if is_incremental() %}
-            delete from {{ this }}
-            where (client_id, business_date) in (select client_id, business_date from {{ ref('stg_touched_days') }})
-            {% endif %}
-        ",
-    )
-}}
-
+-- A view: what can have a match is few rows, and all others are joined with nothing.
 with
 
 movements as (
     select * from {{ ref('int_movements') }}
 ),
 
-merchants as (
-    select * from {{ ref('int_merchants') }}
+matches as (
+    select * from {{ ref('int_matches') }}
 ),
 
-source_categories as (
-    select * from {{ ref('source_categories') }}
-),
-
-categories as (
-    select * from {{ ref('categories') }}
-),
-
-superseded as (
+-- What a pair or a refund's purchase decides is valid from when both were known.
+matched as (
     select
-        pending_key,
-        min(posted_known_at) as superseded_at
-    from {{ ref('int_postings') }}
-    group by pending_key
+        movements.*,
+        matches.refunded_key,
+        matches.paired_key,
+        coalesce(matches.movement, movements.movement) as matched_movement,
+        coalesce(matches.category, movements.category) as matched_category,
+        coalesce(matches.subcategory, movements.subcategory) as matched_subcategory,
+        coalesce(matches.category_tier, movements.category_tier) as matched_category_tier,
+        coalesce(matches.known_at, movements.valid_from) as understood_at,
+        case when matches.transaction_key is null then movements.valid_to else matches.superseded_at end
+            as superseded_then_at
+    from movements
+    left join matches
+        on
+            movements.match_key = matches.transaction_key
+            and movements.version = matches.version
+            and movements.valid_from = matches.row_from
 ),
 
 versions as (
     select
-        movements.transaction_key,
-        movements.version,
-        movements.client_id,
-        movements.source,
-        movements.customer_id,
-        movements.account_id,
-        movements.transaction_id,
-        movements.original_transaction_id,
-        movements.description,
-        movements.descriptor,
-        coalesce(merchants.merchant, 'unknown') as merchant,
-        merchants.intermediary,
-        merchants.location as merchant_location,
-        coalesce(merchants.tier, 'unknown') as merchant_tier,
-        cast(coalesce(merchants.confidence, 0) as decimal(4, 3)) as merchant_confidence,
-        coalesce(categories.category, 'other') as category,
-        coalesce(categories.subcategory, 'unknown') as subcategory,
+        transaction_key,
+        version,
+        client_id,
+        source,
+        customer_id,
+        account_id,
+        transaction_id,
+        original_transaction_id,
+        description,
+        descriptor,
+        merchant,
+        intermediary,
+        merchant_location,
+        merchant_tier,
+        merchant_confidence,
+        matched_category as category,
+        matched_subcategory as subcategory,
+        matched_category_tier as category_tier,
+        refunded_key,
+        paired_key,
+        merchant_name,
+        merchant_id,
+        terminal_id,
+        mcc,
+        source_category,
+        matched_movement as movement,
+        card_token,
+        counterparty_token,
+        payment_mode,
+        channel,
+        status,
+        city,
+        region,
+        country,
+        remarks,
+        currency,
+        original_currency,
+        amount,
+        original_amount,
+        base_amount,
         case
-            when merchants.subcategory is not null then merchants.tier
-            when source_categories.subcategory is not null then 'source_category'
-            else 'unknown'
-        end as category_tier,
-        cast(null as varchar) as refunded_key,
-        cast(null as varchar) as paired_key,
-        movements.merchant_name,
-        movements.merchant_id,
-        movements.terminal_id,
-        movements.mcc,
-        movements.source_category,
-        movements.movement,
-        movements.card_token,
-        movements.counterparty_token,
-        movements.payment_mode,
-        movements.channel,
-        movements.status,
-        movements.city,
-        movements.region,
-        movements.country,
-        movements.remarks,
-        movements.currency,
-        movements.original_currency,
-        movements.amount,
-        movements.original_amount,
-        movements.base_amount,
-        case
-            when movements.movement in ('own_transfer', 'card_repayment') then 0
-            when movements.direction = 'out' or movements.movement = 'refund' then -coalesce(movements.base_amount, 0)
+            when matched_movement in ('own_transfer', 'card_repayment') then 0
+            when direction = 'out' or matched_movement in ('refund', 'reversal') then -coalesce(base_amount, 0)
             else 0
         end as spend_amount,
-        case when movements.movement = 'income' then coalesce(movements.base_amount, 0) else 0 end as income_amount,
-        movements.fee_amount,
-        movements.balance_after,
-        movements.latitude,
-        movements.longitude,
-        movements.base_amount is not null as has_base_amount,
+        case when matched_movement in ('salary', 'other_income') then coalesce(base_amount, 0) else 0 end
+            as income_amount,
+        fee_amount,
+        balance_after,
+        latitude,
+        longitude,
+        base_amount is not null as has_base_amount,
         -- Money that leaves without anybody acting on the day says nothing about whether the customer is still there.
-        movements.direction = 'out'
-        and coalesce(movements.payment_mode, '') not in ('direct_debit', 'standing_order', 'fee', 'interest')
-        and movements.movement not in ('fee', 'interest') as is_customer_initiated,
-        movements.business_date,
-        movements.event_at,
-        movements.authorised_at,
-        movements.booked_at,
-        movements.known_at,
-        least(movements.superseded_at, superseded.superseded_at) as superseded_at,
-        movements._load_id,
-        movements._record
-    from movements
-    left join merchants on movements.descriptor = merchants.descriptor and merchants.superseded_at is null
-    left join source_categories on movements.category_code = source_categories.source_category
-    left join categories on coalesce(merchants.subcategory, source_categories.subcategory) = categories.subcategory
-    left join superseded on movements.transaction_key = superseded.pending_key
-    {%- if is_incremental() %}
-    where
-        (movements.client_id, movements.business_date) in (
-            select
-                touched.client_id,
-                touched.business_date
-            from {{ ref('stg_touched_days') }} as touched
-        )
-    {%- endif %}
+        direction = 'out'
+        and coalesce(payment_mode, '') not in ('direct_debit', 'standing_order', 'fee', 'interest')
+        and matched_movement not in ('fee', 'interest') as is_customer_initiated,
+        understood_at > known_at as is_reinterpreted,
+        business_date,
+        event_at,
+        authorised_at,
+        booked_at,
+        known_at as version_known_at,
+        understood_at as known_at,
+        superseded_then_at as superseded_at,
+        _load_id,
+        _record
+    from matched
 )
 
 select * from versions

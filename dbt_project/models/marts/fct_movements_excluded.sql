@@ -10,4 +10,4 @@ select
     business_date,
     known_at
 from {{ ref('int_transactions') }}
-where not has_base_amount
+where not has_base_amount and superseded_at is null

@@ -40,6 +40,7 @@ select
     has_base_amount,
     is_customer_initiated,
     superseded_at is null as is_current,
+    is_reinterpreted,
     business_date,
     event_at,
     booked_at,

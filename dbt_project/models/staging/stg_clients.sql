@@ -2,5 +2,6 @@ select
     client_id,
     base_currency,
     timezone,
-    country
+    country,
+    interchange_rate
 from {{ source('ops', 'clients') }}

@@ -26,7 +26,7 @@ from nightledger.ingestion.drafts import drafting
 from nightledger.ingestion.feeds import FEEDS
 from nightledger.ingestion.messages import inert
 from nightledger.ingestion.pulling import pulls
-from nightledger.settings import Settings
+from nightledger.settings import Settings, SettingsError, read_settings
 
 SHOWN = 5
 FAR = datetime(9999, 1, 1)  # noqa: DTZ001 - the times of the warehouse have no zone
@@ -163,8 +163,8 @@ def main(arguments: list[str] | None = None) -> int:
     pulling.add_argument("--source", required=True, help="name of a contract with `pull` in sources/")
     given = parser.parse_args(arguments)
     duckdb.execute("set enable_progress_bar = false")  # it would stand in the drafted contract
-    settings = Settings()
     try:
+        settings = read_settings()
         if given.command == "draft":
             if not given.file.is_file():
                 raise ContractError(f"{inert(str(given.file))}: no such file")
@@ -179,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
             pull(settings, contract)
             return 0
         done = (check if given.command == "check" else submit)(settings, contract, given.file)
-    except (ContractError, pulls.PullError) as error:
+    except (ContractError, pulls.PullError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0 if done else 1

@@ -27,7 +27,7 @@ from nightledger.ingestion.contract_files import load_contracts
 from nightledger.ingestion.landing import Arrival, arrivals
 from nightledger.ingestion.ledger import FileVerdict, Orders
 from nightledger.ingestion.messages import Message, inert
-from nightledger.settings import Settings
+from nightledger.settings import Settings, SettingsError, read_settings
 
 DIGITS = 12
 """So many digits of a SHA-256 are shown."""
@@ -293,9 +293,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--reason", default="", help="why; kept beside the order")
     parser.add_argument("--by", default=None, help="who orders it; default: the user of the system")
     given = parser.parse_args(arguments)
-    settings = Settings()
     by = given.by or getpass.getuser()
     try:
+        settings = read_settings()
         contracts = load_contracts(settings)
         if given.action == "requeue" and given.source:
             files = requeue_source(settings, contracts, given.source, given.reason, by)
@@ -306,7 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not given.file:
             raise OrderError(f"say which file: make {given.action} FILE=name")
         said = order(settings, contracts, given.action, given.file, given.reason, by)
-    except (OrderError, ContractError) as error:
+    except (OrderError, ContractError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     console.print(f"[green]Recorded.[/] {said}")

@@ -19,7 +19,7 @@ from nightledger.ingestion.contract import FileFormat
 from nightledger.ingestion.contract_files import load_contract
 from nightledger.ingestion.formats import Unreadable, read
 from nightledger.settings import PROJECT
-from tests.end_to_end.test_real_files import SHARED, shared
+from tests.helpers.real_files import SHARED, shared
 from tests.unit.ingestion.conftest import Bank
 
 EXAMPLES = PROJECT / "sources" / "examples"

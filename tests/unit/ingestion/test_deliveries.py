@@ -26,7 +26,9 @@ def count(bank, as_of: date, cutoff: datetime) -> set[str]:
     plan.create_tables(bank.connection)
     bank.connection.execute("delete from ops.horizon; delete from ops.clients; delete from ops.touched_days")
     bank.connection.execute("insert into ops.horizon values ('bank', ?, ?)", [as_of, cutoff])
-    bank.connection.execute("insert into ops.clients values ('bank', 'Bank', 'GBP', 'Europe/London', 'GB')")
+    bank.connection.execute(
+        "insert into ops.clients values ('bank', 'Bank', 'GBP', 'Europe/London', 'GB', 0)"
+    )
     coverage.update(bank.connection, load_contracts(bank.settings))
     return {str(day) for (day,) in bank.rows("select business_date from ops.touched_days")}
 

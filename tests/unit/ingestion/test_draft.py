@@ -146,9 +146,63 @@ def test_other_formats_are_drafted_alike(bank: Bank, run: Run, tmp_path: Path, f
     assert "3 records, 0 in quarantine, sum of amounts -7.5000" in " ".join(printed.split())
 
 
+NESTED: dict[str, tuple[Any, str]] = {
+    "objects in a record": (
+        [
+            {"id": f"t{n}", "when": {"date": f"2026-01-0{n}"}, "sum": {"amount": -n, "currency": "GBP"},
+             "shop": {"name": "CAFE", "tags": ["a", "b"]}, "account": "A1"}
+            for n in (1, 2, 3)
+        ],
+        "3 records, 0 in quarantine, sum of amounts -6.0000",
+    ),
+    "records below accounts": (
+        {"accounts": [
+            {"account_id": f"A{a}", "transactions": [
+                {"transaction_id": f"t{a}{n}", "date": "2026-01-05", "amount": n - 3, "name": "SHOP"}
+                for n in (1, 2)
+            ]}
+            for a in (1, 2)
+        ]},
+        "4 records, 0 in quarantine, sum of amounts -6.0000",
+    ),
+    "one record": (
+        {"data": {"items": [{"id": "t", "account": "A", "date": "2026-01-05", "amount": -1.5, "text": "X"}]}},
+        "1 records, 0 in quarantine, sum of amounts -1.5000",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_nested_json_is_drafted_as_a_night_reads_it(bank: Bank, run: Run, tmp_path: Path, name: str) -> None:
+    """Catches a draft whose columns nights call otherwise, so that `check` refuses its own sample."""
+    sample = tmp_path / "sample.json"
+    sample.write_text(json.dumps(NESTED[name][0]))
+    drafted(bank, run, sample)
+    code, printed, _ = run("check", bank.settings.sources / "drafted.yml", sample)
+
+    assert code == 0, printed
+    assert NESTED[name][1] in " ".join(printed.split())
+
+
+def test_a_nested_record_a_line_passes_its_check(bank: Bank, run: Run, tmp_path: Path) -> None:
+    """Catches JSON lines drafted like an array, which nights flatten and lines not."""
+    sample = tmp_path / "sample.jsonl"
+    record = {"account": "A1", "date": "2026-01-05", "amount": -2.5, "text": "X", "shop": {"name": "CAFE"}}
+    sample.write_text("".join(json.dumps(record | {"id": f"t{n}"}) + "\n" for n in (1, 2)))
+    contract = drafted(bank, run, sample)
+    code, printed, _ = run("check", bank.settings.sources / "drafted.yml", sample)
+
+    assert contract["format"]["type"] == "jsonl"
+    assert code == 0, printed
+    assert "2 records, 0 in quarantine, sum of amounts -5.0000" in " ".join(printed.split())
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b"%PDF-1.7 no text", "is no text; a sample is CSV, JSON, Parquet"),
+        (b"PK\x03\x04\x14\x00workbook", "is no text"),
+        (b"id,amount\n1,\x00\n", "is no text"),
         (b"", "is empty"),
         (b"\x1f\x8b\x08\x00broken", "truncated or damaged"),
         (b"[1, 2", "is no JSON"),

@@ -148,7 +148,7 @@ def test_a_second_reading_that_is_refused_leaves_the_first(loaded):
 
 def test_the_command_takes_orders_and_says_what_will_happen(loaded, monkeypatch, capsys):
     """Catches a command line that does not reach the functions, and traces instead of messages."""
-    monkeypatch.setattr(holds, "Settings", lambda: loaded.settings)
+    monkeypatch.setattr(holds, "read_settings", lambda: loaded.settings)
     assert holds.main(["hold", "tx_1.csv", "--reason", "wrong"]) == 0
     assert holds.main(["hold", "", "--reason", "wrong"]) == 1
     assert holds.main(["requeue", "", "--source", "cards"]) == 1

@@ -251,6 +251,17 @@ def test_a_tricky_name_stays_a_name(bank: Bank, name: str) -> None:
     assert bank.load() == {}
 
 
+def test_messages_show_tricky_names_as_they_are(bank: Bank, golden: Callable[[str, str], None]) -> None:
+    """Catches a name that a message or the ledger shows as another file, a path, a colour or nothing."""
+    bank.contract()
+    for number, name in enumerate(NAMES.values()):
+        bank.file(name, f"id,customer\n{number},2\n")
+    verdicts = bank.load()
+
+    assert [verdict.verdict for verdict in verdicts.values()] == ["refused"] * len(NAMES)
+    golden("names_with_tricks", "\n".join(sorted(verdict.message for verdict in verdicts.values())))
+
+
 def test_a_path_with_steps_upwards_lands_under_its_last_name(bank: Bank, tmp_path: Path) -> None:
     """Catches ../../etc/x.csv written to where it points."""
     bank.contract()

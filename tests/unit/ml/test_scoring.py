@@ -227,7 +227,7 @@ def test_a_receipt_hashes_key_version_and_vector_only() -> None:
             2.5,
             "no log-in on record (typical: the last one 2.5 days ago)",
         ),
-        ("total_spend_30d", "base_currency", 12345.6, 0, "its label: 12,346 (typical: 0)"),
+        ("without_words", "base_currency", 12345.6, 0, "its label: 12,346 (typical: 0)"),
         (
             "spend_volatility_180d",
             "ratio",

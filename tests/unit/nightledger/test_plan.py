@@ -1,7 +1,9 @@
 from datetime import date, datetime
+from decimal import Decimal
 
 import duckdb
 import pytest
+from pydantic import ValidationError
 
 from nightledger import operations, plan
 from nightledger.clients import Client
@@ -21,6 +23,22 @@ def test_a_night_for_a_published_date_builds_only_that_date():
 
 
 @pytest.mark.parametrize(
+    ("kind", "night_of", "published", "is_full"),
+    [
+        ("nightly", date(2026, 1, 3), date(2026, 1, 2), False),  # a Saturday
+        ("nightly", date(2026, 1, 4), date(2026, 1, 3), True),
+        ("nightly", date(2026, 1, 5), date(2026, 1, 4), False),
+        ("nightly", date(2026, 1, 6), date(2026, 1, 2), True),  # Sunday's own night never ran
+        ("nightly", date(2026, 1, 3), None, True),
+        ("history", date(2026, 1, 3), date(2026, 1, 2), True),
+    ],
+)
+def test_whole_tables_are_tested_once_a_week(kind, night_of, published, is_full):
+    """Catches a week without a whole test, because its Sunday had no night of its own."""
+    assert plan.tests_are_full(kind, night_of, published) is is_full
+
+
+@pytest.mark.parametrize(
     ("first", "last", "expected"),
     [
         (date(2024, 1, 15), date(2024, 3, 10), [date(2024, 1, 31), date(2024, 2, 29), date(2024, 3, 10)]),
@@ -33,6 +51,15 @@ def test_history_has_features_at_every_month_end_and_its_last_day(first, last, e
         connection.execute("create schema raw; create table raw.transactions (business_date date)")
         connection.execute("insert into raw.transactions values (?)", [first])
         assert plan.dates_of_history(connection, last) == expected
+
+
+def test_a_history_since_a_date_has_only_the_month_ends_after_it():
+    """Catches a backfill of two month-ends that builds all of them again."""
+    with duckdb.connect() as connection:
+        connection.execute("create schema raw; create table raw.transactions (business_date date)")
+        connection.execute("insert into raw.transactions values ('2024-01-15')")
+        found = plan.dates_of_history(connection, date(2024, 4, 30), since=date(2024, 3, 1))
+        assert found == [date(2024, 3, 31), date(2024, 4, 30)]
 
 
 def warehouse_without_pins() -> duckdb.DuckDBPyConnection:
@@ -124,3 +151,11 @@ def test_the_cutoff_follows_the_clients_clock_through_summer_time():
     client = Client(client_id="c", name="C", timezone="Europe/London", base_currency="GBP")
     assert client.cutoff_at(date(2026, 1, 10)) == datetime(2026, 1, 11, 2)
     assert client.cutoff_at(date(2026, 7, 10)) == datetime(2026, 7, 11, 1)
+
+
+def test_an_interchange_rate_is_a_share_not_a_percentage():
+    """1.1 written for 1.1 percent: revenue of more than the purchases."""
+    client = {"client_id": "c", "name": "C", "base_currency": "GBP"}
+    assert Client(**client, interchange_rate="0.011").interchange_rate == Decimal("0.011")
+    with pytest.raises(ValidationError, match="interchange_rate"):
+        Client(**client, interchange_rate="1.1")

@@ -17,11 +17,14 @@ from charset_normalizer import from_bytes
 from nightledger.ingestion import formats
 from nightledger.ingestion.contract import ContractError, FileFormat
 from nightledger.ingestion.drafts.profiling import is_number
+from nightledger.ingestion.formats import json_records
 
 MOST_BYTES = 8 << 20
 MOST_RECORDS = 5_000
 ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp437", "shift_jis", "gb18030", "big5"]
 """What banks write when they do not write Unicode."""
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""How marked UTF-16 begins."""
 BINARY = {".parquet": "parquet", ".xlsx": "excel", ".xls": "excel"}
 
 
@@ -47,8 +50,13 @@ def read(path: Path) -> Sample:
     """
     kind = BINARY.get(path.suffix.lower())
     if kind:
-        return _read_table(path, kind)
+        return _read_table(path, {"type": kind})
     data = _head(path)
+    if _is_binary(data):
+        raise ContractError(
+            f"{path.name}: is no text; a sample is CSV, JSON, Parquet (name.parquet) or a workbook "
+            "(name.xlsx, name.xls). Unpack an archive first; text in UTF-16 needs its byte order mark"
+        )
     text, encoding = _decoded(data)
     if not text.strip():
         raise ContractError(f"{path.name}: is empty; give a sample with a few records")
@@ -66,8 +74,12 @@ def _head(path: Path) -> bytes:
         raise ContractError(f"{path.name}: the gzip data are truncated or damaged") from error
 
 
+def _is_binary(data: bytes) -> bool:
+    return data.startswith(b"%PDF") or (b"\0" in data and data[:2] not in UTF_16)
+
+
 def _decoded(data: bytes) -> tuple[str, str]:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if data[:2] in UTF_16:
         return data.decode("utf-16", errors="replace"), "utf-16"
     try:
         return data.decode("utf-8-sig"), "utf-8"
@@ -78,53 +90,44 @@ def _decoded(data: bytes) -> tuple[str, str]:
         return data.decode(encoding, errors="replace"), encoding
 
 
-def _read_table(path: Path, kind: str) -> Sample:
+def _read_table(path: Path, form: dict[str, Any], doubts: dict[str, str] | None = None) -> Sample:
+    """The first records as a night would read them."""
     try:
-        table = formats.read(path, FileFormat(type=kind))
+        table = formats.read(path, FileFormat(**form))
         records = [tuple(row) for row, _ in zip(table.rows, range(MOST_RECORDS), strict=False)]
     except formats.Unreadable as error:
         raise ContractError(f"{path.name}: {error.reason}; {error.next_action}") from error
-    return Sample({"type": kind}, table.header, records)
+    return Sample(form, table.header, records, doubts or {})
 
 
 def _read_json(path: Path, text: str, form: dict[str, Any]) -> Sample:
-    doubts: dict[str, str] = {}
     try:
-        found: Any = [json.loads(line) for line in text.splitlines() if line.strip()]
-        kind, place = "jsonl", ""
+        lines: list[Any] = [json.loads(line) for line in text.splitlines() if line.strip()]
     except ValueError:
-        found = None
-    if found is None or (len(found) == 1 and (isinstance(found[0], list) or _records_in(found[0])[1])):
-        try:
-            found = json.loads(text)
-        except ValueError as error:
-            raise ContractError(
-                f"{path.name}: is no JSON, or more than a sample; give a smaller one"
-            ) from error
-        kind, (place, found) = "json", ("", found) if isinstance(found, list) else _records_in(found)
-    objects = [item for item in found if isinstance(item, dict)][:MOST_RECORDS]
+        lines = []
+    if len(lines) > 1:
+        return _read_lines(path, lines, {"type": "jsonl", **form})
+    try:
+        places = json_records.places(path, FileFormat(type="json", **form))
+    except formats.Unreadable as error:
+        raise ContractError(f"{path.name}: {error.reason}; {error.next_action}") from error
+    if not places:
+        return _read_lines(path, lines, {"type": "jsonl", **form})
+    place = max(places, key=lambda name: places[name])
+    others = [f"{name or 'the top'} ({places[name]:,})" for name in places if name != place]
+    doubts = {"format": f"or the records are those at {', '.join(others)}"} if others else {}
+    return _read_table(path, {"type": "json", **form} | ({"records": place} if place else {}), doubts)
+
+
+def _read_lines(path: Path, lines: list[Any], form: dict[str, Any]) -> Sample:
+    objects = [item for item in lines if isinstance(item, dict)][:MOST_RECORDS]
     if not objects:
         raise ContractError(f"{path.name}: holds no list of JSON objects")
     header = tuple(dict.fromkeys(name for item in objects for name in item))
     nested = [name for name in header if any(isinstance(item.get(name), dict | list) for item in objects)]
-    if nested:
-        doubts["format"] = f"nested, so read as text: {', '.join(nested)}"
+    doubts = {"format": f"nested, so read as text: {', '.join(nested)}"} if nested else {}
     records = [tuple(_text(item.get(name)) for name in header) for item in objects]
-    return Sample({"type": kind, **form} | ({"records": place} if place else {}), header, records, doubts)
-
-
-def _records_in(found: Any) -> tuple[str, list[Any]]:
-    """The longest list of objects in an object, and the path to it."""
-    if not isinstance(found, dict):
-        return "", []
-    lists = [
-        (f"{name}.{inner}" if inner else name, items)
-        for name, value in found.items()
-        for inner, items in ([("", value)] if isinstance(value, list) else [])
-        + (list(value.items()) if isinstance(value, dict) else [])
-        if isinstance(items, list) and any(isinstance(item, dict) for item in items)
-    ]
-    return max(lists, key=lambda item: len(item[1]), default=("", []))
+    return Sample(form, header, records, doubts)
 
 
 def _text(value: object) -> str | None:

@@ -45,6 +45,44 @@ def read(path: Path, form: "FileFormat") -> Table:
     return Table(tuple(header), _rows(path, form, tuple(header)))
 
 
+def places(path: Path, form: "FileFormat") -> dict[str, int]:
+    """Every array of objects by the `format.records` that leads to it, with its number of objects.
+
+    Raises:
+        Unreadable: it is no JSON.
+    """
+    found: dict[str, int] = {}
+    around: list[str | None] = []  # the name of each value that is open, None for an element of an array
+    name: str | None = ""
+    try:
+        with opened(path) as file:
+            for kind, value in ijson.basic_parse(as_utf8(file, form.encoding)):
+                if kind == "map_key":
+                    name = value
+                elif kind in ("end_map", "end_array"):
+                    around.pop()
+                    name = None
+                elif kind in ("start_map", "start_array"):
+                    if kind == "start_map" and name is None and _can_be_named(around[1:]):
+                        place = ".".join(step or "*" for step in around[1:])
+                        found[place] = found.get(place, 0) + 1
+                    around.append(name)
+                    name = None
+    except (ijson.JSONError, ArithmeticError) as error:
+        raise Unreadable("is no JSON, or was cut off", "ask the sender to send it again") from error
+    return found
+
+
+def _can_be_named(steps: list[str | None]) -> bool:
+    """Whether `format.records` can lead to an array: by names, and through the objects of one other array."""
+    names = [step for step in steps if step is not None]
+    return (
+        len(steps) - len(names) <= 1
+        and (not steps or steps[-1] is not None)
+        and not any(not name or "." in name or "*" in name for name in names)
+    )
+
+
 def _rows(path: Path, form: "FileFormat", header: tuple[str, ...]) -> Iterator[list[str | None]]:
     for record in _records(path, form):
         yield [record.get(name) for name in header]

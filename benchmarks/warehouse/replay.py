@@ -1,0 +1,136 @@
+"""The SQL that dbt sends, recorded once and run again by bare DuckDB."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import duckdb
+import pyarrow.parquet as pq
+
+from nightledger import warehouse
+from nightledger.settings import PROJECT, Settings
+
+BUILT = ("marts", "ml", "features", "intermediate", "staging")
+"""Schemas that dbt fills."""
+WRITES = re.compile(
+    r"\s*(?:/\*.*?\*/\s*)*(create|insert|copy|delete|update|drop|alter|truncate|comment)\b", re.S | re.I
+)
+MODELS = ("--resource-type", "model", "--resource-type", "seed")
+FEATURES = ("--select", "+features_customers")
+FEATURES_OF_TRANSACTIONS = (
+    "--select",
+    "int_transactions+,+features_customers",
+    "--exclude",
+    "int_transactions",
+)
+"""What lies between the understood transactions and the customers' features."""
+
+
+def run_dbt(settings: Settings, build: Path, *arguments: str) -> None:
+    """Run dbt on a build as a night does: in this process, with the settings' threads and memory.
+
+    Raises:
+        RuntimeError: dbt failed; says where.
+    """
+    os.environ.update(
+        NIGHTLEDGER_WAREHOUSE=str(build / warehouse.FILE),
+        NIGHTLEDGER_LAKE=str(build / "lake"),
+        NIGHTLEDGER_THREADS=str(settings.threads),
+        NIGHTLEDGER_MEMORY_LIMIT=settings.memory_limit,
+        DO_NOT_TRACK="1",
+    )
+    from dbt.cli.main import dbtRunner
+
+    where = ("--project-dir", "--profiles-dir", "--target-path")
+    folders = (PROJECT / "dbt_project", PROJECT / "dbt_project", build / "target")
+    words = [str(word) for pair in zip(where, folders, strict=True) for word in pair]
+    flags = ("--quiet", "--no-use-colors", "--log-path", str(build / "logs"))
+    result = dbtRunner().invoke([*flags, *arguments, *words])
+    if not result.success:
+        nodes = [row for row in getattr(result.result, "results", []) if row.status in ("error", "fail")]
+        raise RuntimeError(f"dbt failed: {result.exception or [(r.node.name, r.message) for r in nodes]}")
+
+
+def record(settings: Settings, build: Path, plan: Path, *arguments: str) -> int:
+    """Run dbt with one thread and write down each statement that changes the warehouse, in order.
+
+    Returns:
+        Number of statements.
+    """
+    from dbt.adapters.sql.connections import SQLConnectionManager
+
+    original: Callable[..., Any] = SQLConnectionManager.add_query
+    said: list[tuple[str, Any]] = []
+
+    def recorded(self: Any, sql: str, *rest: Any, **keywords: Any) -> Any:
+        if WRITES.match(sql):
+            bindings = keywords.get("bindings") or (rest[1] if len(rest) > 1 else None)
+            said.append((sql, list(bindings) if bindings else None))
+        return original(self, sql, *rest, **keywords)
+
+    with mock.patch.object(SQLConnectionManager, "add_query", recorded):
+        run_dbt(settings, build, *arguments, "--threads", "1")
+    plan.write_text(json.dumps(said, default=str))
+    return len(said)
+
+
+def replay(connection: duckdb.DuckDBPyConnection, plan: Path) -> list[tuple[float, str]]:
+    """Run recorded statements; the seconds of each with its first words.
+
+    Each runs for itself: dbt's own transactions hold one statement or two.
+    """
+    import time
+
+    taken = []
+    for sql, bindings in json.loads(plan.read_text()):
+        started = time.monotonic()
+        connection.execute(sql, bindings) if bindings else connection.execute(sql)
+        text = re.sub(r"/\*.*?\*/", "", sql, flags=re.S)
+        taken.append((time.monotonic() - started, " ".join(text.split())[:90]))
+    connection.execute("checkpoint")
+    return taken
+
+
+def open_build(settings: Settings, build: Path) -> duckdb.DuckDBPyConnection:
+    """The warehouse as dbt opens it, with dbt's settings."""
+    connection = warehouse.connect(build, read_only=False, settings=settings)
+    connection.execute("set preserve_insertion_order = false")
+    return connection
+
+
+def copy_of(settings: Settings, publication: Path, build: Path, *, keep: Sequence[str] = ()) -> Path:
+    """A build to experiment on: what dbt had found in a publication, without what it made.
+
+    Args:
+        settings: of the installation.
+        publication: the build's beginning.
+        build: is written anew.
+        keep: schemas of dbt's own that stay.
+    """
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
+    shutil.copyfile(publication / warehouse.FILE, build / warehouse.FILE)
+    (build / warehouse.FILE).chmod(0o640)
+    for kind, table in warehouse.LAKE_SCHEMAS.items():
+        folder = build / "lake" / kind / "model=_empty" / "version=_empty" / "as_of=1970-01-01"
+        folder.mkdir(parents=True)
+        pq.write_table(table.empty_table(), folder / "part.parquet")
+    with open_build(settings, build) as connection:
+        for schema in BUILT:
+            if schema not in keep:
+                connection.execute(f"drop schema if exists {schema} cascade")
+        connection.execute("checkpoint")
+    return build
+
+
+def only_the_last_date(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leave one as-of date, the horizon's."""
+    connection.execute(
+        "delete from ops.as_of_dates where (client_id, as_of_date) not in"
+        " (select client_id, as_of_date from ops.horizon)"
+    )

@@ -1,0 +1,86 @@
+with
+
+horizon as (
+    select * from {{ ref('stg_horizon') }}
+),
+
+accounts as (
+    select
+        accounts.client_id,
+        accounts.account_id,
+        accounts.customer_id
+    from {{ ref('int_accounts') }} as accounts
+    where accounts.superseded_at is null and accounts.type in ('current', 'savings', 'wallet')
+),
+
+closings as (
+    select
+        closings.client_id,
+        closings.account_id,
+        closings.balance_after,
+        closings.balance_date,
+        cast({{ dbt.dateadd('day', 1, 'horizon.as_of_date') }} as date) as known_to,
+        row_number() over (
+            partition by closings.client_id, closings.account_id, closings.balance_date order by closings.place desc
+        ) as place
+    from {{ ref('int_account_closings') }} as closings
+    inner join horizon
+        on
+            closings.client_id = horizon.client_id
+            and closings.balance_date <= horizon.as_of_date
+            and closings.known_from < horizon.cutoff_at
+            and closings.known_until >= horizon.cutoff_at
+),
+
+-- A closing holds until the next one of the account.
+carried as (
+    select
+        *,
+        coalesce(
+            lead(balance_date) over (partition by client_id, account_id order by balance_date), known_to
+        ) as next_date
+    from closings
+    where place = 1
+),
+
+changes as (
+    {%- for day, change in [('balance_date', 1), ('next_date', -1)] %}
+    select
+        accounts.client_id,
+        accounts.customer_id,
+        carried.{{ day }} as change_date,
+        {{ change }} as accounts_below_zero
+    from carried
+    inner join accounts using (client_id, account_id)
+    where carried.balance_after < 0
+    {{- '\n    union all' if not loop.last }}
+    {%- endfor %}
+),
+
+daily as (
+    select
+        client_id,
+        customer_id,
+        change_date,
+        sum(accounts_below_zero) as accounts_below_zero
+    from changes
+    group by client_id, customer_id, change_date
+),
+
+stretches as (
+    select
+        client_id,
+        customer_id,
+        sum(accounts_below_zero) over customer_days as accounts_below_zero,
+        change_date as first_date,
+        cast({{ dbt.dateadd('day', -1, 'lead(change_date) over customer_days') }} as date) as last_date
+    from daily
+    window customer_days as (partition by client_id, customer_id order by change_date)
+),
+
+overdrafts as (
+    select * from stretches
+    where accounts_below_zero > 0
+)
+
+select * from overdrafts

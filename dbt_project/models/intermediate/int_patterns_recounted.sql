@@ -1,0 +1,94 @@
+-- Windows see what the last date sees. Looked at one by one are payments after a row that came late or was superseded,
+-- and those of a date that is built alone: they are few, and their history is that of few customers.
+with
+
+payments as (
+    select
+        *,
+        coalesce(event_at, ends_at) as stands_at,
+        coalesce(event_at, starts_at) as looks_back_from,
+        coalesce(last_seen_on, cast('9999-12-31' as date)) as seen_until
+    from {{ ref('int_payments_seen') }}
+),
+
+unsteady as (
+    select * from payments
+    where is_late or last_seen_on is not null
+),
+
+disturbed as (
+    select
+        payments.client_id,
+        payments.customer_id,
+        payments.transaction_key,
+        payments.instrument,
+        payments.event_at,
+        payments.looks_back_from,
+        payments.first_seen_on as as_of_date
+    from payments
+    inner join unsteady
+        on
+            payments.client_id = unsteady.client_id
+            and payments.customer_id = unsteady.customer_id
+            and payments.looks_back_from > unsteady.stands_at
+            and payments.looks_back_from <= unsteady.stands_at + interval '365 days'
+    where
+        payments.is_scored
+        and case
+            when unsteady.last_seen_on is null then payments.first_seen_on < unsteady.first_seen_on
+            else payments.first_seen_on between unsteady.first_seen_on and unsteady.last_seen_on
+        end
+    union
+    select
+        client_id,
+        customer_id,
+        transaction_key,
+        instrument,
+        event_at,
+        looks_back_from,
+        first_seen_on as as_of_date
+    from payments
+    where is_scored and is_only_date
+),
+
+histories as (
+    select
+        disturbed.client_id,
+        disturbed.transaction_key,
+        disturbed.as_of_date,
+        earlier.event_at,
+        earlier.spend_amount,
+        earlier.amount,
+        earlier.is_purchase and disturbed.looks_back_from <= earlier.stands_at + interval '90 days' as is_purchase_90d,
+        earlier.stands_at >= disturbed.looks_back_from - interval '90 days' as is_in_90d,
+        earlier.stands_at >= disturbed.looks_back_from - interval '24 hours' as is_in_24h,
+        earlier.is_customer_initiated
+        and earlier.event_at is not null
+        and earlier.instrument = disturbed.instrument as is_same_instrument
+    from disturbed
+    left join payments as earlier
+        on
+            disturbed.client_id = earlier.client_id
+            and disturbed.customer_id = earlier.customer_id
+            and disturbed.looks_back_from > earlier.stands_at
+            and disturbed.looks_back_from <= earlier.stands_at + interval '365 days'
+            and disturbed.as_of_date >= earlier.first_seen_on
+            and coalesce(earlier.last_seen_on, cast('9999-12-31' as date)) >= disturbed.as_of_date
+),
+
+recounted as (
+    select
+        client_id,
+        transaction_key,
+        as_of_date,
+        max(event_at) filter (where is_same_instrument) as previous_at,
+        count(*) filter (where is_same_instrument and is_in_24h) as transactions_24h,
+        sum(spend_amount) filter (where is_in_24h) as spend_24h,
+        sum(spend_amount) filter (where is_in_90d) as spend_90d,
+        {{ median('amount', 'is_purchase_90d') }} as median_amount,
+        {{ median_absolute_deviation('amount', 'is_purchase_90d') }} as deviation
+    from histories
+    group by client_id, transaction_key, as_of_date
+)
+
+select * from recounted

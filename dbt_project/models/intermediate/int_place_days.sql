@@ -1,0 +1,44 @@
+with
+
+visits as (
+    select * from {{ ref('int_visits_seen') }}
+),
+
+-- The longest window ends 28 days, and the delay of labels, before the first transaction that is looked at.
+clients as (
+    select
+        client_id,
+        min(business_date) as first_day
+    from visits
+    where is_scored
+    group by client_id
+),
+
+days as (
+    select
+        visits.client_id,
+        visits.place,
+        visits.business_date,
+        count(*) as transactions
+    from visits
+    inner join clients on visits.client_id = clients.client_id
+    where
+        visits.last_seen_on is null
+        and {{ days_between('visits.business_date', 'clients.first_day') }} <= 60
+    group by visits.client_id, visits.place, visits.business_date
+),
+
+-- The client as a whole stands under the empty name.
+with_client as (
+    select * from days
+    union all
+    select
+        client_id,
+        '' as place,
+        business_date,
+        cast(sum(transactions) as bigint) as transactions
+    from days
+    group by client_id, business_date
+)
+
+select * from with_client

@@ -1,0 +1,66 @@
+"""dbt's documentation of every model and column as one page: `python -m nightledger.engineering.docs`.
+
+Types and sizes come from the current publication, by way of a private copy; before the first one, from the
+project alone.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from nightledger import dbt, ingestion, warehouse
+from nightledger.settings import Settings, SettingsError, read_settings
+
+PAGE = "static_index.html"
+
+
+def write(settings: Settings) -> Path:
+    """Write the page to `<home>/docs/index.html` and return its path.
+
+    Raises:
+        nightledger.dbt.DbtFailed: dbt cannot read its project.
+    """
+    from dbt.cli.main import dbtRunner
+
+    publication = warehouse.publication_path(settings)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.home, prefix=".docs-") as folder:
+        build = Path(folder)
+        if publication is not None:
+            shutil.copyfile(publication / warehouse.FILE, build / warehouse.FILE)
+        warehouse.empty_lake(build)
+        with warehouse.connect(build, read_only=False, settings=settings) as connection:
+            ingestion.create_tables(connection)
+        dbt.point_at(settings, build)
+        target = build / "target"
+        dbt.restore_parse(settings, target)
+        done = dbtRunner().invoke(
+            [
+                *("--no-use-colors", "--quiet", "--log-path", str(build / "logs")),
+                *("docs", "generate", "--static", "--target-path", str(target)),
+                *("--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project)),
+            ]
+        )
+        made = target / PAGE
+        if not done.success or not made.exists():
+            raise dbt.DbtFailed(f"dbt could not write its documentation: {done.exception or 'see above'}")
+        page = settings.home / "docs" / "index.html"
+        page.parent.mkdir(exist_ok=True)
+        made.replace(page)
+    return page
+
+
+def main() -> int:
+    """Write the page; returns the exit code."""
+    try:
+        page = write(read_settings())
+    except (dbt.DbtFailed, SettingsError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"Open {page} in a browser.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Which merchant stands behind a descriptor: what SQL cannot do, and how well all of it works."""

@@ -1,0 +1,116 @@
+"""The 10 transaction features once more, in plain Python over the facts: no SQL, one at a time."""
+
+import statistics
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+
+from tests.dbt.factory import cutoff
+from tests.dbt.payments import KINDS, ZONE, Payment, PaymentsBank
+
+MODES = {"card": 1, "upi": 2, "wallet": 3, "transfer": 4}
+Vector = dict[str, float | None]
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), ZONE).astimezone(UTC).replace(tzinfo=None)
+
+
+def _stands_at(payment: Payment) -> datetime:
+    """A payment of which only the day is known is over when the day is."""
+    return payment.event_at or _midnight(payment.business_date + timedelta(days=1)) - timedelta(
+        microseconds=1
+    )
+
+
+def vectors(bank: PaymentsBank, as_of: date, previous: date | None) -> dict[str, Vector]:
+    """Features, by transaction key, of all versions that are known on a date for the first time.
+
+    Args:
+        bank: its facts.
+        as_of: the date.
+        previous: the as-of date before it.
+    """
+    at = cutoff(as_of)
+    known = [
+        payment
+        for payment in bank.payments
+        if payment.business_date <= as_of
+        and payment.known_at < at
+        and (payment.superseded_at is None or payment.superseded_at >= at)
+    ]
+    return {
+        payment.key: _vector(bank, payment, known, as_of)
+        for payment in known
+        if KINDS[payment.kind][1]
+        and not (previous and payment.business_date <= previous and payment.known_at < cutoff(previous))
+    }
+
+
+def _vector(bank: PaymentsBank, payment: Payment, known: list[Payment], as_of: date) -> Vector:
+    begins = payment.event_at or _midnight(payment.business_date)
+    own = [p for p in known if p.customer_id == payment.customer_id and _stands_at(p) < begins]
+    made = [p for p in own if KINDS[p.kind][1] and _stands_at(p) >= begins - timedelta(days=365)]
+    with_card = [p.event_at for p in made if p.event_at and p.instrument == payment.instrument]
+    amounts = [-p.amount for p in _since(own, begins, days=90) if KINDS[p.kind][0]]
+    median = statistics.median(amounts) if amounts else None
+    deviation = statistics.median(abs(amount - median) for amount in amounts) if median is not None else None
+    quarter = _spend(_since(own, begins, days=90))
+    is_timed = payment.event_at is not None
+    return {
+        "hour_of_day": payment.event_at.replace(tzinfo=UTC).astimezone(ZONE).hour
+        if payment.event_at
+        else None,
+        "is_away": _is_away(bank, payment, as_of),
+        "is_new_merchant": float(payment.merchant not in {p.merchant for p in made}),
+        "merchant_fraud_rate_28d": _fraud_rate(bank, payment, known, as_of),
+        "seconds_since_previous": (begins - max(with_card)).total_seconds()
+        if is_timed and with_card
+        else None,
+        "transactions_24h": sum(at >= begins - timedelta(days=1) for at in with_card) if is_timed else None,
+        "spend_24h_ratio": 90 * _spend(_since(own, begins, days=1)) / quarter
+        if is_timed and quarter > 0
+        else None,
+        "amount_zscore_90d": (abs(payment.amount) - median) / (1.4826 * deviation) if deviation else None,
+        "amount": abs(payment.amount),
+        "payment_mode": MODES[str(KINDS[payment.kind][4])],
+    }
+
+
+def _since(payments: Iterable[Payment], begins: datetime, *, days: int) -> list[Payment]:
+    return [payment for payment in payments if _stands_at(payment) >= begins - timedelta(days=days)]
+
+
+def _spend(payments: Iterable[Payment]) -> float:
+    return round(sum(KINDS[payment.kind][3] * abs(payment.amount) for payment in payments), 4)
+
+
+def _is_away(bank: PaymentsBank, payment: Payment, as_of: date) -> float | None:
+    """From the home that was stated last before the cutoff."""
+    stated = [
+        city for customer, city, at in bank.homes if customer == payment.customer_id and at < cutoff(as_of)
+    ]
+    if not stated:
+        return None
+    if payment.country == "FR":
+        return 1.0
+    if stated[-1] is None:
+        return 0.0 if payment.country else None
+    return float(payment.city != stated[-1]) if payment.city else None
+
+
+def _fraud_rate(bank: PaymentsBank, payment: Payment, known: list[Payment], as_of: date) -> float | None:
+    """Of the 28 days before the payment or, if that is earlier, before labels are due."""
+    if not any(report.known_at < cutoff(as_of) for report in bank.reports):
+        return None
+    ends = min(payment.business_date, as_of - timedelta(days=6))
+    counted = [p for p in known if KINDS[p.kind][1] and 0 < (ends - p.business_date).days <= 28]
+    said: dict[str, bool] = {}
+    for report in sorted(bank.reports, key=lambda report: report.known_at):
+        if report.known_at < cutoff(as_of):
+            said[report.key] = said[f"{report.key}p"] = report.is_fraud
+    place = payment.terminal or payment.merchant
+    there = [said.get(p.key, False) for p in counted if (p.terminal or p.merchant) == place]
+    if not counted:
+        return None
+    everywhere = sum(said.get(p.key, False) for p in counted) / len(counted)
+    return (sum(there) + 20 * everywhere) / (len(there) + 20)

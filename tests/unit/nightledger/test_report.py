@@ -1,0 +1,75 @@
+"""The page after a night shows texts that strangers wrote: they must not do anything to it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from nightledger import plan, report, warehouse
+from nightledger.ingestion.feeds import create_tables
+from nightledger.settings import Settings
+
+HOSTILE = [
+    "[red]x[/red] [/]",
+    "[link=file:///etc/passwd]x[/link]",
+    "\x1b[2J\x1b]8;;http://x\x07click\x1b]8;;\x07",
+    "\u202eetirw ot",
+    "two\nlines\rover",
+    "{{ 7*7 }} ${7*7}",
+]
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Settings:
+    """A publication in which every text that comes from outside is hostile."""
+    settings = Settings(home=tmp_path / "home", inbox=None, _env_file=None)
+    build = settings.builds / "2026-01-05.1"
+    build.mkdir(parents=True)
+    with warehouse.connect(build, read_only=False, settings=settings) as connection:
+        create_tables(connection)
+        plan.create_tables(connection)
+        connection.execute("create schema marts; create schema features")
+        connection.execute("insert into ops.horizon values ('bank', '2026-01-05', '2026-01-06')")
+        connection.execute(
+            "create table marts.fct_transactions as select true as is_current, 'bank' as client_id, 'c' as"
+            " customer_id"
+        )
+        connection.execute(
+            "create table features.features_customers as select date '2026-01-05' as as_of_date"
+        )
+        connection.execute(
+            "create table marts.fct_scores as select 'bank' as client_id, 'churn' as model, 'v' as"
+            " model_version, 'champion' as role, date '2026-01-05' as as_of_date, 0.5::float as score,"
+            " unnest($t) as entity_id, entity_id as band",
+            {"t": HOSTILE},
+        )
+        connection.execute(
+            "create table marts.fct_score_reasons as select client_id, model, model_version, entity_id,"
+            " as_of_date, 1 as rank, entity_id as text from marts.fct_scores"
+        )
+        connection.execute(
+            "insert into raw.quarantine select 'bank', 'cards', 'transactions', t, 1, t, t, t, 'load'"
+            " from (select unnest($t) as t)",
+            {"t": HOSTILE},
+        )
+    (build / "audit.json").write_text(json.dumps({"checks": []}))
+    description = {"id": build.name, "content_hash": "0" * 64, "as_of_date": "2026-01-05", "base": None}
+    (build / "publication.json").write_text(json.dumps(description | {"models": []}))
+    (settings.builds / "current").symlink_to(build.name)
+    return settings
+
+
+def test_texts_of_strangers_are_inert_in_the_report(published: Settings, tmp_path: Path) -> None:
+    """Catches a customer number, column or shape that colours, links, hides or clears what a person reads."""
+    with (tmp_path / "shown").open("w") as file:
+        report.show(published, Console(width=300, force_terminal=True, highlight=False, file=file))
+    shown = (tmp_path / "shown").read_text()
+
+    assert "\x1b]8;" not in shown, "a link"
+    assert "\x1b[2J" not in shown, "a cleared screen"
+    assert "\u202e" not in shown
+    assert "\r" not in shown
+    assert "[red]x[/red] [/]" in shown, "markup that was obeyed"
+    assert "[link=file:///etc/passwd]x[/link]" in shown
+    assert "two?lines?over" in shown
