@@ -1,4 +1,6 @@
 -- What came in less what went out is the sum of all current transactions but those between own accounts.
+{%- set month = "cast(" ~ dbt.date_trunc("month", "business_date") ~ " as date)" %}
+
 with
 
 ledger as (
@@ -8,7 +10,9 @@ ledger as (
         sum(base_amount) as net_flow,
         sum(income_amount - spend_amount) as earned_less_spent
     from {{ ref('fct_transactions') }}
-    where is_current and has_base_amount and movement not in ('own_transfer', 'card_repayment')
+    where
+        is_current and has_base_amount and movement not in ('own_transfer', 'card_repayment')
+        and {{ night_scope('touched_months', column=month) }}
     group by client_id, customer_id
 ),
 
@@ -19,6 +23,7 @@ flows as (
         sum(inflow - outflow) as net_flow,
         sum(net_savings - investments) as earned_less_spent
     from {{ ref('mart_cash_flow') }}
+    where {{ night_scope('touched_months') }}
     group by client_id, customer_id
 )
 

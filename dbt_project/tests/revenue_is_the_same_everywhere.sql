@@ -3,6 +3,7 @@ with
 
 months as (
     select * from {{ ref('int_months') }}
+    where {{ night_scope('touched_months') }}
 ),
 
 earned as (
@@ -39,5 +40,6 @@ select
     shown.revenue as shown_revenue,
     earned.revenue
 from shown
+inner join months using (client_id, month_start)
 left join earned using (client_id, month_start)
 where shown.revenue <> coalesce(earned.revenue, 0)

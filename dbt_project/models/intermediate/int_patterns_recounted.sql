@@ -85,8 +85,8 @@ recounted as (
         count(*) filter (where is_same_instrument and is_in_24h) as transactions_24h,
         sum(spend_amount) filter (where is_in_24h) as spend_24h,
         sum(spend_amount) filter (where is_in_90d) as spend_90d,
-        {{ median('amount', 'is_purchase_90d') }} as median_amount,
-        {{ median_absolute_deviation('amount', 'is_purchase_90d') }} as deviation
+        cast({{ median('amount', 'is_purchase_90d') }} as decimal(24, 6)) as median_amount,
+        cast({{ median_absolute_deviation('amount', 'is_purchase_90d') }} as decimal(24, 6)) as deviation
     from histories
     group by client_id, transaction_key, as_of_date
 )

@@ -53,8 +53,12 @@ windowed as (
             over instrument_day as transactions_24h,
         sum(spend_amount) filter (where counts) over customer_day as spend_24h,
         sum(spend_amount) filter (where counts) over customer_quarter as spend_90d,
-        {{ median('amount', 'counts and is_purchase') }} over customer_quarter as median_amount,
-        {{ median_absolute_deviation('amount', 'counts and is_purchase') }} over customer_quarter as deviation
+        cast(
+            {{ median('amount', 'counts and is_purchase') }} over customer_quarter as decimal(24, 6)
+        ) as median_amount,
+        cast(
+            {{ median_absolute_deviation('amount', 'counts and is_purchase') }} over customer_quarter as decimal(24, 6)
+        ) as deviation
     from entries
     window
         instrument_year as ({{ instrument }} {{ frame.format('365 days') }}),

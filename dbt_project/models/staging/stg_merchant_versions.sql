@@ -5,7 +5,7 @@ select
     location,
     subcategory,
     tier,
-    confidence,
+    cast(confidence as decimal(4, 3)) as confidence,
     rules_version,
     known_at,
     superseded_at
