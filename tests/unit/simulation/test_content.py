@@ -128,7 +128,8 @@ def test_balances_reconcile_with_the_amounts_to_the_paisa(files: duckdb.DuckDBPy
         files,
         """
         with lines as (
-            select *, lag(balance_after) over (partition by account_no order by filename, booked_time::timestamp, line) as before
+            select *, lag(balance_after) over (
+                partition by account_no order by filename, booked_time::timestamp, line) as before
             from (
                 select account_no, amount, balance_after::decimal(18, 2) as balance_after, filename,
                     booked_time, txn_id as line
