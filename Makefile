@@ -37,7 +37,13 @@ next-night: $(VENV)/.installed ## Add one more simulated day and run its night
 
 .PHONY: test
 test: $(VENV)/.installed-dev ## All tests: unit, dbt, DAG and end-to-end, with the coverage of plugins and ml
-	@$(VENV)/bin/pytest -q --cov --cov-report=term
+	@rm -f .coverage .coverage.*
+	@$(call tests,one,tests/dbt tests/unit) > .tests-one.log 2>&1 & one=$$!; \
+		$(call tests,two,tests/end_to_end tests/dags) || failed=yes; \
+		wait $$one || failed=yes; cat .tests-one.log; \
+		$(VENV)/bin/coverage combine -q; $(VENV)/bin/coverage report || failed=yes; test -z "$${failed:-}"
+# Two halves side by side, as most of a test is one process that waits for another.
+tests = COVERAGE_FILE=.coverage.$(1) $(VENV)/bin/pytest -q --cov --cov-report= --cov-fail-under=0 --durations=10 $(2)
 
 ##@ Run Airflow
 
@@ -208,7 +214,7 @@ COMPILE := --python-version 3.11 --no-header --annotation-style line
 
 .PHONY: clean
 clean: ## Remove the environment and what tests leave; never NIGHTLEDGER_HOME
-	@rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache dbt_project/target dbt_project/logs
+	@rm -rf $(VENV) .tests-one.log *.egg-info .pytest_cache .mypy_cache .ruff_cache dbt_project/target dbt_project/logs
 
 ##@ Help
 
