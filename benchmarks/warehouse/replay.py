@@ -1,7 +1,6 @@
 """The SQL that dbt sends, recorded once and run again by bare DuckDB."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -13,7 +12,8 @@ import duckdb
 import pyarrow.parquet as pq
 
 from nightledger import warehouse
-from nightledger.settings import PROJECT, Settings
+from nightledger.dbt_project import DbtProject
+from nightledger.settings import Settings
 
 BUILT = ("marts", "ml", "features", "intermediate", "staging")
 """Schemas that dbt fills."""
@@ -37,20 +37,7 @@ def run_dbt(settings: Settings, build: Path, *arguments: str) -> None:
     Raises:
         RuntimeError: dbt failed; says where.
     """
-    os.environ.update(
-        NIGHTLEDGER_WAREHOUSE=str(build / warehouse.FILE),
-        NIGHTLEDGER_LAKE=str(build / "lake"),
-        NIGHTLEDGER_THREADS=str(settings.threads),
-        NIGHTLEDGER_MEMORY_LIMIT=settings.memory_limit,
-        DO_NOT_TRACK="1",
-    )
-    from dbt.cli.main import dbtRunner
-
-    where = ("--project-dir", "--profiles-dir", "--target-path")
-    folders = (PROJECT / "dbt_project", PROJECT / "dbt_project", build / "target")
-    words = [str(word) for pair in zip(where, folders, strict=True) for word in pair]
-    flags = ("--quiet", "--no-use-colors", "--log-path", str(build / "logs"))
-    result = dbtRunner().invoke([*flags, *arguments, *words])
+    result = DbtProject(settings, build, ("--quiet",)).run(*arguments)
     if not result.success:
         nodes = [row for row in getattr(result.result, "results", []) if row.status in ("error", "fail")]
         raise RuntimeError(f"dbt failed: {result.exception or [(r.node.name, r.message) for r in nodes]}")

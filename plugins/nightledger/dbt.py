@@ -3,22 +3,18 @@
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nightledger import dbt_scope, operations, warehouse
+from nightledger.dbt_project import QUIET, DbtFailed, DbtProject
 from nightledger.settings import Settings
 
 log = logging.getLogger(__name__)
 
 BROKEN = ("error", "skipped", "runtime error")
-
-
-class DbtFailed(RuntimeError):
-    """dbt could not build a node; trying again can help (`dbt retry` takes up the nodes that broke)."""
 
 
 class TestsFailed(RuntimeError):
@@ -54,21 +50,8 @@ def build(
         TestsFailed: names each failing test, its model and the number of rows.
         DbtFailed: names each node that broke with dbt's message.
     """
-    point_at(settings, build_path)
-    from dbt.cli.main import dbtRunner
-
-    target = build_path / "target"
-    restore_parse(settings, target)
-    common = [
-        *("--project-dir", str(settings.dbt_project)),
-        *("--profiles-dir", str(settings.dbt_project)),
-        *("--target-path", str(target)),
-    ]
-    flags = ["--no-use-colors", "--log-path", str(settings.home / "logs" / "dbt"), "--log-level", "warn"]
-    parsed = dbtRunner().invoke([*flags, "parse", *common])
-    if not parsed.success:
-        raise DbtFailed(f"dbt cannot read its project: {parsed.exception}")
-    manifest = json.loads((target / "manifest.json").read_text())
+    project = DbtProject(settings, build_path)
+    manifest, target = project.manifest, project.target
     changed = changed_definitions(build_path, manifest, settings)
     previous = build_path / f"run_results_{selector}.json"
     if resume and previous.exists() and _broken(previous):
@@ -82,16 +65,14 @@ def build(
         if changed or full_tests:
             chosen = ["--selector", selector, *(["--full-refresh"] if changed else [])]
         else:
-            runner = dbtRunner(manifest=parsed.result)
             chosen = dbt_scope.selection(
-                lambda words: runner.invoke(["--log-level", "none", *words, *kinds, *common]).result,
+                lambda words: project.run(*QUIET, *words, *kinds).result,
                 selector,
                 _standing(build_path, manifest, settings),
             )
             chosen += ["--vars", json.dumps({"full_tests": False})]
         command = ["build", *chosen, *kinds]
-    (target / "run_results.json").unlink(missing_ok=True)
-    result = dbtRunner(manifest=parsed.result).invoke([*flags, *command, *common])
+    result = project.run(*command)
     if not (target / "run_results.json").exists():
         raise DbtFailed(f"dbt {command[0]} of {selector} ended without results: {result.exception}")
     nodes = _nodes(target / "run_results.json", build_path, settings)
@@ -99,7 +80,6 @@ def build(
     operations.record_nodes(settings, run_id, selector, nodes)
     _log_table(nodes)
     _raise_for(nodes, selector)
-    _keep_parse(settings, target)
     _remember_definitions(build_path, manifest, selector, settings)
     counts: dict[str, Any] = {}
     for node in nodes:
@@ -110,35 +90,6 @@ def build(
         "tests": "whole tables" if changed or full_tests else "what the night touched",
         "rebuilt": sorted(changed & {n["unique_id"] for n in nodes}),
     }
-
-
-def point_at(settings: Settings, build_path: Path) -> None:
-    """Tell dbt's profile, which reads the environment, on which warehouse it works."""
-    os.environ.update(
-        NIGHTLEDGER_WAREHOUSE=str(build_path / warehouse.FILE),
-        NIGHTLEDGER_LAKE=str(build_path / "lake"),
-        NIGHTLEDGER_THREADS=str(settings.threads),
-        NIGHTLEDGER_MEMORY_LIMIT=settings.memory_limit,
-        DBT_SEND_ANONYMOUS_USAGE_STATS="false",
-        DO_NOT_TRACK="1",
-    )
-
-
-def restore_parse(settings: Settings, target: Path) -> None:
-    """Give a new build the partial parse of the last one: a third of dbt's start."""
-    kept = settings.home / "dbt" / "partial_parse.msgpack"
-    target.mkdir(exist_ok=True)
-    if kept.exists() and not (target / kept.name).exists():
-        shutil.copy(kept, target / kept.name)
-
-
-def _keep_parse(settings: Settings, target: Path) -> None:
-    kept = settings.home / "dbt" / "partial_parse.msgpack"
-    kept.parent.mkdir(exist_ok=True)
-    if (target / kept.name).exists():
-        temporary = kept.with_suffix(".part")
-        shutil.copy(target / kept.name, temporary)
-        temporary.replace(kept)
 
 
 def _broken(path: Path) -> bool:

@@ -147,7 +147,8 @@ def test_failed_tests_fail_at_once_and_broken_nodes_are_tried_again(dagbag):
     from airflow.sdk import RetryAction
 
     from nightledger.audit import AuditFailed
-    from nightledger.dbt import DbtFailed, TestsFailed
+    from nightledger.dbt import TestsFailed
+    from nightledger.dbt_project import DbtFailed
     from nightledger.night import TooEarly
 
     for dag_id in STEPS:

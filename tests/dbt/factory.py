@@ -1,13 +1,12 @@
 """A temporary warehouse with seeded raw data, and real dbt on it."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import duckdb
 import pandas as pd
@@ -15,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightledger import audit, warehouse
+from nightledger.dbt_project import DbtProject
 from nightledger.ingestion import coverage
 from nightledger.ingestion.feeds import create_tables
 from nightledger.merchants import nearest
-from nightledger.settings import PROJECT
+from nightledger.settings import PROJECT, Settings
 
 DBT_PROJECT = PROJECT / "dbt_project"
 _TABLES = {
@@ -46,31 +46,11 @@ def cutoff(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), datetime.min.time()) + timedelta(hours=2)
 
 
-@cache
-def _manifest() -> Any:
-    """The project as dbt parses it, once for all invocations. Paths come from the environment."""
-    return _dbt("parse").result
-
-
-def _dbt(*arguments: str, manifest: Any = None) -> Any:
-    from dbt.cli.main import dbtRunner
-
-    home = Path(os.environ["NIGHTLEDGER_WAREHOUSE"]).parent.parent
-    return dbtRunner(manifest=manifest).invoke(
-        [
-            *("--no-use-colors", "--quiet", "--warn-error", "--log-path", str(home / "logs")),
-            *arguments,
-            *("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)),
-            *("--target-path", str(home / "target")),
-        ]
-    )
-
-
 class Warehouse:
     """The open build of a night.
 
     Args:
-        home: gets `open`, which points at the warehouse that dbt is run on, as in production.
+        home: of the warehouses and of what dbt keeps between its runs.
         name: directory of this warehouse under `home`.
         base: the warehouse to begin from, as a night begins from a publication; none: empty tables.
     """
@@ -166,7 +146,7 @@ class Warehouse:
             RuntimeError: a node broke; says which and why.
         """
         self._invoke(*arguments)
-        run = json.loads((self.home / "target" / "run_results.json").read_text())
+        run = json.loads((self.path / "target" / "run_results.json").read_text())
         nodes = run["results"]
         broken = [f"{node['unique_id']}: {node['message']}" for node in nodes if node["status"] == "error"]
         if broken:
@@ -185,12 +165,8 @@ class Warehouse:
         return [json.loads(line)["unique_id"].split(".", 2)[2] for line in listed]
 
     def _invoke(self, *arguments: str) -> Any:
-        pointer = self.home / "open"
-        pointer.unlink(missing_ok=True)
-        pointer.symlink_to(self.path)
-        os.environ["NIGHTLEDGER_WAREHOUSE"] = str(pointer / warehouse.FILE)
-        os.environ["NIGHTLEDGER_LAKE"] = str(pointer / "lake")
-        result = _dbt(*arguments, manifest=_manifest())
+        project = DbtProject(Settings(home=self.home, _env_file=None), self.path, ("--quiet", "--warn-error"))
+        result = project.run(*arguments)
         if result.exception:
             raise result.exception
         return result.result
@@ -200,22 +176,15 @@ class Warehouse:
         with self.connect() as connection:
             return warehouse.content_hash(connection)
 
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """dbt's manifest of the project."""
+        content: dict[str, Any] = json.loads((self.path / "target" / "manifest.json").read_text())
+        return content
 
-def manifest(home: Path) -> dict[str, Any]:
-    """dbt's manifest of the last invocation."""
-    content: dict[str, Any] = json.loads((home / "target" / "manifest.json").read_text())
-    return content
-
-
-def compiled_hash(project: Path) -> str:
-    """`_definition_hash` as a copy of the project compiles it, on the warehouse that dbt was run on last."""
-    from dbt.cli.main import dbtRunner
-
-    where = ("--project-dir", "--profiles-dir", "--target-path")
-    folders = (project, project, project / "target")
-    command = ("--quiet", "--log-path", str(project / "logs"), "compile", "--select", "features_customers")
-    result = dbtRunner().invoke(
-        [*command, *(str(word) for pair in zip(where, folders, strict=True) for word in pair)]
-    )
-    code = str(result.result.results[0].node.compiled_code)
-    return code.rsplit("' as _definition_hash", 1)[0].rsplit("'", 1)[1]
+    def compiled_hash(self, project: Path) -> str:
+        """`_definition_hash` as a copy of the project compiles it."""
+        with mock.patch.object(Settings, "dbt_project", project):
+            result = self._invoke("compile", "--select", "features_customers")
+        code = str(result.results[0].node.compiled_code)
+        return code.rsplit("' as _definition_hash", 1)[0].rsplit("'", 1)[1]

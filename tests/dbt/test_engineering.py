@@ -17,7 +17,7 @@ from nightledger.engineering import dbt_dev, diff, docs, figures, lineage, publi
 from nightledger.publications import PublicationError
 from nightledger.settings import PROJECT, Settings
 from tests.dbt.bank import LAST
-from tests.dbt.factory import Warehouse, manifest
+from tests.dbt.factory import Warehouse
 from tests.dbt.nights import CARDS, Nights, hour
 
 FIRST, SECOND = date(2026, 1, 5), date(2026, 1, 6)
@@ -357,7 +357,6 @@ def test_a_row_that_is_not_published_yet_is_told(settings: Settings) -> None:
 def test_a_score_leads_to_its_model_features_and_files(
     built: Warehouse,
     copy_of: Callable[[Warehouse], Warehouse],
-    home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -365,7 +364,7 @@ def test_a_score_leads_to_its_model_features_and_files(
     """Catches a receipt that leads nowhere, or features that are another customer's."""
     scored = copy_of(built)
     scored.execute("update staging.stg_scores set receipt_id = 'r-' || entity_id")
-    (scored.path / "manifest.json").write_text(json.dumps(manifest(home)))
+    (scored.path / "manifest.json").write_text(json.dumps(scored.manifest))
     monkeypatch.setattr(trace.console, "_width", 200)
     known = scored.frame(
         f"""
@@ -387,9 +386,9 @@ def test_a_score_leads_to_its_model_features_and_files(
     assert float(features["total_transactions"].replace(",", "")) == known.total[0]
 
 
-def test_each_cell_that_says_what_it_sums_is_that_sum(built: Warehouse, home: Path) -> None:
+def test_each_cell_that_says_what_it_sums_is_that_sum(built: Warehouse) -> None:
     """Catches a `meta.sums` that no longer says how its mart is computed: a trace would list other rows."""
-    project = manifest(home)
+    project = built.manifest
     checked = 0
     with warehouse.connect(built.path) as connection:
         for node in project["nodes"].values():

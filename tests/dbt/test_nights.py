@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.dbt.bank import LAST, Bank
-from tests.dbt.factory import Warehouse, manifest
+from tests.dbt.factory import Warehouse
 
 CopyOf = Callable[[Warehouse], Warehouse]
 
@@ -49,7 +49,7 @@ def test_money_in_another_currency_is_listed_and_counted_nowhere(built: Warehous
 
 def test_the_selectors_are_disjoint_and_together_the_project(built: Warehouse) -> None:
     """A model or test that no step of the night builds, or that two of them do."""
-    content = manifest(built.home)
+    content = built.manifest
     runnable = {name.split(".", 2)[2] for kind in ("nodes", "unit_tests") for name in content[kind]}
     found: list[str] = []
     for selector in ("merchants", "features", "marts"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dbt.factory import DBT_PROJECT, Warehouse, compiled_hash, manifest
+from tests.dbt.factory import DBT_PROJECT, Warehouse
 
 META = ["allowed_in", "entity", "group", "label", "null_rule", "unit", "why_no_leak", "window"]
 
@@ -75,7 +75,7 @@ def test_no_published_column_is_double(built: Warehouse) -> None:
 
 def test_dbt_leaves_no_relation_that_its_manifest_does_not_know(built: Warehouse) -> None:
     """Temporary or renamed relations that would stop the publication."""
-    nodes = manifest(built.home)["nodes"].values()
+    nodes = built.manifest["nodes"].values()
     known = {(node["schema"], node["name"]) for node in nodes if node["resource_type"] in ("model", "seed")}
     found = built.frame(
         "select table_schema, table_name from information_schema.tables"
@@ -87,7 +87,7 @@ def test_dbt_leaves_no_relation_that_its_manifest_does_not_know(built: Warehouse
 
 def test_each_feature_carries_its_definition(built: Warehouse) -> None:
     """A feature that ml cannot place, or whose meaning stands in a second list."""
-    columns = manifest(built.home)["nodes"]["model.nightledger.features_customers"]["columns"]
+    columns = built.manifest["nodes"]["model.nightledger.features_customers"]["columns"]
     features = {
         name: column["config"]["meta"] for name, column in columns.items() if column["data_type"] == "float"
     }
@@ -123,6 +123,6 @@ def test_the_definition_hash_changes_with_meaning_only(built: Warehouse, project
     """Scores refused after a comment was mended or elsewhere, accepted after a definition changed."""
     published = set(built.frame("select _definition_hash from features.features_customers")._definition_hash)
     change(project, "intermediate/int_transactions_latest.sql", "latest as (", "-- A comment.\nlatest  as (")
-    assert {compiled_hash(project)} == published
+    assert {built.compiled_hash(project)} == published
     change(project, "intermediate/int_transactions_latest.sql", "income_amount > 0", "income_amount > 1")
-    assert compiled_hash(project) not in published
+    assert built.compiled_hash(project) not in published

@@ -3,7 +3,6 @@
 They read the manifest only, so they say within seconds what a new model still lacks.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from nightledger.settings import PROJECT
+from nightledger.dbt_project import DbtProject
+from nightledger.settings import PROJECT, Settings
 from tests.dbt.factory import DBT_PROJECT
 
 READ_BY_OTHERS = re.compile(r"^(features_|dim_|fct_|agg_|mart_|metrics$)")
@@ -39,20 +39,8 @@ DUCKDB_ONLY = re.compile(
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The project as dbt parses it, without a warehouse."""
-    from dbt.cli.main import dbtRunner
-
     home = tmp_path_factory.mktemp("parsed")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("NIGHTLEDGER_WAREHOUSE", str(home / "warehouse.duckdb"))
-    patch.setenv("NIGHTLEDGER_LAKE", str(home / "lake"))
-    where = ("--project-dir", "--profiles-dir", "--target-path")
-    folders = (DBT_PROJECT, DBT_PROJECT, home)
-    words = [str(word) for pair in zip(where, folders, strict=True) for word in pair]
-    result = dbtRunner().invoke(["--quiet", "--warn-error", "--log-path", str(home), "parse", *words])
-    patch.undo()
-    assert result.success, result.exception
-    content: dict[str, Any] = json.loads((home / "manifest.json").read_text())
-    return content
+    return DbtProject(Settings(home=home, _env_file=None), home, ("--quiet", "--warn-error")).manifest
 
 
 def refuse(found: Iterable[str]) -> None:

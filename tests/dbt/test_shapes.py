@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.dbt.factory import Warehouse, manifest
+from tests.dbt.factory import Warehouse
 
 FEW = {
     "features_customers": "the eight days from an income on",
@@ -43,10 +43,10 @@ def test_no_model_compares_every_pair_of_rows(built: Warehouse) -> None:
     found: dict[str, list[str]] = {}
     with built.connect() as connection:
         connection.execute("set explain_output = 'optimized_only'")
-        for node in manifest(built.home)["nodes"].values():
+        for node in built.manifest["nodes"].values():
             if node["resource_type"] != "model" or node["path"].startswith("staging/ml"):
                 continue
-            path = built.home / "target" / "compiled" / "nightledger" / node["original_file_path"]
+            path = built.path / "target" / "compiled" / "nightledger" / node["original_file_path"]
             ((_, plan),) = connection.execute(f"explain (format json) {path.read_text()}").fetchall()
             for condition in joins(json.loads(plan)[0]):
                 found.setdefault(node["name"], []).append(condition)

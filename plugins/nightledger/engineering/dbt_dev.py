@@ -13,7 +13,8 @@ from pathlib import Path
 import duckdb
 from rich.text import Text
 
-from nightledger import dbt, publications, warehouse
+from nightledger import publications, warehouse
+from nightledger.dbt_project import DbtFailed
 from nightledger.engineering import comparing, diff, printing
 from nightledger.engineering.comparing import Relation, TableDifference
 from nightledger.engineering.session import DevError, Node, Session, private_copy, selection
@@ -179,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         good = build(read_settings(), given.select, max(given.rows, 0), with_tests=not given.no_tests)
-    except (DevError, PublicationError, SettingsError, dbt.DbtFailed) as error:
+    except (DevError, PublicationError, SettingsError, DbtFailed) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0 if good else 1

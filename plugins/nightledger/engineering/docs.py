@@ -9,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nightledger import dbt, ingestion, warehouse
+from nightledger import ingestion, warehouse
+from nightledger.dbt_project import DbtFailed, DbtProject
 from nightledger.settings import Settings, SettingsError, read_settings
 
 PAGE = "static_index.html"
@@ -19,10 +20,8 @@ def write(settings: Settings) -> Path:
     """Write the page to `<home>/docs/index.html` and return its path.
 
     Raises:
-        nightledger.dbt.DbtFailed: dbt cannot read its project.
+        nightledger.dbt_project.DbtFailed: dbt cannot read its project.
     """
-    from dbt.cli.main import dbtRunner
-
     publication = warehouse.publication_path(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.home, prefix=".docs-") as folder:
@@ -32,19 +31,11 @@ def write(settings: Settings) -> Path:
         warehouse.empty_lake(build)
         with warehouse.connect(build, read_only=False, settings=settings) as connection:
             ingestion.create_tables(connection)
-        dbt.point_at(settings, build)
-        target = build / "target"
-        dbt.restore_parse(settings, target)
-        done = dbtRunner().invoke(
-            [
-                *("--no-use-colors", "--quiet", "--log-path", str(build / "logs")),
-                *("docs", "generate", "--static", "--target-path", str(target)),
-                *("--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project)),
-            ]
-        )
-        made = target / PAGE
+        project = DbtProject(settings, build, ("--quiet",))
+        done = project.run("--write-json", "docs", "generate", "--static")
+        made = project.target / PAGE
         if not done.success or not made.exists():
-            raise dbt.DbtFailed(f"dbt could not write its documentation: {done.exception or 'see above'}")
+            raise DbtFailed(f"dbt could not write its documentation: {done.exception or 'see above'}")
         page = settings.home / "docs" / "index.html"
         page.parent.mkdir(exist_ok=True)
         made.replace(page)
@@ -55,7 +46,7 @@ def main() -> int:
     """Write the page; returns the exit code."""
     try:
         page = write(read_settings())
-    except (dbt.DbtFailed, SettingsError) as error:
+    except (DbtFailed, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(f"Open {page} in a browser.\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nightledger import dbt, ingestion, plan, warehouse
+from nightledger.dbt_project import QUIET, DbtProject
 from nightledger.settings import Settings
 
 COPIES = 3
@@ -89,27 +90,12 @@ class Session:
     """
 
     def __init__(self, settings: Settings, build: Path, publication: Path) -> None:
-        from dbt.cli.main import dbtRunner
-
-        self.target = build / "target"
-        # What the publication was built by, but for where its lake was: that is no change of a model.
+        # What the publication was built by.
         self.state = build / "state"
         self.state.mkdir()
-        published = (publication / "manifest.json").read_text()
-        published = published.replace(str(settings.builds / "open" / "lake"), str(build / "lake"))
-        (self.state / "manifest.json").write_text(published)
-        dbt.restore_parse(settings, self.target)
-        dbt.point_at(settings, build)
-        self._flags = ["--no-use-colors", "--quiet", "--log-path", str(build / "logs"), "--log-level", "none"]
-        self._common = [
-            *("--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project)),
-            *("--target-path", str(self.target)),
-        ]
-        parsed = dbtRunner().invoke([*self._flags, "parse", *self._common])
-        if not parsed.success:
-            raise DevError(f"dbt cannot read its project: {parsed.exception}")
-        self._runner = dbtRunner(manifest=parsed.result)
-        self.manifest: dict[str, Any] = json.loads((self.target / "manifest.json").read_text())
+        shutil.copyfile(publication / "manifest.json", self.state / "manifest.json")
+        self._project = DbtProject(settings, build, QUIET)
+        self.manifest = self._project.manifest
         self.changed = dbt.changed_definitions(build, self.manifest, settings)
 
     def build(self, chosen: list[str]) -> list[Node]:
@@ -159,10 +145,8 @@ class Session:
         Raises:
             DevError: dbt did not get to work, such as for a name that it does not know.
         """
-        results = self.target / "run_results.json"
-        results.unlink(missing_ok=True)
-        words = [command, "--select", *chosen, *others, "--state", str(self.state)]
-        done = self._runner.invoke([*self._flags, *words, *self._common])
+        done = self._project.run(command, "--select", *chosen, *others, "--state", str(self.state))
+        results = self._project.target / "run_results.json"
         if not results.exists():
             if done.exception is None:
                 return []
