@@ -15,7 +15,7 @@ from nightledger import warehouse
 from nightledger.dbt_project import DbtProject
 from nightledger.settings import Settings
 
-BUILT = ("marts", "ml", "features", "intermediate", "staging")
+BUILT = ("marts", "ml", "features", "as_of", "intermediate", "staging")
 """Schemas that dbt fills."""
 WRITES = re.compile(
     r"\s*(?:/\*.*?\*/\s*)*(create|insert|copy|delete|update|drop|alter|truncate|comment)\b", re.S | re.I

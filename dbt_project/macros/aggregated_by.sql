@@ -42,7 +42,7 @@ aggregated as (
         select
             *,
             {{ period_start }} as {{ start }}
-        from {{ ref('int_transactions_valued') }}
+        from {{ ref('int_revenue') }}
         where
             superseded_at is null
             {%- if is_incremental() %}

@@ -9,7 +9,7 @@
             ~ modules.re.sub("\\s+", " ", modules.re.sub("(?s)\\{#.*?#\\}|--[^\\n]*", "", node.raw_code))) -%}
         {#- What lies behind kept versions may change: those who read them keep the versions that they knew. -#}
         {%- for parent in (node.depends_on.nodes if node.config.get("full_refresh") is not sameas false else []) -%}
-            {%- if (parent.startswith("seed.") or graph.nodes.get(parent, {}).get("schema") == "intermediate")
+            {%- if (parent.startswith("seed.") or "intermediate" in graph.nodes.get(parent, {}).get("fqn", []))
                 and parent not in names -%}
                 {%- do names.append(parent) -%}
             {%- endif -%}

@@ -83,7 +83,7 @@ def settle_relations(
     known |= {("raw", name) for (name,) in made}
     before = _declared(settings.builds / base) if base else set()
     for schema, name, kind in warehouse.relations(connection):
-        if (schema, name) in known or schema in warehouse.UNHASHED_SCHEMAS:
+        if (schema, name) in known or schema in warehouse.RUN_SCHEMAS:
             continue
         if (schema, name) not in before:
             raise PublicationError(

@@ -15,19 +15,12 @@ FILE = "warehouse.duckdb"
 STORAGE = "storage_version 'v1.5.0'"
 """Newest format of the pinned DuckDB, which every reader has: a fifth faster to write than the oldest one."""
 
-UNHASHED_SCHEMAS = ("operations", "ops")
+RUN_SCHEMAS = ("operations", "ops")
+"""Facts about runs, which dbt does not make."""
 
-TONIGHTS_TABLES = (
-    "int_account_closings",
-    "int_business_days",
-    "int_customer_days",
-    "int_days_in_order",
-    "int_days_to_build",
-    "int_recurring_payments",
-    "int_recurring_rhythm",
-)
-"""Working tables of the dates that a night builds, as dbt's graph has them after `int_dates_to_build`: a
-night that makes up for another holds more of them and says the same."""
+UNHASHED_SCHEMAS = (*RUN_SCHEMAS, "as_of")
+"""Not what a publication says: `as_of` holds the dates that a night builds, and a night that makes up for
+another builds more of them."""
 
 _SCORED = [
     ("client_id", pa.string()),
@@ -123,15 +116,14 @@ def content_hash(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Hash of what the warehouse says, table by table.
 
     A table's hash is its row count and the sum of its rows' hashes over the columns that do not begin with
-    `_`; the order of rows does not matter. Views, the schemas `ops` and `operations` (facts about runs) and
-    the working tables of tonight's dates are left out.
+    `_`; the order of rows does not matter. Views and `UNHASHED_SCHEMAS` are left out.
 
     Returns:
         `{"tables": {"schema.table": [rows, hash]}, "hash": str}`.
     """
     tables: dict[str, list[Any]] = {}
     for schema, name, kind in relations(connection):
-        if schema in UNHASHED_SCHEMAS or name in TONIGHTS_TABLES or kind != "BASE TABLE":
+        if schema in UNHASHED_SCHEMAS or kind != "BASE TABLE":
             continue
         columns = [
             f'"{column}"'

@@ -108,26 +108,11 @@ class Nights:
             return connection.execute(sql).fetchall()
 
     def tables(self) -> dict[str, Any]:
-        """Row count and hash of each table that says something about the business.
-
-        Left out are raw and the intermediate tables of tonight's dates, which hold other dates every night.
-        """
+        """Row count and hash of each table that dbt has made and that a publication is judged by."""
         path = warehouse.publication_path(self.settings)
         assert path
-        manifest = json.loads((path / "manifest.json").read_text())
-        of_tonight, queue = set(), ["model.nightledger.int_dates_to_build"]
-        while queue:
-            unique_id = queue.pop()
-            if unique_id not in of_tonight and ".int_" in unique_id:
-                of_tonight.add(unique_id)
-                queue += manifest["child_map"][unique_id]
-        left_out = {f"intermediate.{unique_id.rsplit('.', 1)[-1]}" for unique_id in of_tonight}
         described = publications.describe(path)["tables"]
-        return {
-            name: value
-            for name, value in described.items()
-            if not name.startswith("raw.") and name not in left_out
-        }
+        return {name: value for name, value in described.items() if not name.startswith("raw.")}
 
     def verdicts(self) -> dict[str, str]:
         """Verdict by file of the last night."""

@@ -152,7 +152,7 @@ def test_a_changed_model_shows_its_rows_and_those_of_its_children(
     settings: Settings, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Catches a change whose effect on past dates or on marts nobody sees before it is published."""
-    model = project / "models" / "intermediate" / "int_transactions.sql"
+    model = project / "models" / "intermediate" / "money" / "int_transactions.sql"
     assert "as spend_amount" in model.read_text()
     model.write_text(model.read_text().replace("as spend_amount", "* 2 as spend_amount"))
     with untouched(settings):

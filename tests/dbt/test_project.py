@@ -122,7 +122,8 @@ def change(project: Path, file: str, old: str, new: str) -> None:
 def test_the_definition_hash_changes_with_meaning_only(built: Warehouse, project: Path) -> None:
     """Scores refused after a comment was mended or elsewhere, accepted after a definition changed."""
     published = set(built.frame("select _definition_hash from features.features_customers")._definition_hash)
-    change(project, "intermediate/int_transactions_latest.sql", "latest as (", "-- A comment.\nlatest  as (")
+    model = "intermediate/as_of/int_transactions_latest.sql"
+    change(project, model, "latest as (", "-- A comment.\nlatest  as (")
     assert {built.compiled_hash(project)} == published
-    change(project, "intermediate/int_transactions_latest.sql", "income_amount > 0", "income_amount > 1")
+    change(project, model, "income_amount > 0", "income_amount > 1")
     assert built.compiled_hash(project) not in published

@@ -128,7 +128,7 @@ def _behind(manifest: Mapping[str, Any]) -> set[str]:
     queue = list(manifest["parent_map"][PROPOSALS])
     while queue:
         name = queue.pop()
-        if manifest["nodes"].get(name, {}).get("schema") == "intermediate" and name not in behind:
+        if ".int_" in name and name not in behind:
             behind.add(name)
             queue += manifest["parent_map"][name]
     return behind
