@@ -42,7 +42,7 @@ def test_a_night_tests_what_it_touched_and_a_sunday_everything(
     """A scope that leaves out the night's own rows, one that still reads everything, or a week without."""
     night = faulty(copy_of(built), day, as_of)
     everything = failing(night)
-    for prefix in ("unique_combination_int_transactions", "unique_combination_features_customers",
+    for prefix in ("primary_key_int_transactions", "primary_key_features_customers",
                    "staging_equals_fct_transactions"):  # fmt: skip
         assert any(name.startswith(prefix) for name in everything), prefix
     assert failing(night, *SCOPED) == (everything if is_touched else set())

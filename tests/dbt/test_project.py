@@ -10,10 +10,10 @@ from tests.dbt.factory import DBT_PROJECT, Warehouse
 META = ["allowed_in", "entity", "group", "label", "null_rule", "unit", "why_no_leak", "window"]
 
 FAULTS = {
-    "unique_combination_features_customers": "insert into features.features_customers"
+    "primary_key_features_customers": "insert into features.features_customers"
     " select * from features.features_customers where customer_id = 'C0'",
-    "not_null_combination_features_customers": "insert into features.features_customers"
-    " (client_id, customer_id) values ('uk', 'C0')",
+    "primary_key_features_transactions": "insert into features.features_transactions"
+    " (client_id, transaction_key) values ('uk', 'uk000010')",
     "are_finite_features_customers": "update features.features_customers set spend_slope_180d = 'nan'"
     " where customer_id = 'C1'",
     "each_existing_customer_has_features": "delete from features.features_customers where customer_id = 'C3'",

@@ -66,7 +66,7 @@ def read_by_others(parsed: dict[str, Any]) -> list[dict[str, Any]]:
 
 def names_in_ml() -> set[str]:
     """Relations that SQL in `ml/` reads."""
-    schemas = r"\b(?:staging|intermediate|features|marts|ml)\.\w+"
+    schemas = r"\b(?:staging|intermediate|as_of|features|marts|ml)\.\w+"
     text = "".join(path.read_text() for path in (PROJECT / "ml").rglob("*.py"))
     return set(re.findall(rf"(?:from|join)\s+({schemas})", text))
 
@@ -115,8 +115,7 @@ def test_what_others_read_has_its_key_tested(parsed: dict[str, Any]) -> None:
     without = [
         node["name"]
         for node in read_by_others(parsed)
-        if not kinds.get(node["unique_id"], set()) & {"unique_combination", "unique"}
-        or not kinds.get(node["unique_id"], set()) & {"not_null_combination", "not_null"}
+        if "primary_key" not in kinds.get(node["unique_id"], set())
     ]
     refuse(without)
 

@@ -64,12 +64,12 @@ def keys(manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     for node in manifest["nodes"].values():
         test = node.get("test_metadata") or {}
         model = manifest["nodes"].get(node.get("attached_node") or "")
-        if model is None or test.get("name") not in ("unique_combination", "unique"):
+        if model is None or test.get("name") != "primary_key":
             continue
         table = f"{model['schema']}.{model.get('alias') or model['name']}"
-        columns = test["kwargs"].get("columns") or [test["kwargs"]["column_name"]]
-        if test["name"] == "unique_combination" or table not in found:
-            found[table] = tuple(columns)
+        columns = test["kwargs"].get("columns")
+        if columns or table not in found:
+            found[table] = tuple(columns or [test["kwargs"]["column_name"]])
     for source in manifest["sources"].values():
         if {"_load_id", "_record"} <= source["columns"].keys():
             found[f"{source['schema']}.{source['identifier']}"] = ("_load_id", "_record")

@@ -116,14 +116,14 @@ def test_another_shape_is_told(connection: duckdb.DuckDBPyConnection) -> None:
 def test_keys_come_from_the_tests_of_the_project() -> None:
     """Catches a second list of keys, and a column's own test that hides the key of several."""
     model = {"resource_type": "model", "schema": "marts", "name": "m", "alias": None}
-    both = {
-        "resource_type": "test",
-        "attached_node": "model.m",
-        "test_metadata": {"name": "unique_combination"},
-    }
-    both["test_metadata"] |= {"kwargs": {"columns": ["a", "b"]}}
-    one = {"resource_type": "test", "attached_node": "model.m", "test_metadata": {"name": "unique"}}
-    one["test_metadata"] |= {"kwargs": {"column_name": "a"}}
+    both, one = (
+        {
+            "resource_type": "test",
+            "attached_node": "model.m",
+            "test_metadata": {"name": "primary_key", "kwargs": arguments},
+        }
+        for arguments in ({"columns": ["a", "b"]}, {"column_name": "a"})
+    )
     source = {"schema": "raw", "identifier": "r", "columns": {"_load_id": {}, "_record": {}}}
     for tests in ({"t1": both, "t2": one}, {"t1": one, "t2": both}):
         manifest = {"nodes": {"model.m": model, **tests}, "sources": {"s": source}}

@@ -1,7 +1,0 @@
-{% test not_null_combination(model, columns) %}
-
-select {{ columns | join(', ') }}
-from {{ model }}
-where {{ columns | join(' is null or ') }} is null
-
-{% endtest %}
