@@ -1,5 +1,7 @@
 {{ config(materialized='table') }}
 
+{%- set order = ['booked_at', 'version_known_at', '_load_id', '_record'] %}
+
 with
 
 accounts as (
@@ -41,19 +43,6 @@ transactions as (
     where told.superseded_at is null and coalesce(told.status, 'posted') <> 'pending'
 ),
 
-placed as (
-    select
-        *,
-        row_number() over (
-            partition by client_id, account_id, currency, balance_date, balance_after is null
-            order by booked_at, version_known_at, _load_id, _record
-        ) as place,
-        count(*) over (
-            partition by client_id, account_id, currency, balance_date, balance_after is null
-        ) as places
-    from transactions
-),
-
 -- Statements run from the oldest row to the newest or the other way, and dates alone do not tell which: a balance is
 -- broken when it follows in neither way.
 days as (
@@ -63,9 +52,9 @@ days as (
         currency,
         balance_date,
         sum(amount) as moved,
-        max(case when balance_after is not null and place = places then balance_after end) as closing_balance,
-        max(case when balance_after is not null and place = 1 then balance_after end) as closing_if_reversed
-    from placed
+        {{ value_at_last('balance_after', order) }} as closing_balance,
+        {{ value_at_first('balance_after', order) }} as closing_if_reversed
+    from transactions
     group by client_id, account_id, currency, balance_date
 ),
 

@@ -1,6 +1,10 @@
 {{ config(materialized='table') }}
 
 {%- set always = "known_from = cast('1970-01-01' as timestamp) and known_until = cast('9999-12-31' as timestamp)" %}
+{%- set order = [
+    'seen.booked_at', 'seen.first_known_at', 'seen._load_id', 'seen._record', 'seen.transaction_key', 'seen.version',
+    'seen.known_at',
+] %}
 
 with
 
@@ -59,12 +63,9 @@ booked as (
 ),
 
 -- What every date knows gets the same two moments, as in int_transactions_to_count.
-placed as (
+seen as (
     select
-        booked.client_id,
-        booked.account_id,
-        booked.balance_after,
-        booked.balance_date,
+        booked.*,
         case
             when booked.known_at < days.first_cutoff_at then cast('1970-01-01' as timestamp) else booked.known_at
         end as known_from,
@@ -72,24 +73,61 @@ placed as (
             when booked.superseded_at < coalesce(days.last_cutoff_at, cast('9999-12-31' as timestamp))
                 then booked.superseded_at
             else cast('9999-12-31' as timestamp)
-        end as known_until,
-        row_number() over (
-            partition by booked.client_id, booked.account_id, booked.balance_date
-            order by
-                booked.booked_at,
-                booked.first_known_at,
-                booked._load_id,
-                booked._record,
-                booked.transaction_key,
-                booked.version,
-                booked.known_at
-        ) as place
+        end as known_until
     from booked
     left join days on booked.client_id = days.client_id and booked.balance_date = days.business_date
 ),
 
--- Only the last row of a day that every date knows can be its closing, or one after it that some dates know.
-closings as (
+unsettled_days as (
+    select distinct
+        client_id,
+        account_id,
+        balance_date
+    from seen
+    where not ({{ always }})
+),
+
+-- Of nearly all days every date knows the same, and only the last row can be the closing.
+settled as (
+    select
+        seen.client_id,
+        seen.account_id,
+        {{ value_at_last('seen.balance_after', order) }} as balance_after,
+        seen.balance_date,
+        1 as place,
+        cast('1970-01-01' as timestamp) as known_from,
+        cast('9999-12-31' as timestamp) as known_until
+    from seen
+    left join unsettled_days
+        on
+            seen.client_id = unsettled_days.client_id
+            and seen.account_id = unsettled_days.account_id
+            and seen.balance_date = unsettled_days.balance_date
+    where unsettled_days.balance_date is null
+    group by seen.client_id, seen.account_id, seen.balance_date
+),
+
+placed as (
+    select
+        seen.client_id,
+        seen.account_id,
+        seen.balance_after,
+        seen.balance_date,
+        row_number() over (
+            partition by seen.client_id, seen.account_id, seen.balance_date order by {{ order | join(', ') }}
+        ) as place,
+        seen.known_from,
+        seen.known_until
+    from seen
+    inner join unsettled_days
+        on
+            seen.client_id = unsettled_days.client_id
+            and seen.account_id = unsettled_days.account_id
+            and seen.balance_date = unsettled_days.balance_date
+),
+
+-- Of the others, the last row that every date knows can be the closing, or one after it that some dates know.
+unsettled as (
     select * from (
         select
             *,
@@ -101,17 +139,32 @@ closings as (
     where last_place is null or place >= last_place
 ),
 
+closings as (
+    {%- for part in ['settled', 'unsettled'] %}
+    select
+        client_id,
+        account_id,
+        balance_after,
+        balance_date,
+        place,
+        known_from,
+        known_until,
+        {{ always }} as is_settled
+    from {{ part }}
+    {{- '\n    union all' if not loop.last }}
+    {%- endfor %}
+),
+
 followed as (
     select
         client_id,
         account_id,
         balance_after,
         balance_date,
-        min(case when {{ always }} then balance_date end) over (
-            partition by client_id, account_id
-            order by balance_date, place
-            rows between 1 following and unbounded following
-        ) as next_date,
+        case
+            when is_settled
+                then lead(balance_date) over (partition by client_id, account_id, is_settled order by balance_date)
+        end as next_date,
         place,
         known_from,
         known_until

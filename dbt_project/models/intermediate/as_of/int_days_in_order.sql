@@ -10,11 +10,35 @@ clients as (
     select * from {{ ref('stg_clients') }}
 ),
 
+-- No window looks back further than a year from the first payment that is looked at.
+begins as (
+    select
+        client_id,
+        min(coalesce(previous_as_of_date, cast('0001-01-01' as date))) as last_date,
+        min(coalesce(previous_cutoff_at, cast('0001-01-01' as timestamp))) as last_cutoff_at
+    from dates
+    group by client_id
+),
+
+first_days as (
+    select
+        transactions.client_id,
+        cast({{ dbt.dateadd('day', -366, 'min(transactions.business_date)') }} as date) as first_day
+    from {{ ref('int_transactions') }} as transactions
+    inner join begins on transactions.client_id = begins.client_id
+    where
+        transactions.business_date > begins.last_date
+        or transactions.version_known_at >= begins.last_cutoff_at
+    group by transactions.client_id
+),
+
 days as (
     select distinct
-        client_id,
-        business_date
-    from {{ ref('int_transactions') }}
+        transactions.client_id,
+        transactions.business_date
+    from {{ ref('int_transactions') }} as transactions
+    inner join first_days
+        on transactions.client_id = first_days.client_id and transactions.business_date >= first_days.first_day
 ),
 
 -- A moved cutoff still comes before the next date's, so the first date has the first cutoff.

@@ -13,6 +13,14 @@ accounts as (
     where accounts.superseded_at is null and accounts.type in ('current', 'savings', 'wallet')
 ),
 
+overdrawn as (
+    select distinct
+        client_id,
+        account_id
+    from {{ ref('int_account_closings') }}
+    where balance_after < 0
+),
+
 closings as (
     select
         closings.client_id,
@@ -24,6 +32,7 @@ closings as (
             partition by closings.client_id, closings.account_id, closings.balance_date order by closings.place desc
         ) as place
     from {{ ref('int_account_closings') }} as closings
+    inner join overdrawn on closings.client_id = overdrawn.client_id and closings.account_id = overdrawn.account_id
     inner join horizon
         on
             closings.client_id = horizon.client_id
