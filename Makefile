@@ -146,8 +146,8 @@ drill-faults: $(VENV)/.installed-dev ## Disturb a night in every way (at most 30
 	@$(RUN) -m tests.drills
 
 .PHONY: replay
-replay: $(VENV)/.installed-dev ## Run NIGHTS=30 twice from one start and compare the hashes: [CUSTOMERS=200] [WRITE=page]
-	@$(RUN) -m tests.drills.replay --nights $(or $(NIGHTS),30) --customers $(or $(CUSTOMERS),200) \
+replay: $(VENV)/.installed-dev ## Run NIGHTS=30 twice from one start and compare the hashes: [CUSTOMERS=400] [WRITE=page]
+	@$(RUN) -m tests.drills.replay --nights $(or $(NIGHTS),30) --customers $(or $(CUSTOMERS),400) \
 		$(if $(WRITE),--write "$(WRITE)")
 
 ##@ Measure

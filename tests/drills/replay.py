@@ -141,7 +141,7 @@ def main() -> int:
     parser.add_argument(
         "--last", type=date.fromisoformat, default=LAST, help="business date of the last night"
     )
-    parser.add_argument("--customers", type=int, default=200)
+    parser.add_argument("--customers", type=int, default=400)
     parser.add_argument(
         "--days", type=int, default=420, help="length of the bank's life, the nights included"
     )
