@@ -121,21 +121,18 @@ def content_hash(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     Returns:
         `{"tables": {"schema.table": [rows, hash]}, "hash": str}`.
     """
+    columns: dict[tuple[str, str], list[str]] = {}
+    for schema, name, column in connection.execute(
+        "select schema_name, table_name, column_name from duckdb_columns()"
+        " where database_name = 'warehouse' and not starts_with(column_name, '_') order by all"
+    ).fetchall():
+        columns.setdefault((schema, name), []).append(f'"{column}"')
     tables: dict[str, list[Any]] = {}
     for schema, name, kind in relations(connection):
         if schema in UNHASHED_SCHEMAS or kind != "BASE TABLE":
             continue
-        columns = [
-            f'"{column}"'
-            for (column,) in connection.execute(
-                "select column_name from information_schema.columns where table_catalog = 'warehouse'"
-                " and table_schema = ? and table_name = ? and not starts_with(column_name, '_')"
-                " order by column_name",
-                [schema, name],
-            ).fetchall()
-        ]
         row = connection.execute(
-            f"select count(*), coalesce(sum(hash({', '.join(columns)})::hugeint), 0)::varchar"  # noqa: S608
+            f"select count(*), coalesce(sum(hash({', '.join(columns[schema, name])})), 0)::varchar"  # noqa: S608
             f' from "{schema}"."{name}"'
         ).fetchone()
         tables[f"{schema}.{name}"] = list(row or ())
