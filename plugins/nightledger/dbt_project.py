@@ -47,7 +47,7 @@ class DbtProject:
         self.build = build
         self.target = build / "target"
         self._settings, self._flags = settings, flags
-        parsed = _parse(settings, flags)
+        parsed = parse(settings, flags)
         self._manifest = parsed.manifest
         self.manifest: dict[str, Any] = json.loads(parsed.text)
         self.target.mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ class DbtProject:
         return done
 
 
-def _parse(settings: Settings, flags: Sequence[str]) -> Parsed:
+def parse(settings: Settings, flags: Sequence[str] = WARNINGS) -> Parsed:
     """Parse the project, or take what was parsed of the same files: by this process, or the last one."""
     files = (path for path in settings.dbt_project.rglob("*.*") if path.is_file())
     signature = tuple(sorted((str(path), (is_ := path.stat()).st_mtime_ns, is_.st_size) for path in files))
