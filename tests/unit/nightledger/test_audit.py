@@ -35,7 +35,7 @@ class Ledger:
                 arrived boolean, rows bigint, quarantined bigint);
             create table marts.fct_transactions (
                 client_id varchar, source varchar, currency varchar, business_date date,
-                amount decimal(18, 4), is_current boolean);
+                amount decimal(18, 4), movement varchar, is_current boolean);
         """)
 
     def fill(self, last: date = LAST, rows: dict[date, int] | None = None, **other: Any) -> None:
@@ -71,8 +71,8 @@ def ledger() -> Iterator[Ledger]:
 
 def test_no_usual_day_of_a_quarter_is_called_unusual(ledger: Ledger) -> None:
     """Catches weekends, paydays and quarter-ends that cry wolf until nobody reads the warning."""
-    ledger.fill(last=LAST + timedelta(days=31))
-    for ahead in range(-90, 31):
+    ledger.fill(last=LAST + timedelta(days=40))
+    for ahead in range(-90, 40):
         ledger.horizon(LAST + timedelta(days=ahead))
         assert ledger.found("volume_follows_its_seasons") == [], ahead
 
@@ -121,15 +121,23 @@ def test_a_monthly_feed_is_fresh_for_a_month(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(("factor", "is_found"), [(1, False), (1.8, False), (100, True), (0.01, True)])
 def test_amounts_in_cents_are_found(ledger: Ledger, factor: float, is_found: bool) -> None:
-    """Catches a sender that changes the unit of money, which no type and no sum can tell."""
+    """Catches a sender that changes the unit of money, which no type and no sum can tell.
+
+    Fees on the day that they are charged are no such change.
+    """
     ledger.connection.execute(
         """
         insert into marts.fct_transactions
         select 'bank', 'core', 'EUR', $last - ago::integer,
-               (1 + (hash(ago, i) % 90)) * if(ago = 0, $factor, 1.0), true
+               (1 + (hash(ago, i) % 90)) * if(ago = 0, $factor, 1.0), 'purchase', true
         from range(60) as d(ago), range(40) as r(i)
         """,
         {"last": LAST, "factor": factor},
+    )
+    ledger.connection.execute(
+        "insert into marts.fct_transactions"
+        " select 'bank', 'core', 'EUR', $last, 0.01, 'fee', true from range(90)",
+        {"last": LAST},
     )
     ledger.horizon(LAST)
     assert [row[3] for row in ledger.found("amounts_are_in_their_unit")] == ([LAST] if is_found else [])
