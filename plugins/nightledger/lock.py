@@ -79,8 +79,9 @@ def _sweep(settings: Settings) -> None:
 
     Only the holder of the lock reads files there; people may be landing one at any time.
     """
-    for copies in settings.landing.glob(".even-*"):
-        shutil.rmtree(copies, ignore_errors=True)
+    for made in (".even-*", ".pull-*"):
+        for copies in settings.landing.glob(made):
+            shutil.rmtree(copies, ignore_errors=True)
     for part in settings.landing.glob(".*.part"):
         if not psutil.pid_exists(int(part.name.split(".")[1])):
             part.unlink(missing_ok=True)

@@ -171,7 +171,7 @@ def _refuse_early(settings: Settings, as_of_date: date) -> None:
     if operations.clock() < latest:
         raise TooEarly(
             f"the night of {as_of_date} cannot start before {latest} UTC, the cutoff of client {client_id}: "
-            "what will be known by then would be missing"
+            "what will be known by then would be missing. Start it again after that"
         )
 
 

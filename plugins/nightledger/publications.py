@@ -83,7 +83,11 @@ def verify(settings: Settings, publication_id: str) -> None:
     whole = (name for name in others if name != publication_id and damage(settings.builds / name) is None)
     to = next(whole, None)
     if to is None:
-        raise Damaged(f"{reason}, and no other publication is whole. Restore a backup: `make restore`.")
+        raise Damaged(
+            f"{reason}, and no other publication is whole. Restore a backup into an empty home "
+            "(make restore FROM=… NIGHTLEDGER_HOME=…) and build it from the files again; see "
+            "docs/runbooks/backup-and-restore.md."
+        )
     raise Damaged(
         f"{reason}. Whoever reads it gets errors or wrong numbers. Move readers to {to}, the newest that is "
         f'whole: make rollback TO={to} REASON="{publication_id} is damaged". Then start the night again: the '

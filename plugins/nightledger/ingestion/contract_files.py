@@ -229,8 +229,8 @@ def _check_formats(place: str, given: FeedContract) -> None:
             raise ContractError(f"{place}.{key}: {pattern!r} is no format of dates: {error}") from error
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without repeated keys, of which the first would be lost without a word."""
+class _Loader(yaml.CSafeLoader):
+    """YAML, read by libyaml, without repeated keys, of which the first would be lost without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value]

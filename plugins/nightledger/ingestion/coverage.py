@@ -154,28 +154,52 @@ def _count(connection: duckdb.DuckDBPyConnection, feed: str) -> None:
 
 def _count_quarantine(connection: duckdb.DuckDBPyConnection) -> None:
     """Count quarantined records on the day to which most rows of their file belong."""
-    connection.execute("""
-        update recounted set quarantined = q.quarantined
+    days = [
+        """
+        select 'transactions' as feed, _load_id,
+               arg_max(business_date, (n, business_date)) as business_date,
+               arg_max(currency, (n, business_date, currency)) as currency
         from (
-            select client_id, source, feed, business_date, currency, sum(quarantined) as quarantined
+            select _load_id, business_date, currency, count(*) as n from raw.transactions
+            where _load_id in (select _load_id from raw.quarantine) group by all)
+        group by all
+    """
+    ]
+    for feed in ("customers", "accounts", "loans", *EVENT_DAYS):
+        day = EVENT_DAYS.get(feed, "coalesce(f.business_date, known_at)")
+        days.append(f"""
+            select '{feed}', _load_id, arg_max(business_date, (n, business_date)), ''
             from (
-                select client_id, source, 'transactions' as feed, _load_id,
-                       arg_max(business_date, (n, business_date)) as business_date,
-                       arg_max(currency, (n, business_date, currency)) as currency
-                from (
-                    select client_id, source, _load_id, business_date, currency, count(*) as n
-                    from raw.transactions
-                    where _load_id in (select _load_id from raw.quarantine) group by all)
-                group by all
-            ) as days
-            join (
-                select _load_id, feed, count(*) as quarantined from raw.quarantine group by all
-            ) as bad using (_load_id, feed)
+                select _load_id, cast({day} as date) as business_date, count(*) as n
+                from raw.{feed} left join file_days as f on f.load_id = _load_id
+                where _load_id in (select _load_id from raw.quarantine) group by all)
             group by all
-        ) as q
+        """)  # noqa: S608 - names of feeds and their columns
+    connection.execute(f"""
+        create or replace temp table quarantined as
+        select bad.client_id, bad.source, bad.feed,
+               coalesce(d.business_date, f.business_date, cast(l.arrived_at as date)) as business_date,
+               coalesce(d.currency, '') as currency, sum(bad.n) as n
+        from (
+            select client_id, source, feed, _load_id, count(*) as n from raw.quarantine
+            where feed in ('transactions', 'customers', 'accounts', 'loans', {str([*EVENT_DAYS])[1:-1]})
+            group by all
+        ) as bad
+        left join ({" union all ".join(days)}) as d using (_load_id, feed)
+        left join (select load_id, min(business_date) as business_date from file_days group by 1) as f
+            on f.load_id = bad._load_id
+        left join ops.loads as l on l.load_id = bad._load_id
+        group by all;
+        update recounted set quarantined = n from quarantined as q
         where recounted.client_id = q.client_id and recounted.source = q.source and recounted.feed = q.feed
-          and recounted.business_date = q.business_date and recounted.currency = q.currency
-    """)
+          and recounted.business_date = q.business_date and recounted.currency = q.currency;
+        insert into recounted by name
+        select client_id, source, feed, business_date, currency, false as expected, true as arrived,
+               0 as rows, if(feed = 'transactions', 0, null) as amount_sum, n as quarantined,
+               'arrived' as state, 0 as _fingerprint
+        from quarantined anti join recounted using (client_id, source, feed, business_date, currency);
+        drop table quarantined
+    """)  # noqa: S608 - names of feeds
 
 
 def _expect(connection: duckdb.DuckDBPyConnection, contract: SourceContract) -> None:

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import re
+import shlex
 import zlib
 from collections.abc import Iterator
 
@@ -37,7 +38,7 @@ def check_utf8(arrival: Arrival, is_json: bool) -> tuple[bytes, bool]:
     """
     head = bytearray()
     decoder = codecs.getincrementaldecoder("utf-8")()
-    total, is_uneven, ends, before, digits = 0, False, set[bytes](), b"", b""
+    total, is_uneven, ends, before, digits, text_length = 0, False, set[bytes](), b"", b"", 0
     for block in blocks_of(arrival) if is_json else _check_lines(arrival, blocks_of(arrival)):
         if not total:
             _check_mark(arrival, "utf-8", block)
@@ -54,6 +55,7 @@ def check_utf8(arrival: Arrival, is_json: bool) -> tuple[bytes, bool]:
         if is_json:
             _check_digits(arrival, digits + block)
             digits = block[-LONG_NUMBER:]
+            text_length = _check_text(arrival, block, text_length)
         has_returns = b"\r" in before or b"\r" in block
         is_uneven = is_uneven or _has_blank_line(before + block[:2]) or _has_blank_line(block)
         ends |= _line_ends(block, before) if has_returns else {b"\n"} if b"\n" in block else set()
@@ -74,7 +76,7 @@ def check_encoded(arrival: Arrival, encoding: str, is_json: bool) -> None:
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     as_utf8 = codecs.getincrementaldecoder("utf-8")()
-    is_ascii, is_utf8, is_blank, total, digits = True, _has_one_byte(encoding), True, 0, b""
+    is_ascii, is_utf8, is_blank, total, digits, text_length = True, _has_one_byte(encoding), True, 0, b"", 0
     for block in blocks_of(arrival) if is_json else _check_lines(arrival, blocks_of(arrival)):
         if not total:
             _check_mark(arrival, encoding, block)
@@ -89,6 +91,7 @@ def check_encoded(arrival: Arrival, encoding: str, is_json: bool) -> None:
             plain = text.encode("ascii", errors="replace")
             _check_digits(arrival, digits + plain)
             digits = plain[-LONG_NUMBER:]
+            text_length = _check_text(arrival, plain, text_length)
         is_blank = is_blank and not text.lstrip("\ufeff").strip()
         if is_utf8:
             is_ascii = is_ascii and block.isascii()
@@ -123,6 +126,19 @@ def _check_digits(arrival: Arrival, text: bytes) -> None:
             f"holds a number of more than {LONG_NUMBER:,} digits",
             "ask the sender for the file without it",
         )
+
+
+def _check_text(arrival: Arrival, block: bytes, length: int) -> int:
+    """Bytes since the last quotation mark; refuses a text in JSON that is longer than any record."""
+    quote = block.rfind(b'"')
+    length = len(block) - quote - 1 + (length if quote < 0 else 0)
+    if length > MAX_LINE:
+        raise refused(
+            arrival,
+            f"holds a text of more than {MAX_LINE >> 20} MiB",
+            "ask the sender for the file without it",
+        )
+    return length
 
 
 def _check_mark(arrival: Arrival, encoding: str, block: bytes) -> None:
@@ -208,6 +224,15 @@ def check_expansion(arrival: Arrival, size: int) -> None:
             f"unpacks to more than {MAX_EXPANSION} times its size",
             "ask the sender for the file unpacked, or in parts",
         )
+
+
+def bring_back(arrival: Arrival) -> str:
+    """What to do about a file whose bytes in the landing area are no longer those that arrived."""
+    folder = arrival.path.parent
+    return (
+        f"copy landing/{folder.parent.name}/{folder.name[:12]}… back from a backup, "
+        f"then make requeue FILE={shlex.quote(arrival.file)}"
+    )
 
 
 def refused(arrival: Arrival, reason: str, next_action: str, column: str | None = None) -> Refused:

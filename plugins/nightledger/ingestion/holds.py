@@ -63,8 +63,9 @@ def is_waiting(connection: duckdb.DuckDBPyConnection, orders: Orders) -> bool:
     """Whether a night would change anything by these orders: remove, let in or read again."""
     held = connection.execute("select client_id, sha256, verdict from ops.loads").fetchall()
     loaded = {(client, sha256) for client, sha256, verdict in held if verdict == "loaded"}
+    refused = {(client, sha256) for client, sha256, verdict in held if verdict == "refused"}
     set_aside = {(client, sha256) for client, sha256, verdict in held if verdict == "held"}
-    return bool(loaded & orders.held or set_aside - orders.held or loaded & orders.again)
+    return bool(loaded & orders.held or set_aside - orders.held or (loaded | refused) & orders.again)
 
 
 def apply(

@@ -1,7 +1,7 @@
 """Keys, conflicts and totals of a batch, and from them which of its files are refused."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, getcontext
 from typing import Any
 
 import duckdb
@@ -233,11 +233,14 @@ class Judge:
             return None
         try:
             wanted = Decimal(str(stated["sum"]))
+            is_number = wanted.is_finite() and abs(wanted.adjusted()) < getcontext().prec
+            shown = total.quantize(wanted) if total == total.quantize(Decimal("0.01")) else total
         except InvalidOperation:
+            is_number = False
+        if not is_number:
             return Message(arrival.file, f"the {where}'s sum is not a number", ask, None, "sum")
         if total == wanted:
             return None
-        shown = total.quantize(wanted) if total == total.quantize(Decimal("0.01")) else total
         reason = f"the {where} says the sum is {wanted:,}, the file's is {shown:,}"
         return Message(arrival.file, reason, ask, None, "sum")
 

@@ -69,6 +69,7 @@ class CollectReport:
     known: int = 0
     waiting: list[str] = field(default_factory=list)
     changing: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
@@ -83,6 +84,8 @@ class CollectReport:
                 f"{len(self.changing):,} changed while they were copied and wait for the next run "
                 f"(first: {self.changing[0]})"
             )
+        if self.unreadable:
+            parts.append(f"{len(self.unreadable):,} cannot be read (first: {self.unreadable[0]})")
         if self.ignored:
             parts.append(f"{len(self.ignored):,} match no contract (first: {self.ignored[0]})")
         return ", ".join(parts) + "."
@@ -121,22 +124,29 @@ def collect(settings: Settings, contracts: Iterable[SourceContract], now: dateti
         if not claims or _is_foreign_link(path):
             report.ignored.append(inert(name))
             continue
-        contract, stat = claims[0], path.stat()
-        manifest = _manifest(path)
-        if contract.needs_manifest and manifest is None:
-            report.waiting.append(inert(name))
-            continue
-        before = seen.get((contract.name, name, stat.st_size, stat.st_mtime_ns))
-        if before is not None and (before.manifest == manifest or not contract.needs_manifest):
-            report.known += 1
-            continue
+        contract = claims[0]
         try:
+            stat = path.stat()
+            manifest = _manifest(path)
+            if contract.needs_manifest and manifest is None:
+                report.waiting.append(inert(name))
+                continue
+            before = seen.get((contract.name, name, stat.st_size, stat.st_mtime_ns))
+            if before is not None and (before.manifest == manifest or not contract.needs_manifest):
+                report.known += 1
+                continue
             # What corrects or replaces has an order: files found together come in that of their names.
             place = 0 if contract.delivery.mode == "append" else report.landed
             is_new = land(settings, path, contract, now + timedelta(microseconds=place))
         except StillChanging as error:
             log.warning("%s", error)
             report.changing.append(inert(name))
+            continue
+        except (FileNotFoundError, PermissionError) as error:
+            if error.filename != str(path):
+                raise
+            log.warning("%s: cannot be read (%s); the next run tries again", inert(name), error.strerror)
+            report.unreadable.append(inert(name))
             continue
         report.landed += is_new
         report.known += not is_new
@@ -159,10 +169,11 @@ def _manifest(path: Path) -> dict[str, Any] | None:
     try:
         stated = json.loads(manifest.read_text())
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):  # a manifest's name is longer than its file's
+        # A manifest's name is longer than its file's; and a sender may call a folder so.
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG, errno.EISDIR):
             return None
         raise
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return stated if isinstance(stated, dict) else None
 

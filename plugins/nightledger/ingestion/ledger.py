@@ -90,9 +90,10 @@ def adopt(landed: Sequence[Arrival], contracts: Sequence[SourceContract]) -> lis
 
 def _heir(name: str, file: str, contracts: Sequence[SourceContract]) -> str:
     """Name of the contract that describes a file today: the same, or the one that was made of it."""
+    if any(contract.name == name for contract in contracts):
+        return name
     heirs = [contract.name for contract in contracts if contract.matches(file)]
-    is_orphan = all(contract.name != name for contract in contracts)
-    return heirs[0] if is_orphan and len(heirs) == 1 else name
+    return heirs[0] if len(heirs) == 1 else name
 
 
 def pending(
@@ -104,7 +105,7 @@ def pending(
     tried: Set[tuple[str, str]] = frozenset(),
     orders: Orders = NO_ORDERS,
 ) -> list[Pending]:
-    """Arrivals to be decided next: new ones, and refused ones whose contract or manifest has changed.
+    """Arrivals to be decided next: new ones, and refused ones that people or a mended contract bring back.
 
     The same bytes under several names are tried one name at a time, until one of them is loaded; only then
     are the others duplicates. So a name that was refused, or is not due yet, takes nothing from the others.
@@ -116,7 +117,7 @@ def pending(
         contracts: all of them.
         cutoff: what is known later waits for a later night.
         tried: (file, fingerprint) pairs that have been decided in this load already.
-        orders: files that wait although they are new, and loaded ones that are read again.
+        orders: files that wait although they are new, and decided ones that are read again.
     """
     # By bytes, not by load: what is in raw stays loaded when contract, source or feeds have another name now.
     decided: dict[str, tuple[str, str, str, str]] = {}
@@ -147,7 +148,8 @@ def pending(
             if file is not None and file != arrival.file and (arrival.file, arrival.sha256) not in repeated:
                 found.append(Pending(arrival, file, times))
             continue
-        if basis == own or (arrival.file, own) in tried or arrival.sha256 in candidates:
+        is_decided = basis == own and named not in orders.again
+        if is_decided or (arrival.file, own) in tried or arrival.sha256 in candidates:
             continue
         stated = [moment for moment in times.values() if moment is not None]
         is_file_wide = all(feed.known_at.of_the_file for feed in contract.feeds.values())
@@ -172,7 +174,7 @@ def known_since(contract: SourceContract, feed: FeedContract, arrival: Arrival) 
             stated = match.group(1) if match else ""
             local = datetime.strptime(stated, known.format or "%Y%m%d")  # noqa: DTZ007 - the zone follows
             return _utc(contract, local) + known.lag
-    except ValueError:
+    except (ValueError, OverflowError):  # the first and the last days have no neighbours
         return None
     return None
 

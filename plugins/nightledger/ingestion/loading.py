@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import duckdb
 
-from nightledger.ingestion import extras, ledger, preflight, removal
+from nightledger.ingestion import decoding, extras, ledger, preflight, removal
 from nightledger.ingestion.casting import filled_columns, typed_feed
 from nightledger.ingestion.contract import SourceContract
 from nightledger.ingestion.feeds import BY_SOURCE, FEEDS, create_tables, raw_columns
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 BATCH_BYTES = 256 << 20
 """Unpacked bytes that are read in one statement: enough for months of daily files, and bounded memory."""
+CULPRITS = (duckdb.DataError, duckdb.InvalidInputException, ArithmeticError, ValueError, RecursionError)
+"""What a value can raise that nobody thought of; all else is no file's fault."""
 EXPANSION = 6
 """A gzipped file unpacks to about so many times its size."""
 
@@ -117,7 +119,7 @@ def _load_batch(
     """
     try:
         return _Batch(connection, settings, contract, batch).load()
-    except (duckdb.DataError, duckdb.InvalidInputException) as error:  # others are no file's fault
+    except CULPRITS as error:
         kind = type(error).__name__
     if len(batch) > 1:
         return [verdict for item in batch for verdict in _load_batch(connection, settings, contract, [item])]
@@ -126,7 +128,7 @@ def _load_batch(
     stopped = _Batch(connection, settings, contract, batch)
     stopped.refusals[0] = Message(
         batch[0].arrival.file,
-        f"the database cannot cast one of its values ({kind})",
+        f"one of its values cannot be read ({kind})",
         f"compare types and formats in sources/{contract.name}.yml with the file; "
         "report it if they are right",
     )
@@ -279,7 +281,7 @@ class _Batch:
                 self.refusals[file.index] = Message(
                     file.arrival.file,
                     "changed in the landing area while it was read",
-                    "restore the landing area from a backup, and then requeue the file",
+                    decoding.bring_back(file.arrival),
                 )
 
     def _check_known_at(self, item: Pending) -> None:

@@ -146,7 +146,7 @@ def _check_digest(arrival: Arrival) -> None:
             raise decoding.refused(
                 arrival,
                 "has changed in the landing area since it arrived",
-                "restore the landing area from a backup",
+                decoding.bring_back(arrival),
             )
 
 

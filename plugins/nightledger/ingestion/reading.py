@@ -228,7 +228,7 @@ class Reader:
                         when 'TOO MANY COLUMNS' then 'too many fields'
                         when 'UNQUOTED VALUE' then 'a quote is not closed as it should be'
                         when 'LINE SIZE OVER MAXIMUM' then 'the record is longer than 16 MiB'
-                        else 'the record cannot be read' end, column_idx) as reason
+                        else 'the record cannot be read' end, coalesce(column_idx, 0)) as reason
                 from rejects group by all
             )
             """,
@@ -249,9 +249,14 @@ class Reader:
                 max_line_size = {MAX_RECORD})
             where trim(line) <> ''
         """  # noqa: S608 - values are bound
-        kept = []
+        kept, changed = [], []
         for number, column in enumerate(self.contract.read):
-            text = f"nullif(trim(object ->> {statement.bind(_pointer(column))}), '')"
+            pointer = statement.bind(_pointer(column))
+            text = f"nullif(trim(object ->> {pointer}), '')"
+            # The database reads a decimal as a double: what it then writes must stand in the line.
+            changed.append(
+                f"(json_type(object, {pointer}) = 'DOUBLE' and not contains(line, object ->> {pointer}))"
+            )
             is_personal = column in self.contract.personal
             kept.append(f"{self._token(statement, text) if is_personal else text} as c{number}")
         self.connection.execute(
@@ -262,9 +267,12 @@ class Reader:
                     when not is_object then 'not a JSON object'
                     when len(names) > len(list_distinct(names)) then 'a name stands twice'
                     when has_control then 'holds a control character'
+                    when has_long_number and ({" or ".join(changed)})
+                        then 'a number has more digits than can be read exactly; as a text it can'
                 end as broken
             from (
-                select file_index, is_object, regexp_matches(line, '{CONTROL}', 'i') as has_control,
+                select file_index, line, is_object, regexp_matches(line, '{CONTROL}', 'i') as has_control,
+                       regexp_matches(line, '[0-9.]{{17}}') as has_long_number,
                        case when is_object then line::json end as object,
                        case when is_object then json_keys(line) end as names
                 from ({lines})

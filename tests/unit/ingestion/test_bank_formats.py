@@ -276,6 +276,23 @@ def test_broken_ofx_files_are_refused_with_a_reason(golden):
     golden("bank_formats_ofx", refusals(paths, type="ofx"))
 
 
+@pytest.mark.parametrize("name", ["undefined", "no-such"])
+def test_an_encoding_that_is_none_is_a_reason(tmp_path, name):
+    """Catches names that Python knows as encodings and that are none of text."""
+    with pytest.raises(Unreadable, match="states an encoding that does not exist"):
+        rows(
+            written(tmp_path, f'<?xml version="1.0" encoding="{name}"?><OFX>\xe9</OFX>'.encode()), type="ofx"
+        )
+
+
+@pytest.mark.parametrize("kind", ["ofx", "mt940"])
+def test_a_statement_that_fills_the_memory_is_refused_before_it_does(tmp_path, kind):
+    """Catches a file of a gigabyte in one line, of which a reader would make eight."""
+    packed = written(tmp_path, gzip.compress(b"x" * (65 << 20)), "large.gz")
+    with pytest.raises(Unreadable, match="is larger than 64 MiB"):
+        rows(packed, type=kind)
+
+
 def test_a_broken_ofx_file_becomes_a_message_for_a_person(bank, deliver, golden):
     """Catches a reader's reason that is lost on the way, or that quotes what the file says."""
     verdict = deliver("ofx_statement", Path("broken.ofx"), ofx("<TRNAMT>$120"))

@@ -210,6 +210,36 @@ def test_quarantined_records_are_counted_on_the_day_of_their_file(bank):
     ]
 
 
+def test_quarantined_records_of_every_feed_and_of_files_without_a_good_one_are_counted(bank):
+    """Catches a file of log-ins, or a whole file, that is bad and looks as if nothing had come."""
+    events = {
+        "known_at": "arrival",
+        "columns": {
+            "customer_id": "customer",
+            "event_at": {"column": "at", "format": "%Y-%m-%d %H:%M:%S"},
+            "event_type": {"constant": "login"},
+        },
+    }
+    bank.contract(
+        "logins",
+        source="app",
+        files="logins_*",
+        personal=[],
+        ignore=["id", "card", "amount", "text"],
+        max_bad_share=1.0,
+        feeds={"events": events},
+    )
+    bank.contract(max_bad_share=1.0, feeds={"transactions": bank.transactions(**ARRIVAL)})
+    bank.file("logins_1.csv", lines(line(1), line(2, at="x"), line(3, customer="")))
+    bank.file("tx_1.csv", lines(line(1, amount="x"), line(2, amount="y")), at(6))
+    bank.load()
+    count(bank, date(2026, 1, 10), datetime(2026, 1, 11, 2))
+    assert bank.rows("select feed, business_date, rows, quarantined from ops.coverage order by 1") == [
+        ("events", date(2026, 1, 5), 1, 2),
+        ("transactions", date(2026, 1, 10), 0, 2),
+    ]
+
+
 def test_a_late_row_in_another_days_file_is_not_the_file_of_its_day(bank):
     """Catches a missing file that one straggler hides, and a file that no row of its day shows."""
     daily = {"calendar": "daily", "starts": "2026-01-05", "due_by": "06:00"}

@@ -221,6 +221,26 @@ def test_what_is_no_sample_is_refused(
     assert message in said
 
 
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [
+        ("bank_medium.ofx", "ofx_statement.yml"),
+        ("ing.sta", "mt940_statement.yml"),
+        ("camt053.v2.multi.statement.xml", "camt_statement.yml"),
+    ],
+)
+def test_a_statement_in_a_banks_format_has_its_ready_contract(
+    bank: Bank, run: Run, tmp_path: Path, name: str, example: str
+) -> None:
+    """Catches a contract for CSV that is drafted from tags and codes."""
+    sample = tmp_path / f"{name}.txt"
+    shutil.copyfile(DATA / "bank_formats" / name, sample)
+    code, text, said = run("draft", sample)
+
+    assert (code, text) == (1, "")
+    assert f"begin with sources/examples/{example}" in said
+
+
 def test_a_draft_quotes_no_value(bank: Bank, run: Run, tmp_path: Path) -> None:
     """Catches a contract, which is committed, that holds a customer's name or card."""
     sample = tmp_path / "cards.csv.gz"

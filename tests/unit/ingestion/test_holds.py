@@ -156,3 +156,26 @@ def test_the_command_takes_orders_and_says_what_will_happen(loaded, monkeypatch,
     assert "The next night takes its rows out" in said.out
     assert "make hold FILE=name" in said.err
     assert "nothing is published yet" in said.err
+
+
+def test_a_refused_file_is_tried_again_when_it_is_requeued(bank):
+    """Catches the advice to requeue a file, which no night obeys."""
+    bank.contract()
+    bank.file("tx_1.csv", lines(line(1)))
+    contracts = ingestion.load_contracts(bank.settings)
+    ingestion.collect(bank.settings, contracts, NOW)
+    (landed,) = bank.settings.landing.glob("*/*/content*")
+    whole = landed.read_bytes()
+    landed.chmod(0o640)
+    landed.write_bytes(whole.replace(b"-1.50", b"-9.50"))
+    (verdict,) = bank.load().values()
+    assert verdict.verdict == "refused"
+    assert "then make requeue FILE=tx_1.csv" in verdict.message
+    assert obey(bank) == {}, "nothing has changed"
+
+    landed.write_bytes(whole)
+    give(bank, "requeue", "tx_1.csv")
+    assert holds.is_waiting(bank.connection, holds.orders_for(bank.settings, bank.connection))
+    assert obey(bank) == {"tx_1.csv": "loaded"}
+    assert bank.rows(COUNTS) == [(1, Decimal("-1.5"))]
+    assert obey(bank) == {}

@@ -410,3 +410,115 @@ def test_files_of_a_new_layout_join_those_of_the_old_one(bank: Bank) -> None:
     assert "column amount" in verdicts["tx_2.csv"].message or "column value" in verdicts["tx_2.csv"].message
     assert bank.rows("select count(distinct transaction_key) from raw.transactions") == [(2,)]
     assert bank.load() == {}
+
+
+MANIFESTS: dict[str, str] = {
+    "a sum without end": '{"rows": 1, "sum": "Infinity"}',
+    "a sum that is a trap": '{"rows": 1, "sum": "sNaN"}',
+    "a sum of fifty decimals": '{"rows": 1, "sum": "-1.' + "5" * 50 + '"}',
+    "brackets without end": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("case", MANIFESTS)
+def test_a_manifest_that_nobody_thought_of_stops_no_other_file(bank: Bank, case: str) -> None:
+    """Catches one sender's manifest that ends every client's night, and that no hold can set aside."""
+    bank.contract(totals="manifest")
+    bank.file("tx_1.csv", lines(line(1)))
+    (bank.settings.inbox / "tx_1.csv.manifest.json").write_text(MANIFESTS[case])
+    bank.file("tx_2.csv", lines(line(2)), {"rows": 1, "sum": "-2.50"})
+    verdicts = bank.load()
+
+    assert verdicts["tx_2.csv"].verdict == "loaded"
+    if "tx_1.csv" in verdicts:
+        assert verdicts["tx_1.csv"].message == (
+            "file tx_1.csv · record – · column sum · the manifest's sum is not a number · "
+            "next: ask the sender for the whole file and its manifest"
+        )
+    else:
+        assert bank.report.waiting == ["tx_1.csv"]
+
+
+def test_a_folder_that_is_called_like_a_manifest_is_none(bank: Bank) -> None:
+    """Catches a sender's folder that ends the night before anything has landed."""
+    bank.contract()
+    bank.file("tx_1.csv", lines(line(1)))
+    (bank.settings.inbox / "tx_1.csv.manifest.json").mkdir()
+    assert bank.load()["tx_1.csv"].verdict == "loaded"
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "known_at"),
+    [
+        ({"mode": "manifest"}, "tx_1.csv", "0001-01-01T00:00:00+14:00"),
+        ({"mode": "manifest"}, "tx_1.csv", "9999-12-31T23:00:00-14:00"),
+        ({"mode": "file_name", "pattern": r"tx_(\d{8})", "lag": "2d"}, "tx_99991231.csv", None),
+    ],
+)
+def test_a_time_at_the_end_of_all_times_refuses_its_file_only(
+    bank: Bank, mode: dict[str, str], name: str, known_at: str | None
+) -> None:
+    """Catches an overflow of the calendar that ends the night."""
+    bank.contract(feeds={"transactions": bank.transactions(known_at=mode)})
+    bank.file(name, lines(line(1)), {"known_at": known_at})
+    verdict = bank.load()[name]
+    assert verdict.verdict == "refused"
+    assert "does not say when it was known" in verdict.message
+
+
+def test_a_text_without_end_in_json_is_refused_while_it_streams(bank: Bank) -> None:
+    """Catches a parser that takes minutes and gigabytes for one text."""
+    bank.contract(format={"type": "json"}, files="tx_*")
+    bank.file("tx_1.json", '[{"text": "' + "x" * (17 << 20) + '"}]')
+    bank.file("tx_2.json.gz", '[{"text": "' + "x" * (17 << 20) + '"}]')
+    verdicts = bank.load()
+    assert "holds a text of more than 16 MiB" in verdicts["tx_1.json"].message
+    assert verdicts["tx_2.json.gz"].verdict == "refused"
+
+
+def test_a_number_that_a_double_cannot_hold_is_no_other_number(bank: Bank) -> None:
+    """Catches cents that are lost on large amounts, and places of many digits that are refused for it."""
+    columns = bank.columns(latitude="place", account_id="customer", card_token=None)
+    bank.contract(
+        format={"type": "jsonl"},
+        feeds={"transactions": bank.transactions(columns=columns)},
+        personal=[],
+        max_bad_share=1,
+    )
+    record = (
+        '{{"id": "t{n}", "customer": "c", "at": "2026-01-05 10:00:00", "text": "s", "amount": {amount},'
+        ' "place": {place}}}'
+    )
+    texts = [("-99999999999999.99", "1.5"), ('"-99999999999999.99"', "12.345678901234567"), ("-10.5", "1.5")]
+    bank.file(
+        "tx_1.jsonl",
+        "\n".join(record.format(n=n, amount=amount, place=place) for n, (amount, place) in enumerate(texts)),
+    )
+    bank.load()
+    assert bank.rows("select transaction_id, amount from raw.transactions order by 1") == [
+        ("t1", Decimal("-99999999999999.99")),
+        ("t2", Decimal("-10.50")),
+    ]
+    assert bank.rows("select reason from raw.quarantine") == [
+        ("a number has more digits than can be read exactly; as a text it can",)
+    ]
+
+
+def test_a_file_that_vanishes_or_may_not_be_read_waits(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a sender that is still at work, and a night that ends because of it."""
+    bank.contract()
+    bank.file("tx_1.csv", lines(line(1)))
+    bank.file("tx_2.csv", lines(line(2)))
+    opened = Path.open
+
+    def refuse(self: Path, *arguments: object, **keywords: object) -> object:
+        if self.name == "tx_1.csv":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *arguments, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert bank.load()["tx_2.csv"].verdict == "loaded"
+    assert bank.report.unreadable == ["tx_1.csv"]
+    assert "1 cannot be read (first: tx_1.csv)" in bank.report.summary()
+    monkeypatch.undo()
+    assert bank.load()["tx_1.csv"].verdict == "loaded"

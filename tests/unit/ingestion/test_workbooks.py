@@ -205,3 +205,12 @@ def test_a_workbook_that_kills_its_reader_does_not_kill_the_night(bank, golden, 
     content[place] = value
     bank.file("tx_1.xls", bytes(content))
     golden("excel_deadly", bank.load()["tx_1.xls"].message)
+
+
+def test_a_cell_that_is_no_number_is_quarantined_alone(bank):
+    """Catches a sum that overflowed in somebody's sheet, and ends every client's night."""
+    contract(bank)
+    bank.file("tx_1.xlsx", workbook({"S": [NAMES, *map(row, range(200)), row(200, amount=float("inf"))]}))
+    assert bank.load()["tx_1.xlsx"].verdict == "loaded"
+    assert bank.rows("select count(*) from raw.transactions") == [(200,)]
+    assert bank.rows("select column_name, record from raw.quarantine") == [("amount", 201)]

@@ -34,7 +34,7 @@ def cell(row: int, column: int, value: Any) -> str:
     if isinstance(value, datetime.date):
         return f'<c {place} s="1"><v>{(value - EPOCH.date()).days}</v></c>'
     if isinstance(value, int | float):
-        return f"<c {place}><v>{value!r}</v></c>"
+        return f"<c {place}><v>{'1e999' if value == float('inf') else repr(value)}</v></c>"
     return f'<c {place} t="inlineStr"><is><t xml:space="preserve">{escape(value)}</t></is></c>'
 
 

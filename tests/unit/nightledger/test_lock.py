@@ -69,6 +69,8 @@ def test_what_killed_processes_left_in_the_landing_area_goes(settings):
     dead_pid = 4_194_304  # one above the highest that Linux gives
     (settings.landing / ".even-abc").mkdir(parents=True)
     (settings.landing / ".even-abc" / "0").write_text("rows")
+    (settings.landing / ".pull-abc").mkdir()
+    (settings.landing / ".pull-abc" / "page.json").write_text("rows")
     (settings.landing / f".{dead_pid}.part").write_text("half")
     being_landed = settings.landing / f".{os.getpid()}.part"
     being_landed.write_text("half")

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import tempfile
 import zlib
 from collections import Counter
@@ -25,6 +26,12 @@ ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp437", "shift_j
 """What banks write when they do not write Unicode."""
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 """How marked UTF-16 begins."""
+OF_BANKS = {
+    "OFX": r"(?i)OFXHEADER|<OFX>",
+    "MT940": r"(?m)^:20:[^\n]*\n(?::\d\d[A-Z]?:|[^\n]*\n){0,6}",
+    "CAMT": r"urn:iso:std:iso:20022:tech:xsd:camt\.05[234]",
+}
+"""How statements in the banks' own formats begin."""
 BINARY = {".parquet": "parquet", ".xlsx": "excel", ".xls": "excel"}
 
 
@@ -60,6 +67,12 @@ def read(path: Path) -> Sample:
     text, encoding = _decoded(data)
     if not text.strip():
         raise ContractError(f"{path.name}: is empty; give a sample with a few records")
+    kind = next((name for name, begins in OF_BANKS.items() if re.search(begins, text[:2000])), None)
+    if kind:
+        raise ContractError(
+            f"{path.name}: is {kind}, whose columns are the same for every bank: "
+            f"begin with sources/examples/{kind.lower()}_statement.yml"
+        )
     form: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
     return _read_json(path, text, form) if text.lstrip()[0] in "[{" else _read_csv(path, text, form)
 

@@ -23,6 +23,7 @@ MODULES = {
     "camt": "camt",
 }
 """Module of this package by `format.type`. Each has `read(path, form)`, as below."""
+LARGEST_STATEMENT = 64 << 20
 OF_BANKS = ("ofx", "mt940", "camt")
 """Types whose columns are their reader's for every file: a contract need not name the ones it leaves."""
 
@@ -57,6 +58,19 @@ class Table:
 def opened(path: Path) -> gzip.GzipFile | BufferedReader:
     """The bytes of a landed file, unpacked."""
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def whole(file: gzip.GzipFile | BufferedReader) -> bytes:
+    """All bytes of a file that is read at once.
+
+    Raises:
+        Unreadable: there are more than a statement has; reading it takes eight times its size in memory.
+    """
+    content = file.read(LARGEST_STATEMENT + 1)
+    if len(content) > LARGEST_STATEMENT:
+        size = f"is larger than {LARGEST_STATEMENT >> 20} MiB, more than any statement"
+        raise Unreadable(size, "ask the sender for the file in parts")
+    return content
 
 
 def read(path: Path, form: "FileFormat") -> Table:

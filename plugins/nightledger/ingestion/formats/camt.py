@@ -31,7 +31,7 @@ No library fits: `pycamt` knows neither notifications nor streams, `camt053` bri
 
 import functools
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -257,7 +257,7 @@ def _parts(details: list[Any], whole: Fields, way: str | None) -> list[tuple[Any
         parts.append((detail, signed))
     try:
         adds_up = sum(Decimal(amount) for _, amount in parts) == Decimal(whole["amount"] or "NaN")
-    except InvalidOperation:
+    except ArithmeticError:
         return []
     return parts if adds_up and len(parts) > 1 else []
 

@@ -6,6 +6,7 @@ which a column has as soon as one of its cells has a time of day. Cells with an 
 
 import datetime
 import io
+import math
 import re
 import subprocess
 import sys
@@ -176,6 +177,8 @@ def _text(cell: Any, is_time: bool = False) -> str | None:
 
 
 def _number(cell: float) -> str:
+    if not math.isfinite(cell):
+        return str(cell)
     if cell == int(cell):
         return str(int(cell))
     return format(_DIGITS.create_decimal(Decimal(cell)).normalize(), "f")

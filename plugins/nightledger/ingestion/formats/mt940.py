@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from mt940 import Options, tags
 from mt940.models import Amount, Balance, Transactions
 
-from nightledger.ingestion.formats import Table, Unreadable, opened
+from nightledger.ingestion.formats import Table, Unreadable, opened, whole
 
 if TYPE_CHECKING:
     from nightledger.ingestion.contract import FileFormat
@@ -111,7 +111,7 @@ def read(path: Path, form: "FileFormat") -> Table:
         Unreadable: a field breaks the format, a statement has no end, or a transaction would be lost.
     """
     with opened(path) as file:
-        content = file.read()
+        content = whole(file)
     try:
         text = content.decode("utf-8-sig" if form.encoding == "utf-8" else form.encoding)
     except UnicodeDecodeError as error:

@@ -28,7 +28,7 @@ from bs4.exceptions import ParserRejectedMarkup
 from ofxparse import AccountType, OfxParser
 from ofxparse.ofxparse import InvestmentTransaction, OfxParserException
 
-from nightledger.ingestion.formats import Table, Unreadable, opened
+from nightledger.ingestion.formats import Table, Unreadable, opened, whole
 
 if TYPE_CHECKING:
     from nightledger.ingestion.contract import FileFormat
@@ -134,7 +134,7 @@ def read(path: Path, form: "FileFormat") -> Table:
         Unreadable: no OFX, cut short, an error instead of a statement, or a field that cannot be read.
     """
     with opened(path) as file:
-        text = _decoded(file.read(), form.encoding)
+        text = _decoded(whole(file), form.encoding)
     start = re.search(r"<OFX>", text, re.IGNORECASE)
     if not start:
         raise Unreadable("is no OFX file", "ask the sender for an OFX file")
@@ -188,7 +188,7 @@ def _decoded(content: bytes, fallback: str) -> str:
         raise Unreadable(
             f"is not {error.encoding}, as its header says: byte {error.start:,}", _ASK
         ) from error
-    except LookupError as error:
+    except (LookupError, ValueError) as error:  # some of Python's encodings are none of text
         raise Unreadable("states an encoding that does not exist", _ASK) from error
 
 

@@ -80,7 +80,12 @@ class Sieve(Generic[Row]):
         for name, text in match.groupdict(default="").items():
             if name in ("rows", "sum"):
                 plain = _plain(text, self.form)
-                self.stated[name] = int(plain) if name == "rows" and plain.isdecimal() else plain
+                is_count = name == "rows" and plain.isdecimal() and len(plain) <= LONGEST_COUNT
+                self.stated[name] = int(plain) if is_count else plain
+
+
+LONGEST_COUNT = 18
+"""Digits of a number of records; Python reads no more than 4,300."""
 
 
 def added(first: dict[str, object], second: dict[str, object]) -> dict[str, object]:
