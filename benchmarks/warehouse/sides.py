@@ -145,17 +145,20 @@ ROLLING = """
         count(*) over last_{{ days }} as count_{{ days }}d,
         sum(base_amount) over last_{{ days }} as sum_{{ days }}d,
         {% endfor %}
-    from intermediate.int_transactions
-    where superseded_at is null and has_base_amount
+    from (
+        select customer_id, event_at, base_amount, epoch_us(event_at) as moment
+        from intermediate.int_transactions
+        where superseded_at is null and has_base_amount
+    )
     window {% for days in [1, 7, 30] %}
-        last_{{ days }} as (partition by customer_id order by event_at
-            range between interval {{ days }} day preceding and interval 1 microsecond preceding)
+        last_{{ days }} as (partition by customer_id order by moment
+            range between {{ days * 86_400_000_000 }} preceding and 1 preceding)
         {{ ',' if not loop.last }}{% endfor %}
 """
 
 
 def rolling(work: Path) -> dict[str, Any]:
-    """Count and sum of each transaction's 1, 7 and 30 days before it, by RANGE windows."""
+    """Count and sum of each transaction's 1, 7 and 30 days before it, by RANGE windows over microseconds."""
     from jinja2 import Template
 
     settings = settings_for(work / "home")

@@ -1,3 +1,7 @@
+{#- Each text by itself: what many rows share, DuckDB then looks at once, and a coalesce of two texts no rows share. -#}
 {% macro descriptor(merchant_name, description) -%}
-    trim({{ regex_replace_all("coalesce(nullif(trim(" ~ merchant_name ~ "), ''), " ~ description ~ ")", "[0-9]{4,}", "#") }})
+    coalesce(
+        trim({{ regex_replace_all("nullif(trim(" ~ merchant_name ~ "), '')", "[0-9]{4,}", "#") }}),
+        trim({{ regex_replace_all(description, "[0-9]{4,}", "#") }})
+    )
 {%- endmacro %}

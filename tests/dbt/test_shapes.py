@@ -9,9 +9,7 @@ from tests.dbt.factory import Warehouse
 FEW = {
     "features_customers": "the eight days from an income on",
     "int_paydays_windowed": "the eight days from an income on",
-    "features_transactions": "a transaction itself and its place",
-    "int_patterns_windowed": "a transaction itself and its place",
-    "int_visits_counted": "a transaction itself and its place",
+    "int_payments_seen": "a payment and a visit",
     "int_accounts": "stated and closed",
     "int_customer_statements": "stated and closed",
     "int_customers": "stated and closed",

@@ -116,6 +116,7 @@ def test_a_night_writes_only_its_own_transactions(home: Path, night_by_night: Wa
         "int_dates_to_build",
         "int_dates_in_order",
         "int_days_in_order",
+        "int_payments_seen",
         "features_transactions",
     )
     old = night.frame("select distinct as_of_date from features.features_transactions where amount < 0")

@@ -35,8 +35,8 @@ recounted as (
     select * from {{ ref('int_patterns_recounted') }}
 ),
 
-visits as (
-    select * from {{ ref('int_visits_counted') }}
+visits_corrected as (
+    select * from {{ ref('int_visits_corrected') }}
 ),
 
 fraud_rates as (
@@ -57,19 +57,22 @@ patterns as (
         case when recounted.transaction_key is null then windowed.{{ pattern }} else recounted.{{ pattern }} end
             as known_{{ pattern }},
         {%- endfor %}
-        visits.place,
-        visits.earlier_visits
+        case
+            when recounted.transaction_key is null
+                then windowed.earlier_visits + coalesce(visits_corrected.visits_more, 0)
+            else recounted.earlier_visits
+        end as known_earlier_visits
     from windowed
-    inner join visits
-        on
-            windowed.client_id = visits.client_id
-            and windowed.transaction_key = visits.transaction_key
-            and windowed.as_of_date = visits.as_of_date
     left join recounted
         on
             windowed.client_id = recounted.client_id
             and windowed.transaction_key = recounted.transaction_key
             and windowed.as_of_date = recounted.as_of_date
+    left join visits_corrected
+        on
+            windowed.client_id = visits_corrected.client_id
+            and windowed.transaction_key = visits_corrected.transaction_key
+            and windowed.as_of_date = visits_corrected.as_of_date
 ),
 
 homes as (
@@ -93,7 +96,16 @@ features as (
         patterns.transaction_key,
         patterns.version,
         patterns.as_of_date,
-        cast({{ local_hour('patterns.event_at', 'clients.timezone') }} as float) as hour_of_day,
+        -- A day of 24 hours has the same clock all day; to ask the calendar of each row costs twenty times as much.
+        cast(
+            case
+                when
+                    patterns.event_at between patterns.starts_at and patterns.ends_at
+                    and {{ dbt.datediff('patterns.starts_at', 'patterns.ends_at', 'second') }} = 86399
+                    then floor({{ dbt.datediff('patterns.starts_at', 'patterns.event_at', 'second') }} / 3600)
+                else {{ local_hour('patterns.event_at', 'clients.timezone') }}
+            end as float
+        ) as hour_of_day,
         cast(
             case
                 when lower(trim(patterns.country)) <> homes.country then 1
@@ -102,7 +114,7 @@ features as (
                 when lower(trim(patterns.country)) = homes.country and homes.city is null then 0
             end as float
         ) as is_away,
-        cast(case when patterns.earlier_visits = 0 then 1 else 0 end as float) as is_new_merchant,
+        cast(case when patterns.known_earlier_visits = 0 then 1 else 0 end as float) as is_new_merchant,
         fraud_rates.merchant_fraud_rate_28d,
         cast(
             case

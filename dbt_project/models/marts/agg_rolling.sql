@@ -1,6 +1,6 @@
 -- depends_on: {{ ref('int_reopened_days') }}
 {%- set windows = [7, 30, 90] %}
-{%- set timeline = 'partition by client_id, level, entity order by business_date range between interval' %}
+{%- set timeline = 'partition by client_id, level, entity order by day_number range between' %}
 {{
     config(
         materialized='incremental',
@@ -30,8 +30,12 @@ bounds as (
 ),
 {%- endif %}
 
+-- Windows over numbers of days are cheaper than over intervals of time.
 days as (
-    select * from {{ ref('agg_daily') }}
+    select
+        *,
+        {{ days_between("cast('1970-01-01' as date)", 'business_date') }} as day_number
+    from {{ ref('agg_daily') }}
     {%- if is_incremental() %}
     where
         business_date >= (select bounds.first_date from bounds)
@@ -46,12 +50,12 @@ rolled as (
         entity,
         currency,
         {%- for window in windows %}
-        sum(spend) over ({{ timeline }} {{ window - 1 }} days preceding and current row) as spend_{{ window }}d,
+        sum(spend) over ({{ timeline }} {{ window - 1 }} preceding and current row) as spend_{{ window }}d,
         {%- endfor %}
-        sum(transactions) over ({{ timeline }} 29 days preceding and current row) as transactions_30d,
+        sum(transactions) over ({{ timeline }} 29 preceding and current row) as transactions_30d,
         -- The product of two DECIMAL(18,4) would stay 18 wide, and overflow at a million.
         sum(cast(spend as decimal(19, 4)) * cast(spend as decimal(19, 4))) over (
-            {{ timeline }} 29 days preceding and current row
+            {{ timeline }} 29 preceding and current row
         ) as spend_squares_30d,
         business_date
     from days

@@ -1,46 +1,36 @@
 {{ config(materialized='table') }}
 
 {%- set order = ['booked_at', 'version_known_at', '_load_id', '_record'] %}
+{#- A balance belongs to the day of booking, which for a card is often later than the purchase. -#}
+{%- set balance_date %}case
+            when told.booked_at is not null then {{ local_date('told.booked_at', 'clients.timezone') }}
+            else told.business_date
+        end
+{%- endset %}
+{%- set is_booked = "told.superseded_at is null and coalesce(told.status, 'posted') <> 'pending'" %}
 
 with
 
-accounts as (
-    select distinct
-        client_id,
-        account_id,
-        currency
-    from {{ ref('int_transactions') }}
-    where superseded_at is null and coalesce(status, 'posted') <> 'pending' and balance_after is not null
+clients as (
+    select * from {{ ref('stg_clients') }}
 ),
 
-transactions as (
+-- Transactions are read twice: what few of them need is not carried through the sums of all.
+booked as (
     select
         told.client_id,
-        told.source,
-        told.customer_id,
         told.account_id,
-        told.transaction_key,
         told.currency,
         told.amount,
         told.balance_after,
-        told.business_date,
-        -- A balance belongs to the day of booking, which for a card is often later than the purchase.
-        case
-            when told.booked_at is not null then {{ local_date('told.booked_at', 'clients.timezone') }}
-            else told.business_date
-        end as balance_date,
+        {{ balance_date }} as balance_date,
         coalesce(told.booked_at, told.event_at) as booked_at,
         told.version_known_at,
         told._load_id,
         told._record
     from {{ ref('int_transactions') }} as told
-    inner join accounts
-        on
-            told.client_id = accounts.client_id
-            and told.account_id = accounts.account_id
-            and told.currency = accounts.currency
-    inner join {{ ref('stg_clients') }} as clients on told.client_id = clients.client_id
-    where told.superseded_at is null and coalesce(told.status, 'posted') <> 'pending'
+    inner join clients on told.client_id = clients.client_id
+    where {{ is_booked }}
 ),
 
 -- Statements run from the oldest row to the newest or the other way, and dates alone do not tell which: a balance is
@@ -54,7 +44,7 @@ days as (
         sum(amount) as moved,
         {{ value_at_last('balance_after', order) }} as closing_balance,
         {{ value_at_first('balance_after', order) }} as closing_if_reversed
-    from transactions
+    from booked
     group by client_id, account_id, currency, balance_date
 ),
 
@@ -86,9 +76,9 @@ listed as (
     select
         broken.client_id,
         broken.account_id,
-        transactions.customer_id,
-        transactions.source,
-        transactions.transaction_key,
+        told.customer_id,
+        told.source,
+        told.transaction_key,
         broken.currency,
         cast(broken.previous_balance as decimal(18, 4)) as previous_balance,
         cast(broken.moved_since as decimal(18, 4)) as moved_amount,
@@ -96,21 +86,24 @@ listed as (
         cast(
             broken.closing_balance - broken.previous_balance - broken.moved_since as decimal(18, 4)
         ) as unexplained_amount,
-        transactions.amount,
-        transactions.balance_after,
+        told.amount,
+        told.balance_after,
         broken.previous_date,
         broken.balance_date as broken_date,
-        transactions.business_date,
-        transactions._load_id,
-        transactions._record
+        told.business_date,
+        told._load_id,
+        told._record
     from broken
-    inner join transactions
+    inner join clients on broken.client_id = clients.client_id
+    inner join {{ ref('int_transactions') }} as told
         on
-            broken.client_id = transactions.client_id
-            and broken.account_id = transactions.account_id
-            and broken.currency = transactions.currency
-            and broken.previous_date < transactions.balance_date
-            and broken.balance_date >= transactions.balance_date
+            broken.client_id = told.client_id
+            and broken.account_id = told.account_id
+            and broken.currency = told.currency
+    where
+        {{ is_booked }}
+        and {{ balance_date }} > broken.previous_date
+        and {{ balance_date }} <= broken.balance_date
 )
 
 select * from listed

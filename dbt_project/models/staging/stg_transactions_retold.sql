@@ -20,6 +20,9 @@
     )
 }}
 
+{#- As a condition of the join it would make DuckDB expect a handful of rows. -#}
+{%- set is_known = 'coalesce(raw_rows.known_at < horizon.cutoff_at, false)' %}
+
 with
 
 horizon as (
@@ -47,6 +50,20 @@ touched_keys as (
 ),
 {%- endif %}
 
+-- Two tellings or more make a history: their keys are counted first, and so few rows have to be kept.
+repeated as (
+    select {{ key_hash('raw_rows.transaction_key') }} as key_hash
+    from {{ source('raw', 'transactions') }} as raw_rows
+    inner join horizon on raw_rows.client_id = horizon.client_id
+    where
+        {{ is_known }}
+        {%- if is_incremental() %}
+        and raw_rows.transaction_key in (select touched_keys.transaction_key from touched_keys)
+        {%- endif %}
+    group by {{ key_hash('raw_rows.transaction_key') }}
+    having count(*) > 1
+),
+
 -- Which telling is which version is decided on few columns, and the wide rows are read once.
 tellings as (
     select
@@ -62,16 +79,19 @@ tellings as (
     from {{ source('raw', 'transactions') }} as raw_rows
     inner join horizon on raw_rows.client_id = horizon.client_id
     where
-        raw_rows.known_at < horizon.cutoff_at
+        {{ is_known }}
         {%- if is_incremental() %}
         and raw_rows.transaction_key in (select touched_keys.transaction_key from touched_keys)
         {%- endif %}
-),
-
-repeated as (
-    select key_hash from tellings
-    group by key_hash
-    having count(*) > 1
+        and (
+            {{ key_hash('raw_rows.transaction_key') }} in (select repeated.key_hash from repeated)
+            or (raw_rows.client_id, raw_rows.source) in (
+                select
+                    replaced_periods.client_id,
+                    replaced_periods.source
+                from replaced_periods
+            )
+        )
 ),
 
 -- A file that speaks for a whole period takes back what it does not say again.

@@ -1,10 +1,8 @@
 {{ config(materialized='table') }}
 
 {%- set always = "known_from = cast('1970-01-01' as timestamp) and known_until = cast('9999-12-31' as timestamp)" %}
-{%- set order = [
-    'seen.booked_at', 'seen.first_known_at', 'seen._load_id', 'seen._record', 'seen.transaction_key', 'seen.version',
-    'seen.known_at',
-] %}
+{#- A row that is understood anew keeps its place in the day. -#}
+{%- set order = ['booked_at', 'version_known_at', '_load_id', '_record', 'known_at'] %}
 
 with
 
@@ -12,60 +10,21 @@ days as (
     select * from {{ ref('int_business_days') }}
 ),
 
-understood_anew as (
-    select distinct
-        transaction_key,
-        version -- noqa: RF04
-    from {{ ref('int_transactions') }}
-    where is_reinterpreted
-),
-
--- A row that is understood anew keeps its place in the day.
-first_known as (
+-- Where the first window of balances begins, and the last one ends.
+windows as (
     select
-        told.transaction_key,
-        told.version,
-        min(told.known_at) as first_known_at
-    from {{ ref('int_transactions') }} as told
-    inner join understood_anew
-        on told.transaction_key = understood_anew.transaction_key and told.version = understood_anew.version
-    group by told.transaction_key, told.version
-),
-
--- A balance belongs to the day of booking, which for a card is often later than the purchase.
-booked as (
-    select
-        transactions.client_id,
-        transactions.account_id,
-        transactions.balance_after,
-        transactions.transaction_key,
-        transactions.version,
-        case
-            when transactions.booked_at is not null then {{ local_date('transactions.booked_at', 'clients.timezone') }}
-            else transactions.business_date
-        end as balance_date,
-        coalesce(
-            transactions.booked_at, transactions.event_at, cast(transactions.business_date as timestamp)
-        ) as booked_at,
-        coalesce(first_known.first_known_at, transactions.known_at) as first_known_at,
-        transactions.known_at,
-        transactions.superseded_at,
-        transactions._load_id,
-        transactions._record
-    from {{ ref('int_transactions') }} as transactions
-    inner join {{ ref('stg_clients') }} as clients
-        on transactions.client_id = clients.client_id and transactions.currency = clients.base_currency
-    left join first_known
-        on
-            transactions.transaction_key = first_known.transaction_key
-            and transactions.version = first_known.version
-    where transactions.balance_after is not null
+        client_id,
+        cast({{ dbt.dateadd('day', -89, 'min(as_of_date)') }} as date) as first_day,
+        max(as_of_date) as last_day
+    from {{ ref('int_dates_to_build') }}
+    group by client_id
 ),
 
 -- What every date knows gets the same two moments, as in int_transactions_to_count.
 seen as (
     select
         booked.*,
+        windows.first_day,
         case
             when booked.known_at < days.first_cutoff_at then cast('1970-01-01' as timestamp) else booked.known_at
         end as known_from,
@@ -74,8 +33,42 @@ seen as (
                 then booked.superseded_at
             else cast('9999-12-31' as timestamp)
         end as known_until
-    from booked
+    from {{ ref('int_balances_booked') }} as booked
+    inner join windows on booked.client_id = windows.client_id and booked.balance_date <= windows.last_day
     left join days on booked.client_id = days.client_id and booked.balance_date = days.business_date
+    where
+        coalesce(booked.known_at < days.last_cutoff_at, true)
+        and coalesce(booked.superseded_at >= days.first_cutoff_at, true)
+),
+
+-- The balance that is carried into the first window, or holds on its first day.
+carried as (
+    select
+        client_id,
+        account_id,
+        max(balance_date) as balance_date
+    from seen
+    where balance_date <= first_day and {{ always }}
+    group by client_id, account_id
+),
+
+in_reach as (
+    select seen.*
+    from seen
+    left join carried on seen.client_id = carried.client_id and seen.account_id = carried.account_id
+    where carried.balance_date is null or seen.balance_date >= carried.balance_date
+),
+
+-- Of what every date knows only the last row of a day can be the closing.
+settled as (
+    select
+        client_id,
+        account_id,
+        {{ value_at_last('balance_after', order) }} as balance_after,
+        balance_date
+    from in_reach
+    where {{ always }}
+    group by client_id, account_id, balance_date
 ),
 
 unsettled_days as (
@@ -83,76 +76,32 @@ unsettled_days as (
         client_id,
         account_id,
         balance_date
-    from seen
+    from in_reach
     where not ({{ always }})
-),
-
--- Of nearly all days every date knows the same, and only the last row can be the closing.
-settled as (
-    select
-        seen.client_id,
-        seen.account_id,
-        {{ value_at_last('seen.balance_after', order) }} as balance_after,
-        seen.balance_date,
-        1 as place,
-        cast('1970-01-01' as timestamp) as known_from,
-        cast('9999-12-31' as timestamp) as known_until
-    from seen
-    left join unsettled_days
-        on
-            seen.client_id = unsettled_days.client_id
-            and seen.account_id = unsettled_days.account_id
-            and seen.balance_date = unsettled_days.balance_date
-    where unsettled_days.balance_date is null
-    group by seen.client_id, seen.account_id, seen.balance_date
 ),
 
 placed as (
     select
-        seen.client_id,
-        seen.account_id,
-        seen.balance_after,
-        seen.balance_date,
+        in_reach.*,
         row_number() over (
-            partition by seen.client_id, seen.account_id, seen.balance_date order by {{ order | join(', ') }}
-        ) as place,
-        seen.known_from,
-        seen.known_until
-    from seen
-    inner join unsettled_days
-        on
-            seen.client_id = unsettled_days.client_id
-            and seen.account_id = unsettled_days.account_id
-            and seen.balance_date = unsettled_days.balance_date
+            partition by in_reach.client_id, in_reach.account_id, in_reach.balance_date
+            order by {{ order | join(', ') }}
+        ) as place
+    from in_reach
+    inner join unsettled_days using (client_id, account_id, balance_date)
 ),
 
--- Of the others, the last row that every date knows can be the closing, or one after it that some dates know.
+-- What only some dates know can be the closing if it comes after that row.
 unsettled as (
     select * from (
         select
             *,
-            max(case when {{ always }} then place end) over (
+            max(case when {{ always }} then place else 0 end) over (
                 partition by client_id, account_id, balance_date
-            ) as last_place
+            ) as settled_place
         from placed
-    ) as with_last
-    where last_place is null or place >= last_place
-),
-
-closings as (
-    {%- for part in ['settled', 'unsettled'] %}
-    select
-        client_id,
-        account_id,
-        balance_after,
-        balance_date,
-        place,
-        known_from,
-        known_until,
-        {{ always }} as is_settled
-    from {{ part }}
-    {{- '\n    union all' if not loop.last }}
-    {%- endfor %}
+    ) as with_settled_place
+    where place > settled_place
 ),
 
 followed as (
@@ -160,15 +109,47 @@ followed as (
         client_id,
         account_id,
         balance_after,
+        lag(balance_after) over account_days as balance_before,
         balance_date,
-        case
-            when is_settled
-                then lead(balance_date) over (partition by client_id, account_id, is_settled order by balance_date)
-        end as next_date,
-        place,
-        known_from,
-        known_until
-    from closings
+        lead(balance_date) over account_days as next_date
+    from settled
+    window account_days as (partition by client_id, account_id order by balance_date)
+),
+
+closings as (
+    select
+        *,
+        0 as place,
+        true as is_settled,
+        cast('1970-01-01' as timestamp) as known_from,
+        cast('9999-12-31' as timestamp) as known_until
+    from followed
+    union all
+    select
+        unsettled.client_id,
+        unsettled.account_id,
+        unsettled.balance_after,
+        null as balance_before,
+        unsettled.balance_date,
+        min(followed.balance_date) as next_date,
+        unsettled.place,
+        false as is_settled,
+        unsettled.known_from,
+        unsettled.known_until
+    from unsettled
+    left join followed
+        on
+            unsettled.client_id = followed.client_id
+            and unsettled.account_id = followed.account_id
+            and unsettled.balance_date < followed.balance_date
+    group by
+        unsettled.client_id,
+        unsettled.account_id,
+        unsettled.balance_after,
+        unsettled.balance_date,
+        unsettled.place,
+        unsettled.known_from,
+        unsettled.known_until
 )
 
-select * from followed
+select * from closings

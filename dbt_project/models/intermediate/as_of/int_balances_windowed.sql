@@ -5,52 +5,72 @@ with
 
 dates as (
     select
-        *,
-        {{ window_start }} as window_start
+        client_id,
+        as_of_date,
+        {{ window_start }} as window_start,
+        {{ window_end }} as window_end
     from {{ ref('int_dates_to_build') }}
 ),
 
-accounts as (
-    select * from {{ ref('int_accounts_as_of') }}
-    where type in ('current', 'savings', 'wallet')
+days as (
+    select * from {{ ref('int_days_to_build') }}
+    where days_ago < 90
 ),
 
--- Closings of the window, and the one before it that is carried into it.
-known as (
+seen as (
+    select * from {{ ref('int_balances_seen') }}
+),
+
+customers as (
     select
-        dates.client_id,
-        closings.account_id,
-        dates.as_of_date,
-        closings.balance_after,
-        lag(closings.balance_after) over account_date as balance_before,
-        greatest(closings.balance_date, dates.window_start) as balance_date
-    from dates
-    inner join {{ ref('int_account_closings') }} as closings
+        client_id,
+        customer_id,
+        as_of_date,
+        min(balance_date) as first_date
+    from seen
+    group by client_id, customer_id, as_of_date
+),
+
+-- Nothing changes on days on which a window begins or ends, but then what holds from one day to the next is in a window
+-- or is not.
+steps as (
+    select
+        client_id,
+        customer_id,
+        as_of_date,
+        balance_date,
+        balance_after - coalesce(balance_before, 0) as balance_change,
+        case when balance_after < 0 then 1 else 0 end - case when balance_before < 0 then 1 else 0 end
+            as below_zero_change
+    from seen
+    {%- for end in ['window_start', 'window_end'] %}
+    union all
+    select
+        customers.client_id,
+        customers.customer_id,
+        customers.as_of_date,
+        dates.{{ end }} as balance_date,
+        0 as balance_change,
+        0 as below_zero_change
+    from customers
+    inner join dates
         on
-            dates.client_id = closings.client_id
-            and dates.as_of_date >= closings.balance_date
-            and dates.window_start < coalesce(closings.next_date, cast('9999-12-31' as date))
-            and dates.cutoff_at > closings.known_from
-            and dates.cutoff_at <= closings.known_until
-    window account_date as (
-        partition by dates.client_id, closings.account_id, dates.as_of_date
-        order by closings.balance_date, closings.place
-    )
+            customers.client_id = dates.client_id
+            and customers.first_date < dates.{{ end }}
+            and (customers.as_of_date is null or customers.as_of_date = dates.as_of_date)
+    {%- endfor %}
 ),
 
 changes as (
     select
-        accounts.client_id,
-        accounts.customer_id,
-        accounts.as_of_date,
-        known.balance_date,
-        sum(known.balance_after - coalesce(known.balance_before, 0)) as balance_change,
-        sum(
-            case when known.balance_after < 0 then 1 else 0 end - case when known.balance_before < 0 then 1 else 0 end
-        ) as below_zero_change
-    from known
-    inner join accounts using (client_id, account_id, as_of_date)
-    group by accounts.client_id, accounts.customer_id, accounts.as_of_date, known.balance_date
+        client_id,
+        customer_id,
+        as_of_date,
+        balance_date,
+        sum(balance_change) as balance_change,
+        sum(below_zero_change) as below_zero_change
+    from steps
+    group by client_id, customer_id, as_of_date, balance_date
 ),
 
 -- All accounts together, from each day of a change until the next.
@@ -59,24 +79,46 @@ totals as (
         client_id,
         customer_id,
         as_of_date,
-        sum(balance_change) over customer_date as balance,
-        sum(below_zero_change) over customer_date as accounts_below_zero,
-        {{ days_between('balance_date', 'coalesce(lead(balance_date) over customer_date, ' ~ window_end ~ ')') }}
-            as day_count
+        balance_date,
+        sum(balance_change) over customer_days as balance,
+        sum(below_zero_change) over customer_days as accounts_below_zero,
+        {{ days_between('balance_date', 'lead(balance_date) over customer_days') }} as day_count
     from changes
-    window customer_date as (partition by client_id, customer_id, as_of_date order by balance_date)
+    window customer_days as (partition by client_id, customer_id, as_of_date order by balance_date)
 ),
 
 windowed as (
     select
-        client_id,
-        customer_id,
-        as_of_date,
-        cast(cast(sum(balance * day_count) as double) / sum(day_count) as float) as avg_balance_90d,
-        cast(min(balance) as float) as min_balance_90d,
-        cast(sum(case when accounts_below_zero > 0 then day_count else 0 end) as float) as overdraft_days_90d
-    from totals
-    group by client_id, customer_id, as_of_date
+        totals.client_id,
+        totals.customer_id,
+        days.as_of_date,
+        totals.as_of_date as only_date,
+        cast(cast(sum(totals.balance * totals.day_count) as double) / sum(totals.day_count) as float)
+            as avg_balance_90d,
+        cast(min(totals.balance) as float) as min_balance_90d,
+        cast(sum(case when totals.accounts_below_zero > 0 then totals.day_count else 0 end) as float)
+            as overdraft_days_90d
+    from days
+    inner join totals
+        on
+            days.client_id = totals.client_id
+            and days.business_date = totals.balance_date
+            and (totals.as_of_date is null or days.as_of_date = totals.as_of_date)
+    group by totals.client_id, totals.customer_id, days.as_of_date, totals.as_of_date
+),
+
+-- What a date sees for itself takes the place of what all dates see.
+chosen as (
+    select
+        windowed.client_id,
+        windowed.customer_id,
+        windowed.as_of_date,
+        windowed.avg_balance_90d,
+        windowed.min_balance_90d,
+        windowed.overdraft_days_90d
+    from windowed
+    left join customers using (client_id, customer_id, as_of_date)
+    where windowed.only_date is not null or customers.customer_id is null
 )
 
-select * from windowed
+select * from chosen

@@ -9,6 +9,10 @@ dates as (
     select * from {{ ref('int_dates_to_build') }}
 ),
 
+clients as (
+    select * from {{ ref('stg_clients') }}
+),
+
 days as (
     select distinct
         client_id,
@@ -56,6 +60,15 @@ stretched as (
         first_dates.first_date,
         first_dates.first_cutoff_at,
         first_dates.last_cutoff_at
+),
+
+begun as (
+    select
+        stretched.*,
+        {{ local_midnight('stretched.business_date', 'clients.timezone') }} as starts_at,
+        {{ local_midnight("stretched.business_date + interval '1' day", 'clients.timezone') }} as ends_at
+    from stretched
+    inner join clients on stretched.client_id = clients.client_id
 )
 
-select * from stretched
+select * from begun

@@ -1,3 +1,5 @@
+{%- set order = ['booked_at', 'version_known_at', '_load_id', '_record', 'known_at'] %}
+
 with
 
 horizon as (
@@ -13,32 +15,38 @@ accounts as (
     where accounts.superseded_at is null and accounts.type in ('current', 'savings', 'wallet')
 ),
 
+known as (
+    select
+        booked.*,
+        cast({{ dbt.dateadd('day', 1, 'horizon.as_of_date') }} as date) as known_to
+    from {{ ref('int_balances_booked') }} as booked
+    inner join horizon
+        on
+            booked.client_id = horizon.client_id
+            and booked.balance_date <= horizon.as_of_date
+            and booked.known_at < horizon.cutoff_at
+            and coalesce(booked.superseded_at, cast('9999-12-31' as timestamp)) >= horizon.cutoff_at
+),
+
+-- The others have no overdraft, and need not be closed day by day.
 overdrawn as (
     select distinct
         client_id,
         account_id
-    from {{ ref('int_account_closings') }}
+    from known
     where balance_after < 0
 ),
 
 closings as (
     select
-        closings.client_id,
-        closings.account_id,
-        closings.balance_after,
-        closings.balance_date,
-        cast({{ dbt.dateadd('day', 1, 'horizon.as_of_date') }} as date) as known_to,
-        row_number() over (
-            partition by closings.client_id, closings.account_id, closings.balance_date order by closings.place desc
-        ) as place
-    from {{ ref('int_account_closings') }} as closings
-    inner join overdrawn on closings.client_id = overdrawn.client_id and closings.account_id = overdrawn.account_id
-    inner join horizon
-        on
-            closings.client_id = horizon.client_id
-            and closings.balance_date <= horizon.as_of_date
-            and closings.known_from < horizon.cutoff_at
-            and closings.known_until >= horizon.cutoff_at
+        known.client_id,
+        known.account_id,
+        {{ value_at_last('known.balance_after', order) }} as balance_after,
+        known.balance_date,
+        known.known_to
+    from known
+    inner join overdrawn using (client_id, account_id)
+    group by known.client_id, known.account_id, known.balance_date, known.known_to
 ),
 
 -- A closing holds until the next one of the account.
@@ -49,7 +57,6 @@ carried as (
             lead(balance_date) over (partition by client_id, account_id order by balance_date), known_to
         ) as next_date
     from closings
-    where place = 1
 ),
 
 changes as (
@@ -66,6 +73,7 @@ changes as (
     {%- endfor %}
 ),
 
+-- A day on which nothing changes begins no stretch.
 daily as (
     select
         client_id,
@@ -74,6 +82,7 @@ daily as (
         sum(accounts_below_zero) as accounts_below_zero
     from changes
     group by client_id, customer_id, change_date
+    having sum(accounts_below_zero) <> 0
 ),
 
 stretches as (

@@ -20,8 +20,12 @@
 
 with
 
-delivered as (
-    select distinct descriptor from {{ ref('stg_transactions') }}
+-- Distinct texts first: they are few, and only these are made into descriptors.
+texts as (
+    select distinct
+        merchant_name,
+        description
+    from {{ ref('stg_transactions') }}
     {%- if is_incremental() %}
     where
         (client_id, business_date) in (
@@ -30,7 +34,17 @@ delivered as (
                 touched.business_date
             from {{ ref('stg_touched_days') }} as touched
         )
-        and descriptor not in (select known.descriptor from {{ this }} as known)
+    {%- endif %}
+),
+
+described as (
+    select distinct {{ descriptor('merchant_name', 'description') }} as descriptor from texts
+),
+
+delivered as (
+    select descriptor from described
+    {%- if is_incremental() %}
+    where descriptor not in (select known.descriptor from {{ this }} as known)
     {%- endif %}
 ),
 
@@ -69,23 +83,33 @@ unwrapped as (
     from forward
 ),
 
+-- Joined by the first letter, so that not every mark is held against every narration.
+marked as (
+    select
+        unwrapped.descriptor,
+        marks.mark,
+        marks.intermediary
+    from unwrapped
+    inner join marks
+        on
+            left(unwrapped.payee, 1) = left(marks.mark, 1)
+            and left(unwrapped.payee, length(marks.mark)) = marks.mark
+    where marks.position = 'start' and length(unwrapped.payee) > length(marks.mark) + 1
+    qualify row_number() over (partition by unwrapped.descriptor order by length(marks.mark) desc) = 1
+),
+
 introduced as (
     select
         unwrapped.descriptor,
         unwrapped.narration,
         unwrapped.upi_handle,
         case
-            when marks.mark is null then unwrapped.payee
-            else trim(substr(unwrapped.payee, length(marks.mark) + 1))
+            when marked.mark is null then unwrapped.payee
+            else trim(substr(unwrapped.payee, length(marked.mark) + 1))
         end as payee,
-        marks.intermediary
+        marked.intermediary
     from unwrapped
-    left join marks
-        on
-            marks.position = 'start'
-            and left(unwrapped.payee, length(marks.mark)) = marks.mark
-            and length(unwrapped.payee) > length(marks.mark) + 1
-    qualify row_number() over (partition by unwrapped.descriptor order by length(marks.mark) desc nulls last) = 1
+    left join marked on unwrapped.descriptor = marked.descriptor
 ),
 
 taken_apart as (

@@ -25,12 +25,21 @@ posted_keys as (
     select posted_key from {{ ref('int_postings') }}
 ),
 
+-- Of all payments only those that a refund may mean: the joins that follow compare much more.
 payments as (
     select
         {{ wanted }},
         {{ valid_until }}
     from {{ movements }}
-    where {{ is_payment }}
+    where
+        {{ is_payment }}
+        and (customer_id, merchant) in (
+            select
+                returned.customer_id,
+                returned.merchant
+            from returned
+            where returned.original_transaction_id is null and returned.merchant <> 'unknown'
+        )
 ),
 
 -- A posting is found by the id of its pending transaction too: a refund may name either.
@@ -40,14 +49,19 @@ payments_by_id as (
         transaction_id as payment_id,
         {{ valid_until }}
     from {{ movements }}
-    where {{ is_payment }} and transaction_id is not null
+    where
+        {{ is_payment }}
+        and transaction_id in (select returned.original_transaction_id from returned)
     union all
     select
         {{ wanted }},
         original_transaction_id as payment_id,
         {{ valid_until }}
     from {{ movements }}
-    where {{ is_payment }} and transaction_key in (select posted_keys.posted_key from posted_keys)
+    where
+        {{ is_payment }}
+        and original_transaction_id in (select returned.original_transaction_id from returned)
+        and transaction_key in (select posted_keys.posted_key from posted_keys)
 ),
 
 -- A refund that names a payment gives back that one, however often it was given back before. One that names nothing

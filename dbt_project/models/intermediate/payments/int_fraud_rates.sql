@@ -35,7 +35,7 @@ looked_at as (
         least(
             visits.business_date, cast({{ dbt.dateadd('day', 1 - label_delay_days, 'dates.as_of_date') }} as date)
         ) as ends_before
-    from {{ ref('int_visits_seen') }} as visits
+    from {{ ref('int_payments_seen') }} as visits
     inner join dates on visits.client_id = dates.client_id and visits.first_seen_on = dates.as_of_date
     inner join first_reports
         on dates.client_id = first_reports.client_id and dates.cutoff_at > first_reports.known_at

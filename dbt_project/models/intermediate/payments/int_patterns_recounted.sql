@@ -2,53 +2,57 @@
 -- and those of a date that is built alone: they are few, and their history is that of few customers.
 with
 
-payments as (
-    select
-        *,
-        coalesce(event_at, ends_at) as stands_at,
-        coalesce(event_at, starts_at) as looks_back_from,
-        coalesce(last_seen_on, cast('9999-12-31' as date)) as seen_until
-    from {{ ref('int_payments_seen') }}
-),
-
-unsteady as (
-    select * from payments
-    where is_late or last_seen_on is not null
-),
-
-disturbed as (
-    select
-        payments.client_id,
-        payments.customer_id,
-        payments.transaction_key,
-        payments.instrument,
-        payments.event_at,
-        payments.looks_back_from,
-        payments.first_seen_on as as_of_date
-    from payments
-    inner join unsteady
-        on
-            payments.client_id = unsteady.client_id
-            and payments.customer_id = unsteady.customer_id
-            and payments.looks_back_from > unsteady.stands_at
-            and payments.looks_back_from <= unsteady.stands_at + interval '365 days'
-    where
-        payments.is_scored
-        and case
-            when unsteady.last_seen_on is null then payments.first_seen_on < unsteady.first_seen_on
-            else payments.first_seen_on between unsteady.first_seen_on and unsteady.last_seen_on
-        end
-    union
+scored as (
     select
         client_id,
         customer_id,
         transaction_key,
         instrument,
+        merchant,
         event_at,
-        looks_back_from,
-        first_seen_on as as_of_date
-    from payments
-    where is_scored and is_only_date
+        coalesce(event_at, starts_at) as looks_back_from,
+        first_seen_on as as_of_date,
+        is_only_date
+    from {{ ref('int_payments_seen') }}
+    where is_scored
+),
+
+unsteady as (
+    select
+        client_id,
+        customer_id,
+        coalesce(event_at, ends_at) as stands_at,
+        first_seen_on,
+        last_seen_on
+    from {{ ref('int_payments_seen') }}
+    where (is_late or last_seen_on is not null) and not is_visit
+),
+
+disturbed as (
+    select scored.*
+    from scored
+    inner join unsteady
+        on
+            scored.client_id = unsteady.client_id
+            and scored.customer_id = unsteady.customer_id
+            and scored.looks_back_from > unsteady.stands_at
+            and scored.looks_back_from <= unsteady.stands_at + interval '365 days'
+    where
+        case
+            when unsteady.last_seen_on is null then scored.as_of_date < unsteady.first_seen_on
+            else scored.as_of_date between unsteady.first_seen_on and unsteady.last_seen_on
+        end
+    union
+    select *
+    from scored
+    where is_only_date
+),
+
+earlier as (
+    select
+        *,
+        coalesce(event_at, ends_at) as stands_at
+    from {{ ref('int_payments_seen') }}
 ),
 
 histories as (
@@ -64,9 +68,13 @@ histories as (
         earlier.stands_at >= disturbed.looks_back_from - interval '24 hours' as is_in_24h,
         earlier.is_customer_initiated
         and earlier.event_at is not null
-        and earlier.instrument = disturbed.instrument as is_same_instrument
+        and earlier.instrument = disturbed.instrument as is_same_instrument,
+        earlier.is_visit
+        and (
+            earlier.merchant = disturbed.merchant or (earlier.merchant is null and disturbed.merchant is null)
+        ) as is_same_merchant
     from disturbed
-    left join payments as earlier
+    left join earlier
         on
             disturbed.client_id = earlier.client_id
             and disturbed.customer_id = earlier.customer_id
@@ -86,7 +94,8 @@ recounted as (
         sum(spend_amount) filter (where is_in_24h) as spend_24h,
         sum(spend_amount) filter (where is_in_90d) as spend_90d,
         cast({{ median('amount', 'is_purchase_90d') }} as decimal(24, 6)) as median_amount,
-        cast({{ median_absolute_deviation('amount', 'is_purchase_90d') }} as decimal(24, 6)) as deviation
+        cast({{ median_absolute_deviation('amount', 'is_purchase_90d') }} as decimal(24, 6)) as deviation,
+        count(*) filter (where is_same_merchant) as earlier_visits
     from histories
     group by client_id, transaction_key, as_of_date
 )

@@ -1,48 +1,32 @@
 {%- set customer = 'partition by client_id, customer_id order by stands_at' %}
 {%- set instrument = 'partition by client_id, customer_id, instrument order by stands_at' %}
+{%- set merchant = 'partition by client_id, customer_id, merchant order by stands_at' %}
 {%- set frame = "range between interval '{}' preceding and interval '1 microsecond' preceding" %}
 
--- A night's few transactions are looked at one by one; windows pay where dates share a history.
 with
 
+-- A night's few transactions are looked at one by one; windows pay where dates share a history.
 payments as (
     select * from {{ ref('int_payments_seen') }}
-),
-
-customers as (
-    select
-        client_id,
-        customer_id,
-        min(business_date) as first_day
-    from payments
-    where is_scored
-    group by client_id, customer_id
-),
-
-sides as (
-    select 'itself' as side
-    union all
-    select 'looks back' as side
+    where is_scored or (last_seen_on is null and not is_only_date)
 ),
 
 -- What stands on a day only is over at its end and looks back from its beginning.
 entries as (
     select
-        payments.*,
-        case sides.side
-            when 'itself' then coalesce(payments.event_at, payments.ends_at)
-            else payments.starts_at
-        end as stands_at,
-        sides.side = 'itself' and payments.last_seen_on is null as counts,
-        payments.is_scored and (sides.side = 'looks back' or payments.event_at is not null) as looks_back
+        *,
+        coalesce(event_at, ends_at) as stands_at,
+        last_seen_on is null as counts,
+        is_scored and event_at is not null as looks_back
     from payments
-    inner join customers
-        on payments.client_id = customers.client_id and payments.customer_id = customers.customer_id
-    cross join sides
-    where
-        {{ days_between('payments.business_date', 'customers.first_day') }} <= 366
-        and (sides.side = 'itself' or (payments.is_scored and payments.event_at is null))
-        and (payments.is_scored or (payments.last_seen_on is null and not payments.is_only_date))
+    union all
+    select
+        *,
+        starts_at as stands_at,
+        false as counts,
+        true as looks_back
+    from payments
+    where is_scored and event_at is null
 ),
 
 windowed as (
@@ -58,13 +42,15 @@ windowed as (
         ) as median_amount,
         cast(
             {{ median_absolute_deviation('amount', 'counts and is_purchase') }} over customer_quarter as decimal(24, 6)
-        ) as deviation
+        ) as deviation,
+        count(*) filter (where counts and is_visit) over merchant_year as earlier_visits
     from entries
     window
         instrument_year as ({{ instrument }} {{ frame.format('365 days') }}),
         instrument_day as ({{ instrument }} {{ frame.format('24 hours') }}),
         customer_day as ({{ customer }} {{ frame.format('24 hours') }}),
-        customer_quarter as ({{ customer }} {{ frame.format('90 days') }})
+        customer_quarter as ({{ customer }} {{ frame.format('90 days') }}),
+        merchant_year as ({{ merchant }} {{ frame.format('365 days') }})
 ),
 
 patterns as (
@@ -77,6 +63,7 @@ patterns as (
         payment_mode,
         city,
         country,
+        place,
         amount,
         previous_at,
         transactions_24h,
@@ -84,8 +71,11 @@ patterns as (
         spend_90d,
         median_amount,
         deviation,
+        earlier_visits,
         business_date,
-        event_at
+        event_at,
+        starts_at,
+        ends_at
     from windowed
     where looks_back
 )

@@ -2,8 +2,9 @@
 -- frauds.
 with
 
-visits as (
-    select * from {{ ref('int_visits_seen') }}
+unsteady as (
+    select * from {{ ref('int_payments_seen') }}
+    where is_visit and (is_late or last_seen_on is not null)
 ),
 
 reports as (
@@ -22,8 +23,8 @@ not_yet_seen as (
         cast('9999-12-31' as timestamp) as superseded_at,
         -1 as transactions,
         0 as frauds
-    from visits
-    where is_late and last_seen_on is null
+    from unsteady
+    where last_seen_on is null
 ),
 
 still_seen as (
@@ -37,7 +38,7 @@ still_seen as (
         cast('9999-12-31' as timestamp) as superseded_at,
         1 as transactions,
         0 as frauds
-    from visits
+    from unsteady
     where last_seen_on is not null
 ),
 
@@ -52,9 +53,10 @@ reported as (
         coalesce(reports.superseded_at, cast('9999-12-31' as timestamp)) as superseded_at,
         0 as transactions,
         1 as frauds
-    from visits
-    inner join reports
-        on visits.client_id = reports.client_id and visits.transaction_key = reports.transaction_key
+    from reports
+    inner join {{ ref('int_payments_seen') }} as visits
+        on reports.client_id = visits.client_id and reports.transaction_key = visits.transaction_key
+    where visits.is_visit
 ),
 
 changes as (

@@ -1,17 +1,24 @@
 with
 
 visits as (
-    select * from {{ ref('int_visits_seen') }}
+    select * from {{ ref('int_payments_seen') }}
+    where is_visit
 ),
 
--- The longest window ends 28 days, and the delay of labels, before the first transaction that is looked at.
+reporting as (
+    select distinct client_id from {{ ref('int_fraud_reports') }}
+),
+
+-- The longest window ends 28 days, and the delay of labels, before the first transaction that is looked at. Where
+-- nobody has reported anything there is no rate.
 clients as (
     select
-        client_id,
-        min(business_date) as first_day
+        visits.client_id,
+        min(visits.business_date) as first_day
     from visits
-    where is_scored
-    group by client_id
+    inner join reporting on visits.client_id = reporting.client_id
+    where visits.is_scored
+    group by visits.client_id
 ),
 
 days as (
