@@ -116,7 +116,7 @@ def settings_for(home: Path) -> Settings:
         sources=home / "sources",
         clients=home / "clients",
         token_key="benchmark",  # noqa: S106 - no secret
-        memory_limit="2500MB",
+        memory_limit="2650MB",
         _env_file=None,
     )
 
