@@ -87,6 +87,7 @@ def open_build(settings: Settings, build: Path) -> duckdb.DuckDBPyConnection:
     """The warehouse as dbt opens it, with dbt's settings."""
     connection = warehouse.connect(build, read_only=False, settings=settings)
     connection.execute("set preserve_insertion_order = false")
+    connection.execute("set file_search_path = ?", [str(build)])
     return connection
 
 
