@@ -586,6 +586,7 @@ def detail(amount: str, reference: str, way: str = "DBIT", currency: str = "GBP"
         (detail("4.00", "a") + detail("5.00", "b"), [("-10.00", None, None)]),
         (detail("4.00", "a", currency="USD") + detail("6.00", "b"), [("-10.00", None, None)]),
         (detail("4.00", "same") + detail("5.00", "same"), [("-10.00", "same", "Csame")]),
+        (detail("1E999999999", "a") + detail("1E999999999", "b"), [("-10.00", None, None)]),
         (detail("1", "alone"), [("-10.00", "alone", "Calone")]),
         ("", [("-10.00", None, None)]),
     ],

@@ -163,6 +163,16 @@ def test_a_trailer_is_held_against_the_records(bank, golden, name, trailer, comm
         assert (verdict.verdict, verdict.message, verdict.amount_sum) == ("loaded", "", Decimal(-4))
 
 
+def test_a_trailer_of_five_thousand_digits_is_no_number_of_records(bank):
+    """Catches a number that Python refuses to read, and with it every file of the night."""
+    bank.contract(format={"type": "csv", "trailer": r"TOTAL,(?P<rows>.*)"}, totals="trailer")
+    bank.file("tx_1.txt", "\n".join([HEADER, line(1), f"TOTAL,{'9' * 5000}"]) + "\n")
+    bank.file("tx_2.txt", "\n".join([HEADER, line(2), "TOTAL,1"]) + "\n")
+    verdicts = bank.load()
+    assert "does not state how many records there are" in verdicts["tx_1.txt"].message
+    assert verdicts["tx_2.txt"].verdict == "loaded"
+
+
 def test_a_trailers_sum_is_unverifiable_when_an_amount_cannot_be_read(bank, golden):
     """Catches a file refused for its sum although one bad record explains the difference."""
     form = {"type": "csv", "trailer": r"TOTAL,(?P<sum>.*)"}
