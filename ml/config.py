@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 MODELS = Path(__file__).with_name("models")
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Number = str | int | float
 
 
 class ConfigError(ValueError):
@@ -20,52 +21,160 @@ class _Section(BaseModel):
 
 
 class Label(_Section):
-    """Who is judged, what the event is and when it is known. All numbers are days."""
+    """What the event is and when it is known. All numbers are days."""
 
-    active_days: int = Field(ge=1, description="population: active in the D-active_days+1 .. D")
-    horizon_days: int = Field(ge=1, description="event: judged on D+1 .. D+horizon_days")
+    event: str = Field(description="one word for a row with the event: leaver, fraud, defaulter")
+    other: str = Field(description="one word for a row without it")
+    horizon_days: int = Field(
+        ge=0, description="judged on D+1 .. D+horizon_days; 0: the row itself is judged"
+    )
     delay_days: int = Field(ge=0, description="judged as known at the cutoff of D+horizon_days+delay_days")
-    max_silent_days: int = Field(
-        ge=0, description="longest run of days of the outcome without any row of the client"
+    max_silent_days: int | None = Field(
+        None, ge=0, description="longest run of days of the outcome without any row of the client"
     )
 
     @property
     def matures_after(self) -> int:
-        """Days from the as-of date until its labels are known."""
+        """Days from the day of a row until its label is known."""
         return self.horizon_days + self.delay_days
 
 
 class Dates(_Section):
-    """Number of month-ends."""
+    """Number of month-ends, or of days where each row has a day of its own."""
 
-    training: int = Field(ge=2, description="the latest of them stops and calibrates, the others are fitted")
+    every: Literal["month_end", "day"] = "month_end"
+    training: int = Field(
+        ge=2, description="the calibration dates are the latest of them, the others are fitted"
+    )
+    calibration: int = Field(1, ge=1, description="stop, search and calibrate; never fitted")
     test: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _something_is_fitted(self) -> "Dates":
+        if self.calibration >= self.training:
+            raise ValueError("dates.calibration must leave at least one training date to fit on")
+        return self
 
 
 class Minimums(_Section):
     """Fewest rows of each outcome in the fitted, the calibration and the out-of-time rows."""
 
-    leavers: int = Field(ge=1)
-    stayers: int = Field(ge=1)
+    events: int = Field(ge=1)
+    others: int = Field(ge=1)
+
+
+class Range(_Section):
+    """Where the search looks for a number: between two ends, evenly or by ratio."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = Field(False, description="whole numbers only")
+
+
+class Search(_Section):
+    """A bounded search with a fixed seed: the same rows give the same numbers."""
+
+    trials: int = Field(ge=1, le=200)
+    space: dict[str, Range] = Field(min_length=1)
+
+
+class Boosted(_Section):
+    """Gradient-boosted trees."""
+
+    kind: Literal["xgboost"] = "xgboost"
+    params: dict[str, Number]
+    rounds: int = Field(ge=1)
+    early_stopping_rounds: int = Field(ge=1)
+    monotone: dict[str, Literal[-1, 1]] = Field({}, description="1: the risk rises with the feature")
+    keep_others: float = Field(
+        1.0, gt=0, le=1, description="share of the rows without the event that is fitted"
+    )
+    calibration: Literal["platt", "none"] = "platt"
+    search: Search | None = None
+
+    @model_validator(mode="after")
+    def _plain_log_loss(self) -> "Boosted":
+        if "scale_pos_weight" in self.params:
+            raise ValueError(
+                "params.scale_pos_weight spoils the probabilities; use keep_others, which puts the prior back"
+            )
+        return self
+
+
+class Forest(_Section):
+    """Isolation forest: how few random cuts set a row apart from the others."""
+
+    kind: Literal["isolation_forest"]
+    trees: int = Field(ge=10)
+    sample: int = Field(ge=64, description="rows that each tree sees")
+    quota: Share = Field(description="share of rows a night that is called unusual")
+    least_stability: float = Field(ge=0, le=1, description="of the ranks under another seed, to be promoted")
+    most_score_psi: float = Field(
+        0.25, gt=0, description="of the latest rows' scores against the training rows'"
+    )
+    past: int = Field(description="days of the entity's own past to compare with")
+
+
+class Baseline(_Section):
+    """Something simpler that the model must beat, or a model that it is compared with."""
+
+    kind: Literal["logistic", "scorecard", "xgboost", "rule"]
+    features: list[str] | Literal["all"] = "all"
+    params: dict[str, Number] = {}
+    rounds: int = 100
+    early_stopping_rounds: int = 10
+
+
+class Cost(_Section):
+    """What an alert costs, and what share of the exposure a missed event loses."""
+
+    alert: float = Field(gt=0, description="in base currency")
+    loss_share: float = Field(1.0, gt=0, le=1)
 
 
 class Evaluation(_Section):
     """How a ranking is judged."""
 
     budget_share: Share
+    daily_budget: int | None = Field(None, ge=1, description="alerts a day")
+    cost: Cost | None = None
     calibration_bins: int = Field(ge=2)
     bootstrap_draws: int = Field(ge=50)
     interval: Share
 
 
+class Fairness(_Section):
+    """What a model may not do to groups. They are never features."""
+
+    groups: list[Literal["age_band", "region", "gender"]]
+    min_rows: int = Field(ge=1, description="smaller groups are shown and never flagged")
+    least_impact_ratio: Share = 0.8
+    outcome: Literal["approved", "selected"]
+    band: str = Field(description="from it on, a row is not approved, or is selected")
+    blocks: bool = Field(description="whether a flag keeps a version from being promoted, or is only shown")
+
+
+class Guardrails(_Section):
+    """What a new champion must keep, however much better it ranks."""
+
+    calibration_error: float = Field(ge=0, description="most that it may exceed the champion's")
+    score_psi: float = Field(
+        gt=0, description="population stability index of the scores against the champion's"
+    )
+    fairness: Fairness | None = None
+
+
 class Promotion(_Section):
-    """What the lower bound of the paired difference of average precision must exceed.
+    """What the lower bound of the paired difference in the metric must exceed.
 
     The difference itself must be positive everywhere.
     """
 
+    metric: str = "average_precision"
     over_baselines: dict[str, float]
     over_champion: float
+    guardrails: Guardrails
 
 
 class Confidence(_Section):
@@ -88,9 +197,17 @@ class Reasons(_Section):
     """How contributions become words."""
 
     top: int = Field(ge=1)
-    unknown: str
-    default: str
-    texts: dict[str, ReasonText]
+    unknown: str = "unknown"
+    default: str = "{label}: {value} (typical: {typical})"
+    relative_to: Literal["average", "approved"] = Field(
+        "average",
+        description="what contributions are counted from; approved: the mean below the highest band",
+    )
+    catalogue: Literal["adverse_action_reasons"] | None = Field(
+        None, description="seed that says which features may be given, under which code; one reason a code"
+    )
+    from_band: str | None = Field(None, description="rows of lower bands are not explained; default: all are")
+    texts: dict[str, ReasonText] = {}
 
 
 class UseCase(_Section):
@@ -98,21 +215,22 @@ class UseCase(_Section):
 
     name: str
     description: str
-    entity: Literal["customer"]
-    features: str
-    label: Label
+    entity: Literal["customer", "account", "loan", "transaction"]
+    features: list[str] = Field(
+        min_length=1, description="models of dbt schema `features`, or attributes.<source>"
+    )
+    scope: Literal["global", "client", "vertical", "segment"] = "global"
+    estimator: Annotated[Boosted | Forest, Field(discriminator="kind")]
+    parameters: dict[str, int | float | str] = Field({}, description="of the SQL in the module")
+    label: Label | None = None
     dates: Dates
     minimums: Minimums
     seed: int
-    xgboost: dict[str, str | int | float]
-    rounds: int = Field(ge=1)
-    early_stopping_rounds: int = Field(ge=1)
-    calibration: Literal["platt", "none"]
-    baselines: dict[str, list[str] | Literal["all"]] = Field(min_length=1)
-    evaluation: Evaluation
-    promotion: Promotion
+    baselines: dict[str, Baseline] = {}
+    evaluation: Evaluation | None = None
+    promotion: Promotion | None = None
     bands: dict[str, float]
-    confidence: Confidence
+    confidence: Confidence = Confidence(lower_quantile=0.01, upper_quantile=0.99)
     reasons: Reasons
 
     @model_validator(mode="after")
@@ -120,20 +238,51 @@ class UseCase(_Section):
         thresholds = list(self.bands.values())
         if not thresholds or thresholds[0] != 0 or thresholds != sorted(set(thresholds)):
             raise ValueError("bands must begin at 0 and ascend")
-        if set(self.promotion.over_baselines) != set(self.baselines):
-            raise ValueError("promotion.over_baselines must name each of the baselines, and nothing else")
-        if "scale_pos_weight" in self.xgboost:
-            raise ValueError("xgboost.scale_pos_weight spoils the probabilities; plain log-loss needs none")
+        fairness = self.fairness
+        if fairness is not None and fairness.band not in self.bands:
+            raise ValueError("promotion.guardrails.fairness.band must be one of the bands")
+        if self.reasons.relative_to == "approved" and (fairness is None or fairness.outcome != "approved"):
+            raise ValueError("reasons.relative_to: approved needs fairness with outcome: approved")
+        if self.reasons.from_band is not None and self.reasons.from_band not in self.bands:
+            raise ValueError("reasons.from_band must be one of the bands")
+        if isinstance(self.estimator, Forest):
+            return self
+        if self.label is None or self.evaluation is None or self.promotion is None:
+            raise ValueError("a model that learns from labels needs label, evaluation and promotion")
+        if not self.baselines or set(self.promotion.over_baselines) > set(self.baselines):
+            raise ValueError("promotion.over_baselines must name some of the baselines, and nothing else")
         return self
 
+    @property
+    def fairness(self) -> Fairness | None:
+        """How groups are compared, if they are."""
+        return self.promotion.guardrails.fairness if self.promotion else None
 
-def load(model: str, folder: Path = MODELS) -> UseCase:
+    @property
+    def boosted(self) -> Boosted:
+        """The estimator of a model that learns from labels."""
+        assert isinstance(self.estimator, Boosted)  # noqa: S101 - narrows the type
+        return self.estimator
+
+    @property
+    def matures_after(self) -> int:
+        """Days from the day of a row until it can be learnt from."""
+        return self.label.matures_after if self.label else 0
+
+
+def names(folder: Path | None = None) -> list[str]:
+    """The use cases there are, by file."""
+    return sorted(path.stem for path in (folder or MODELS).glob("*.yml"))
+
+
+def load(model: str, folder: Path | None = None) -> UseCase:
     """The use case `model`.
 
     Raises:
         ConfigError: there is none of that name, or its file is not valid.
     """
-    known = sorted(path.stem for path in folder.glob("*.yml"))
+    folder = folder or MODELS
+    known = names(folder)
     if model not in known:
         raise ConfigError(f"no model {model!r}; there are: {', '.join(known) or 'none'}")
     try:

@@ -1,101 +1,182 @@
 """How good a ranking and its probabilities are, with intervals.
 
 Every metric is a function of labels (1 = the event), scores (higher = more likely) and row weights; the
-weights are what the bootstrap draws. Rows with equal scores are one step: their order never matters.
+weights are what the bootstrap draws, and a row of weight 2 counts as two rows. Rows with equal scores are one
+step: their order never matters. What a day's queue of alerts finds stands in `ml.alerts`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial, wraps
+from typing import Concatenate, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml import alerts
+from ml.alerts import Context as Context
 from ml.config import Evaluation
+from ml.intervals import Estimate as Estimate
+from ml.intervals import Vector as Vector
+from ml.intervals import bootstrap, estimate
 
-Vector = NDArray[np.float64]
-Metric = Callable[[Vector, Vector, Vector], float]
+P = ParamSpec("P")
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its interval."""
-
-    value: float
-    lo: float
-    hi: float
+LOWER_IS_BETTER = frozenset({"brier", "calibration_error"})
+OF_PROBABILITIES = frozenset({"brier", "calibration_error"})
+"""Metrics that only a probability has; for other scores they are nan."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """Metrics of several scorers on the same rows and the same draws.
 
-    `metrics` is by scorer and metric; `gains` by scorer: average precision of the first scorer minus its own.
+    `metrics` is by scorer and metric. `gains` is by scorer: `primary` of the first scorer minus its own;
+    positive means that the first one is better, also where the lower value of a metric is the better one.
     """
 
     n: int
     base_rate: float
     metrics: dict[str, dict[str, Estimate]]
     gains: dict[str, Estimate]
+    primary: str = "average_precision"
 
 
-def _steps(what: Vector, score: Vector, weight: Vector) -> tuple[Vector, Vector]:
-    """Cumulated weights, and weights times `what`, from the highest score down; one entry a score."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    return np.cumsum(weight[order])[ends], np.cumsum((weight * what)[order])[ends]
+class Sorted:
+    """Rows from the highest score down."""
+
+    def __init__(self, label: Vector, score: Vector) -> None:
+        if np.isnan(score).any():
+            raise ValueError("a score is not a number")
+        self.order = np.argsort(-score, kind="stable")
+        self.label, self.score = label[self.order], score[self.order]
+        self.ends = np.append(np.flatnonzero(self.score[1:] != self.score[:-1]), len(score) - 1)
 
 
-def average_precision(label: Vector, score: Vector, weight: Vector) -> float:
+class Ranking:
+    """Sorted rows with weights; what several metrics need is summed up once."""
+
+    def __init__(self, rows: Sorted, weight: Vector) -> None:
+        self.label, self.score, self.weight = rows.label, rows.score, weight[rows.order]
+        self._ends = rows.ends
+
+    @cached_property
+    def total(self) -> Vector:
+        """Weight down to each distinct score."""
+        return self._down_to(self.weight)
+
+    @cached_property
+    def hits(self) -> Vector:
+        """Weight of the events down to each distinct score."""
+        return self._down_to(self.weight * self.label)
+
+    @cached_property
+    def expected(self) -> Vector:
+        """Sum of weighted scores down to each distinct score: the events that probabilities promise."""
+        return self._down_to(self.weight * self.score)
+
+    @cached_property
+    def auc(self) -> float:
+        """Area under the ROC curve; nan without both outcomes."""
+        hits, misses = self.hits, self.total - self.hits
+        if hits[-1] == 0 or misses[-1] == 0:
+            return float("nan")
+        area = np.trapezoid(np.append(0.0, hits), np.append(0.0, misses))
+        return float(area / (hits[-1] * misses[-1]))
+
+    def _down_to(self, values: Vector) -> Vector:
+        return np.asarray(np.cumsum(values)[self._ends])
+
+
+_MEASURES: dict[str, Callable[..., float]] = {}
+
+
+def _metric(
+    measure: Callable[Concatenate[Ranking, P], float],
+) -> Callable[Concatenate[Vector, Vector, Vector, P], float]:
+    """A metric of arrays; `evaluate` calls what is inside, so that its metrics share one ranking."""
+    _MEASURES[measure.__name__] = measure
+
+    @wraps(measure)
+    def of_arrays(
+        label: Vector, score: Vector, weight: Vector, /, *args: P.args, **kwargs: P.kwargs
+    ) -> float:
+        return measure(Ranking(Sorted(label, score), weight), *args, **kwargs)
+
+    return of_arrays
+
+
+@_metric
+def average_precision(rows: Ranking) -> float:
     """Mean precision over the events found, as scikit-learn defines it; nan without events."""
-    total, hits = _steps(label, score, weight)
+    total, hits = rows.total, rows.hits
     if hits[-1] == 0:
         return float("nan")
     precision = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
     return float(np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
 
 
-def roc_auc(label: Vector, score: Vector, weight: Vector) -> float:
+@_metric
+def roc_auc(rows: Ranking) -> float:
     """Chance that an event scores higher than a non-event; nan without both."""
-    total, hits = _steps(label, score, weight)
-    misses = total - hits
+    return rows.auc
+
+
+@_metric
+def gini(rows: Ranking) -> float:
+    """2 × AUC − 1, also called accuracy ratio or Somers' D: 0 = no ranking, 1 = perfect, −1 = reversed."""
+    return 2 * rows.auc - 1
+
+
+@_metric
+def ks(rows: Ranking) -> float:
+    """Kolmogorov-Smirnov: greatest distance between the events' and the others' distribution of scores."""
+    hits, misses = rows.hits, rows.total - rows.hits
     if hits[-1] == 0 or misses[-1] == 0:
         return float("nan")
-    area = np.trapezoid(np.append(0.0, hits), np.append(0.0, misses))
-    return float(area / (hits[-1] * misses[-1]))
+    return float(np.abs(hits / hits[-1] - misses / misses[-1]).max())
 
 
-def _hits_in_budget(label: Vector, score: Vector, weight: Vector, share: float) -> tuple[float, float, float]:
-    """(events expected among the best `share`, size of that share, all events); ties are drawn by lot."""
-    total, hits = _steps(label, score, weight)
-    size = share * float(total[-1])
-    found = float(np.interp(size, np.append(0.0, total), np.append(0.0, hits)))
-    return found, size, float(hits[-1])
-
-
-def precision_at_budget(label: Vector, score: Vector, weight: Vector, *, share: float) -> float:
+@_metric
+def precision_at_budget(rows: Ranking, *, share: float) -> float:
     """Share of events among the best-scored `share` of rows."""
-    found, size, _ = _hits_in_budget(label, score, weight, share)
-    return found / size if size else float("nan")
+    size = share * float(rows.total[-1])
+    return _found(rows, size) / size if size else float("nan")
 
 
-def recall_at_budget(label: Vector, score: Vector, weight: Vector, *, share: float) -> float:
+@_metric
+def recall_at_budget(rows: Ranking, *, share: float) -> float:
     """Share of the events that the best-scored `share` of rows holds; nan without events."""
-    found, _, events = _hits_in_budget(label, score, weight, share)
-    return found / events if events else float("nan")
+    events = float(rows.hits[-1])
+    return _found(rows, share * float(rows.total[-1])) / events if events else float("nan")
 
 
-def brier(label: Vector, score: Vector, weight: Vector) -> float:
+@_metric
+def precision_at_k(rows: Ranking, *, k: int) -> float:
+    """Share of events among the `k` best-scored rows; of all rows where there are fewer."""
+    size = min(float(k), float(rows.total[-1]))
+    return _found(rows, size) / size if size else float("nan")
+
+
+@_metric
+def brier(rows: Ranking) -> float:
     """Mean squared error of the probability; lower is better."""
-    return float(np.average((score - label) ** 2, weights=weight))
+    return float(np.dot(rows.weight, (rows.score - rows.label) ** 2) / rows.total[-1])
 
 
-def calibration_error(label: Vector, score: Vector, weight: Vector, *, bins: int) -> float:
-    """Mean distance of predicted and observed rate over `bins` groups of equal size; lower is better."""
-    total, excess = _steps(score - label, score, weight)
+@_metric
+def calibration_error(rows: Ranking, *, bins: int) -> float:
+    """Mean distance of predicted and observed rate over `bins` groups of equal size; lower is better.
+
+    The expected calibration error of Naeini et al. 2015 ("Obtaining well calibrated probabilities using
+    Bayesian binning") with bins of equal frequency, which Roelofs et al. 2022 ("Mitigating bias in
+    calibration error estimation") found less biased than bins of equal width. Equal scores are never parted,
+    so a bin may be larger than the others, or empty. In a finite sample a perfect model has more than 0.
+    """
+    total = rows.total
     middle = total - np.diff(total, prepend=0.0) / 2
     group = np.minimum((middle * bins / total[-1]).astype(np.int64), bins - 1)
-    gaps = np.bincount(group, np.diff(excess, prepend=0.0), minlength=bins)
+    gaps = np.bincount(group, np.diff(rows.expected - rows.hits, prepend=0.0), minlength=bins)
     return float(np.abs(gaps).sum() / total[-1])
 
 
@@ -105,6 +186,11 @@ def evaluate(
     customers: NDArray[np.int64],
     settings: Evaluation,
     seed: int,
+    *,
+    context: Context | None = None,
+    measures: Sequence[str] | None = None,
+    primary: str = "average_precision",
+    fired: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Evaluated:
     """Judge several scorers on the same rows.
 
@@ -117,61 +203,93 @@ def evaluate(
         customers: number of each row's customer, from 0.
         settings: budget, bins, draws, interval.
         seed: of the draws.
+        context: days, cards and amounts, for the metrics of `ml.alerts`; which of these there are depends on
+            what it holds.
+        measures: names of the metrics wanted; default: all that can be measured.
+        primary: metric of the gains.
+        fired: by scorer that is a rule and not a probability, the rows that it fires on. Such a scorer has no
+            metrics of probabilities, and it saves money by alerting on what it fires on, highest score first.
+
+    Raises:
+        ValueError: a metric is not known or cannot be measured without more context; a score is not a number.
     """
-    measures: dict[str, Metric] = {
-        "average_precision": average_precision,
-        "roc_auc": roc_auc,
-        "precision_at_budget": partial(precision_at_budget, share=settings.budget_share),
-        "recall_at_budget": partial(recall_at_budget, share=settings.budget_share),
-        "brier": brier,
-        "calibration_error": partial(calibration_error, bins=settings.calibration_bins),
+    context, fired = context or Context(), fired or {}
+    ranked: dict[str, Callable[[Ranking], float]] = {
+        "average_precision": _MEASURES["average_precision"],
+        "roc_auc": _MEASURES["roc_auc"],
+        "gini": _MEASURES["gini"],
+        "ks": _MEASURES["ks"],
+        "precision_at_budget": partial(_MEASURES["precision_at_budget"], share=settings.budget_share),
+        "recall_at_budget": partial(_MEASURES["recall_at_budget"], share=settings.budget_share),
+        "brier": _MEASURES["brier"],
+        "calibration_error": partial(_MEASURES["calibration_error"], bins=settings.calibration_bins),
     }
-
-    # Sorted once: sorting rows that are in order already costs the draws next to nothing.
-    orders = [np.argsort(-score, kind="stable") for score in scores.values()]
-    ranked = [
-        (label[order], score[order], order) for order, score in zip(orders, scores.values(), strict=True)
-    ]
-
-    def measure(weight: Vector) -> Vector:
-        return np.array(
-            [[m(y, score, weight[order]) for m in measures.values()] for y, score, order in ranked]
+    if context.k is not None:
+        ranked["precision_at_k"] = partial(_MEASURES["precision_at_k"], k=context.k)
+    queued = alerts.available(context)
+    names = list(measures) if measures is not None else [*ranked, *queued]
+    if unknown := sorted({*names, primary} - {*ranked, *queued}):
+        raise ValueError(
+            f"cannot measure {', '.join(unknown)}; what is given allows {', '.join([*ranked, *queued])}"
         )
+    names += [primary] * (primary not in names)
 
-    values = measure(np.ones(len(label)))
-    rng = np.random.default_rng(seed)
-    size = int(customers.max()) + 1
-    draws = np.stack(
+    def scorer(name: str, score: Vector) -> Callable[[Vector], list[float]]:
+        rows = Sorted(label, score)
+        probability = name not in fired and bool(score.min() >= 0 and score.max() <= 1)
+        queues = alerts.queues(label, score, context, fired.get(name), probability, names)
+
+        def measure(weight: Vector) -> list[float]:
+            drawn = Ranking(rows, weight)
+            found = {key: value for queue in queues for key, value in queue(weight).items()}
+            for key in names:
+                if key in ranked:
+                    known = probability or key not in OF_PROBABILITIES
+                    found[key] = ranked[key](drawn) if known else float("nan")
+            return [found.get(key, float("nan")) for key in names]
+
+        return measure
+
+    scorers = [scorer(name, score) for name, score in scores.items()]
+    values = np.array([measure(np.ones(len(label))) for measure in scorers])
+    draws = np.array(
         [
-            measure(np.bincount(rng.integers(size, size=size), minlength=size)[customers].astype(np.float64))
-            for _ in range(settings.bootstrap_draws)
+            [measure(weight) for measure in scorers]
+            for weight in bootstrap(customers, settings.bootstrap_draws, seed)
         ]
     )
-
-    def estimate(value: float, drawn: Vector) -> Estimate:
-        known = drawn[np.isfinite(drawn)]
-        if not len(known):
-            return Estimate(value, float("nan"), float("nan"))
-        tail = (1 - settings.interval) / 2
-        lo, hi = value + np.quantile(known, [tail, 1 - tail]) - known.mean()
-        return Estimate(value, float(lo), float(hi))
-
-    def bounded(found: Estimate) -> Estimate:
-        return Estimate(found.value, max(found.lo, 0.0), min(found.hi, 1.0))
-
+    sign, at = -1 if primary in LOWER_IS_BETTER else 1, names.index(primary)
     return Evaluated(
         n=len(label),
         base_rate=float(label.mean()),
         metrics={
-            scorer: {
-                name: bounded(estimate(float(values[s, m]), draws[:, s, m]))
-                for m, name in enumerate(measures)
+            name: {
+                key: estimate(values[s, m], draws[:, s, m], settings.interval, *_RANGES.get(key, (0.0, 1.0)))
+                for m, key in enumerate(names)
             }
-            for s, scorer in enumerate(scores)
+            for s, name in enumerate(scores)
         },
         gains={
-            scorer: estimate(float(values[0, 0] - values[s, 0]), draws[:, 0, 0] - draws[:, s, 0])
-            for s, scorer in enumerate(scores)
+            name: estimate(
+                sign * (values[0, at] - values[s, at]),
+                sign * (draws[:, 0, at] - draws[:, s, at]),
+                settings.interval,
+            )
+            for s, name in enumerate(scores)
             if s
         },
+        primary=primary,
     )
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "gini": (-1.0, 1.0),
+    "savings": (-np.inf, np.inf),
+    "savings_share": (-np.inf, 1.0),
+    "savings_of_greatest": (-np.inf, 1.0),
+}
+
+
+def _found(rows: Ranking, size: float) -> float:
+    """Events expected among the best `size` rows; ties are drawn by lot."""
+    return float(np.interp(size, np.append(0.0, rows.total), np.append(0.0, rows.hits)))

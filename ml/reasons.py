@@ -3,7 +3,7 @@
 import math
 
 from ml.config import UseCase
-from ml.datasets import Feature
+from ml.features import Feature
 
 
 def words(use_case: UseCase, feature: Feature, value: float, typical: float | None) -> tuple[str, str]:

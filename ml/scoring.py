@@ -1,6 +1,6 @@
-"""Score the customers of an open night with the pinned versions, and say why.
+"""Score an open night with the pinned versions, and say why.
 
-Features stream as Arrow batches from the build; scores, reasons and vectors go to the build's lake as one
+Features stream as Arrow batches from the build; scores, reasons, what-ifs and vectors go to the build's lake as one
 Parquet file for each kind, model, version and as-of date. A repeated run writes the same bytes.
 
 `confidence` is the share of the model's features that have a value within the range of the rows the model was
@@ -9,8 +9,7 @@ not the chance that the score is right.
 """
 
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -23,10 +22,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml import config, reasons
+from ml import config, explanation
 from ml.config import UseCase
-from ml.datasets import Feature, population_sql, read_features, register_dates
-from ml.registry import Model, Registry
+from ml.dates import register_dates
+from ml.features import Feature, read_features
+from ml.model import Model
+from ml.registry import Registry
+from ml.statements import module_sql, rows_sql
 from nightledger import warehouse
 from nightledger.settings import Settings
 
@@ -43,13 +45,35 @@ class Pin:
     """A version that scores a date."""
 
     model: str
+    """As the registry calls it: the use case, or `<use case>.<member>` of its scope."""
     as_of_date: date
     version: str
     role: str
 
+    @property
+    def use_case(self) -> str:
+        """Name of the use case."""
+        return self.model.partition(".")[0]
+
+    @property
+    def member(self) -> str:
+        """Which client, vertical or segment it scores; empty: all."""
+        return self.model.partition(".")[2]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A loaded version and what it is asked with."""
+
+    use_case: UseCase
+    features: tuple[Feature, ...]
+    model: Model
+    pin: Pin
+    threads: int
+
 
 def score_night(settings: Settings, build: Path) -> dict[str, Any]:
-    """Score tonight's as-of dates with the versions pinned to them.
+    """Score tonight's as-of dates with the versions pinned to them, champions and their challengers.
 
     Only the model's population gets a score: the same statement chose the rows it was trained on.
 
@@ -79,84 +103,100 @@ def score_night(settings: Settings, build: Path) -> dict[str, Any]:
         registry = Registry(settings)
         scored = []
         for pin in pins:
-            use_case = config.load(pin.model)
-            model = registry.load(pin.model, pin.version)
-            features = read_features(build, use_case)
-            _refuse_other_features(connection, use_case, features, model, pin)
-            rows = _score(connection, settings, build, use_case, features, model, pin)
+            use_case = config.load(pin.use_case)
+            scorer = Scorer(
+                use_case,
+                read_features(build, use_case),
+                registry.load(pin.model, pin.version),
+                pin,
+                settings.threads,
+            )
+            _refuse_other_features(connection, scorer)
+            rows = _score(connection, settings, build, scorer)
             scored.append(
                 {
                     "model": pin.model,
                     "version": pin.version,
+                    "role": pin.role,
                     "as_of_date": pin.as_of_date.isoformat(),
-                    "customers": rows,
+                    "rows": rows,
                 }
             )
-    return {"scored": sum(row["customers"] for row in scored), "pins": scored}
+    return {"scored": sum(row["rows"] for row in scored), "pins": scored}
 
 
-def receipt(key: tuple[str, ...], version: str, vector: NDArray[np.float32]) -> str:
-    """Hash of what a score was made from: key, model version and feature vector, and nothing else.
+def receipts(
+    clients: Sequence[str], entities: Sequence[str], about: Sequence[str], matrix: NDArray[np.float32]
+) -> list[str]:
+    """Hash of what each score was made from: key, model version and feature vector, and nothing else.
+
+    SHA-256 of the texts, each followed by the separator 0x1f, and of the vector as little-endian floats.
 
     Args:
-        key: client, model, entity, id and as-of date.
-        version: of the model; it fixes the features' names and order.
-        vector: the features as used; every missing value counts alike, and so do 0.0 and -0.0.
+        clients: of each row.
+        entities: id of each row.
+        about: use case, entity, as-of date and version; the version fixes the features' names and order.
+        matrix: the features as used, rows × features; every missing value counts alike, and so do 0.0 and -0.0.
     """
-    plain = np.where(np.isnan(vector), np.float32("nan"), vector + np.float32(0)).astype("<f4")
-    return hashlib.sha256(json.dumps([*key, version]).encode() + plain.tobytes()).hexdigest()
+    plain = np.where(np.isnan(matrix), np.float32("nan"), matrix + np.float32(0)).astype("<f4")
+    vectors, width = memoryview(plain.tobytes()), plain.shape[1] * 4
+    end = "".join(f"{text}\x1f" for text in about)
+    starts = range(0, len(plain) * width, width)
+    return [
+        hashlib.sha256(f"{client}\x1f{entity}\x1f{end}".encode() + vectors[at : at + width]).hexdigest()
+        for client, entity, at in zip(clients, entities, starts, strict=True)
+    ]
 
 
-def _refuse_other_features(
-    connection: duckdb.DuckDBPyConnection,
-    use_case: UseCase,
-    features: tuple[Feature, ...],
-    model: Model,
-    pin: Pin,
-) -> None:
-    found = connection.execute(
-        f'select distinct _definition_hash from features."{use_case.features}"'  # noqa: S608 - from the manifest
-        " where as_of_date = ? order by 1",
-        [pin.as_of_date],
-    ).fetchall()
-    for definition_hash in [row[0] for row in found] or [None]:
-        if differences := model.differences(features, definition_hash):
-            raise ScoringRefused(
-                f"{pin.model} {pin.version} was trained on other features than {use_case.features} has for "
-                f"{pin.as_of_date}: {differences}. Run the DAG history for this date, which publishes the "
-                "new features without scores, and then train."
-            )
+def matrix_of(table: pa.Table, features: Sequence[str]) -> NDArray[np.float32]:
+    """Features of a table, rows × features in this order; missing is nan."""
+    return np.column_stack([np.asarray(table[name].to_pandas(), dtype=np.float32) for name in features])
 
 
-def _score(
-    connection: duckdb.DuckDBPyConnection,
-    settings: Settings,
-    build: Path,
-    use_case: UseCase,
-    features: tuple[Feature, ...],
-    model: Model,
-    pin: Pin,
-) -> int:
+def _refuse_other_features(connection: duckdb.DuckDBPyConnection, scorer: Scorer) -> None:
+    pin, tables = scorer.pin, scorer.use_case.features
+    hashes = [
+        connection.execute(
+            f'select distinct _definition_hash from features."{table}"'  # noqa: S608 - from the manifest
+            " where as_of_date = ? order by 1",
+            [pin.as_of_date],
+        ).fetchall()
+        for table in tables
+    ]
+    definition_hash = None
+    if all(len(found) == 1 for found in hashes):
+        definition_hash = " ".join(found[0][0] for found in hashes)
+    if differences := scorer.model.differences(scorer.features, definition_hash):
+        raise ScoringRefused(
+            f"{pin.model} {pin.version} was trained on other features than {', '.join(tables)} has for "
+            f"{pin.as_of_date}: {differences}. Run the DAG history for this date, which publishes the "
+            "new features without scores, and then train."
+        )
+
+
+def _score(connection: duckdb.DuckDBPyConnection, settings: Settings, build: Path, scorer: Scorer) -> int:
+    pin, use_case = scorer.pin, scorer.use_case
     clients = connection.execute(
         "select client_id, as_of_date from ops.as_of_dates where is_tonight and as_of_date = ? order by all",
         [pin.as_of_date],
     ).fetchall()
     register_dates(connection, settings, use_case, clients)
-    columns = ", ".join(f'features."{name}"::float as "{name}"' for name in model.features)
-    reader = connection.execute(
-        f"""
-        select features.client_id, features.customer_id, {columns}
-        from features."{use_case.features}" as features
-        inner join ({population_sql(use_case)}) as population using (client_id, customer_id, as_of_date)
-        order by features.client_id, features.customer_id
-        """,  # noqa: S608 - names were compared with the manifest
-        {"active_days": use_case.label.active_days},
-    ).to_arrow_reader(BATCH)
+    statement, parameters = rows_sql(
+        connection, use_case, scorer.features, module_sql(use_case, "POPULATION")
+    )
+    if pin.member:
+        statement, parameters = (
+            f"from ({statement}) where scope = $_member",
+            parameters | {"_member": pin.member},
+        )
+    # Kept, because the batches and the medians of peers read it, and a second reading could cost as much again.
+    connection.execute(f"create or replace temp table _rows as {statement}", parameters)
+    explain = explanation.of(connection, scorer.use_case, scorer.features, scorer.model)
     vectors = pa.schema(
         [
             *(warehouse.LAKE_SCHEMAS["scores"].field(n) for n in ("client_id", "model", "model_version")),
             *(warehouse.LAKE_SCHEMAS["scores"].field(n) for n in ("entity_id", "as_of_date", "receipt_id")),
-            *((name, pa.float32()) for name in model.features),
+            *((name, pa.float32()) for name in scorer.model.features),
         ]
     )
     rows = 0
@@ -165,83 +205,56 @@ def _score(
             kind: stack.enter_context(_partition(build / "lake", kind, pin, schema))
             for kind, schema in {**warehouse.LAKE_SCHEMAS, "vectors": vectors}.items()
         }
-        for batch in reader:
-            for kind, columns_of in _explained(
-                use_case, features, model, pin, batch, settings.threads
-            ).items():
-                writers[kind].write_table(pa.table(columns_of, schema=writers[kind].schema))
+        for batch in connection.execute("from _rows order by client_id, entity_id").to_arrow_reader(BATCH):
+            table = pa.Table.from_batches([batch])
+            for kind, columns in _of_batch(scorer, explain, table).items():
+                writers[kind].write_table(pa.table(columns, schema=writers[kind].schema))
             rows += batch.num_rows
+    connection.execute("drop table _rows")
     return rows
 
 
-def _explained(
-    use_case: UseCase,
-    features: tuple[Feature, ...],
-    model: Model,
-    pin: Pin,
-    batch: pa.RecordBatch,
-    threads: int,
-) -> dict[str, dict[str, Any]]:
-    """Columns of scores, reasons and vectors for one batch."""
-    table = pa.Table.from_batches([batch])
-    clients, entities = table["client_id"].to_pylist(), table["customer_id"].to_pylist()
-    matrix = np.column_stack([table[name].to_pandas().to_numpy(dtype=np.float32) for name in model.features])
-    contributions, margins = model.contributions(table, threads)
-    scores = model.probabilities(margins).astype(np.float32)
-    names, thresholds = list(use_case.bands), list(use_case.bands.values())
-    bands = [names[i] for i in np.searchsorted(thresholds, scores, side="right") - 1]
+def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -> dict[str, dict[str, Any]]:
+    """Columns of every kind of file for one batch."""
+    pin, use_case, model = scorer.pin, scorer.use_case, scorer.model
+    n = table.num_rows
+    matrix = matrix_of(table, model.features)
+    told = explain(table, matrix, scorer.threads)
+    common = {
+        "client_id": table["client_id"],
+        "model": [pin.use_case] * n,
+        "model_version": [pin.version] * n,
+        "entity": [use_case.entity] * n,
+        "entity_id": table["entity_id"],
+        "as_of_date": table["as_of_date"],
+    }
+    about = (pin.use_case, use_case.entity, pin.as_of_date.isoformat(), pin.version)
+    receipt_ids = receipts(table["client_id"].to_pylist(), table["entity_id"].to_pylist(), about, matrix)
     low, high = (
         np.array([ends[side] if ends else np.nan for ends in map(model.ranges.get, model.features)])
         for side in (0, 1)
     )
-    n, day = len(clients), pin.as_of_date
-    receipts = [
-        receipt((client, pin.model, use_case.entity, entity, day.isoformat()), pin.version, vector)
-        for client, entity, vector in zip(clients, entities, matrix, strict=True)
-    ]
-    common = {"client_id": clients, "model": [pin.model] * n, "model_version": [pin.version] * n}
-    top = np.argsort(-contributions, axis=1, kind="stable")[:, : use_case.reasons.top]
-    told: dict[str, list[Any]] = {name: [] for name in warehouse.LAKE_SCHEMAS["reasons"].names}
-    for row, rank in np.argwhere(np.take_along_axis(contributions, top, axis=1) > 0):
-        feature = features[top[row, rank]]
-        value = float(matrix[row, top[row, rank]])
-        code, text = reasons.words(use_case, feature, value, model.medians[feature.name])
-        said = {
-            "client_id": clients[row],
-            "model": pin.model,
-            "model_version": pin.version,
-            "entity": use_case.entity,
-            "entity_id": entities[row],
-            "as_of_date": day,
-            "rank": rank + 1,
-            "feature": feature.name,
-            "reason_code": code,
-            "value": None if np.isnan(value) else value,
-            "contribution": contributions[row, top[row, rank]],
-            "text": text,
-        }
-        for name, cell in said.items():
-            told[name].append(cell)
+    exposure = np.asarray(table["exposure"].to_pandas(), dtype=np.float64)
+    expected = pa.array(np.round(told.scores.astype(np.float64) * exposure, 4), from_pandas=True)
     return {
         "scores": {
             **common,
-            "entity": [use_case.entity] * n,
-            "entity_id": entities,
-            "as_of_date": [day] * n,
             "role": [pin.role] * n,
-            "score": scores,
-            "margin": margins.astype(np.float32),
-            "band": bands,
+            "score": told.scores,
+            "margin": told.margins.astype(np.float32),
+            "band": told.bands,
             "confidence": ((matrix >= low) & (matrix <= high)).mean(axis=1).astype(np.float32),
-            "expected_value": [None] * n,
-            "receipt_id": receipts,
+            "expected_value": expected.cast(pa.decimal128(18, 4)),
+            "receipt_id": receipt_ids,
         },
-        "reasons": told,
+        "reasons": told.reasons(common),
+        "what_if": told.what_ifs(common),
         "vectors": {
-            **common,
-            "entity_id": entities,
-            "as_of_date": [day] * n,
-            "receipt_id": receipts,
+            **{
+                name: common[name]
+                for name in ("client_id", "model", "model_version", "entity_id", "as_of_date")
+            },
+            "receipt_id": receipt_ids,
             **{name: table[name] for name in model.features},
         },
     }

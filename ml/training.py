@@ -1,7 +1,8 @@
-"""Train a use case on the current publication and decide what becomes of the result.
+"""Train a use case on a publication and decide what becomes of the result.
 
-The steps: choose dates, read rows, fit, calibrate, judge on dates the model has not seen, register, decide. A
-model is refused when there is too little to learn from, or when something simpler ranks as well.
+The steps: choose days, read rows, search, fit, calibrate, judge on days that the model has not seen, register,
+decide. A model is refused when there is too little to learn from, when something simpler ranks as well, or when a
+feature knows the answer.
 """
 
 import json
@@ -12,31 +13,25 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
-import xgboost as xgb
-from numpy.typing import NDArray
+import pyarrow.compute as pc
 
-from ml import baselines, config, metrics, registry
-from ml.config import UseCase
-from ml.datasets import (
-    KEY,
-    Feature,
-    Publication,
-    Rows,
-    Split,
-    matured_month_ends,
-    read_features,
-    read_publication,
-    read_rows,
-    split,
-)
-from ml.registry import Model, Registered, Registry
+from ml import baselines, boosted, cards, config, evaluation, forest, metrics, promotion, registry
+from ml.adverse_action import mean_of_approved
+from ml.config import Boosted, Forest, UseCase
+from ml.datasets import KEY, Publication, Rows, read_publication, read_rows
+from ml.dates import Split, matured_days, split
+from ml.features import Feature, read_features
+from ml.model import Model, sha256
+from ml.promotion import ALIAS, REFUSED, UNCHANGED
+from ml.registry import Registry
 from nightledger import warehouse
 from nightledger.settings import Settings
 
-PROMOTED, KEPT, REFUSED, UNCHANGED = "promoted", "kept_as_challenger", "refused", "unchanged"
-_ALIAS = {PROMOTED: registry.CHAMPION, KEPT: registry.CHALLENGER, REFUSED: None}
+KNOWS_THE_ANSWER = 0.98
+"""ROC AUC of a single feature, either way round, from which it is taken for a leak."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +52,12 @@ class TrainingOutcome:
     known_at: str
     """ISO; in data time, the cutoff until which the publication knows."""
     artefact_sha256: str | None
+    champion: str | None
+    """The version it was compared with."""
+    guardrails: tuple[str, ...]
+    """Those it breaks, in words."""
+    importances: tuple[dict[str, Any], ...]
+    """By feature: `feature`, `feature_group`, `importance` (mean absolute contribution, log-odds)."""
     metrics: tuple[dict[str, Any], ...]
     seconds: float
 
@@ -64,8 +65,46 @@ class TrainingOutcome:
         """JSON-able."""
         return asdict(self) | {
             "trained_on_as_of": self.trained_on_as_of.isoformat(),
+            "guardrails": list(self.guardrails),
+            "importances": list(self.importances),
             "metrics": list(self.metrics),
         }
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: what is trained, on what."""
+
+    settings: Settings
+    name: str
+    """As the registry calls it: the use case, or `<use case>.<member>` where the scope is not global."""
+    use_case: UseCase
+    publication: Publication
+    features: tuple[Feature, ...]
+
+
+def members(settings: Settings, publication_id: str | None = None) -> list[str]:
+    """Every model that there is to train, as the registry calls it.
+
+    A use case whose scope is the client, the vertical or the segment has one model for each that the publication
+    holds: `churn.demo_wallet`.
+    """
+    publication = read_publication(settings, publication_id)
+    found = []
+    with warehouse.connect(publication.path, settings=settings) as connection:
+        for model in config.names():
+            use_case = config.load(model)
+            if use_case.scope == "global":
+                found.append(model)
+                continue
+            statement = {
+                "client": "select distinct client_id from ops.as_of_dates order by 1",
+                "vertical": "select distinct vertical from intermediate.int_customers"
+                " where vertical is not null order by 1",
+                "segment": "select distinct name from marts.fct_segments order by 1",
+            }[use_case.scope]
+            found += [f"{model}.{member}" for (member,) in connection.execute(statement).fetchall()]
+    return found
 
 
 def train(settings: Settings, model: str, publication_id: str | None = None) -> TrainingOutcome:
@@ -74,12 +113,21 @@ def train(settings: Settings, model: str, publication_id: str | None = None) -> 
     Safe to repeat: the same publication and numbers give the same version. A version is judged once; after
     that its verdict is "unchanged" and the reason names the one it got.
 
+    Args:
+        settings: of the installation.
+        model: a use case, or `<use case>.<member>` of its scope.
+        publication_id: what to learn from.
+
     Raises:
         ml.config.ConfigError: no such model.
-        ml.datasets.DatasetError: nothing to read from.
+        ml.features.DatasetError: nothing to read from.
     """
     started = time.perf_counter()
-    use_case = config.load(model)
+    name, _, member = model.partition(".")
+    use_case = config.load(name)
+    if bool(member) != (use_case.scope != "global"):
+        asked = f"{name}.<{use_case.scope}>" if use_case.scope != "global" else name
+        raise config.ConfigError(f"{name}.yml: scope is {use_case.scope}; ask for {asked}, not for {model}")
     publication = read_publication(settings, publication_id)
     outcome = TrainingOutcome(
         model=model,
@@ -91,45 +139,64 @@ def train(settings: Settings, model: str, publication_id: str | None = None) -> 
         trained_on_as_of=publication.as_of_date,
         known_at=publication.known_at.isoformat(),
         artefact_sha256=None,
+        champion=None,
+        guardrails=(),
+        importances=(),
         metrics=(),
         seconds=0.0,
     )
-    features = read_features(publication.path, use_case)
-    with warehouse.connect(publication.path, settings=settings) as connection:
-        pairs = matured_month_ends(connection, settings, use_case)
-        dates = split([day for _, day in pairs], use_case)
-        if dates is None:
-            outcome = replace(outcome, reason=_too_few_dates([day for _, day in pairs], use_case))
-            return replace(outcome, seconds=time.perf_counter() - started)
-        wanted = {*dates.training, *dates.test}
-        rows = read_rows(connection, settings, use_case, features, [p for p in pairs if p[1] in wanted])
-    if reason := _too_few_outcomes(rows, dates, use_case):
-        return replace(outcome, reason=reason, seconds=time.perf_counter() - started)
-    outcome = _fit_and_decide(settings, use_case, publication, features, rows, dates, outcome)
+    job = Job(settings, model, use_case, publication, read_features(publication.path, use_case))
+    try:
+        rows, dates = training_rows(job, member)
+        outcome = _judged(job, rows, dates, outcome)
+    except TooLittle as refused:
+        outcome = replace(outcome, reason=str(refused))
     return replace(outcome, seconds=time.perf_counter() - started)
 
 
-def fit(use_case: UseCase, features: Sequence[Feature], rows: Rows, dates: Split, threads: int) -> Model:
-    """Fit and calibrate. The same rows and numbers give the same model, whatever the number of threads.
+class TooLittle(Exception):
+    """There is not enough to learn from, or to judge by; the message says what is missing."""
 
-    Early stopping and calibration use the calibration date only, which the trees never see.
+
+def training_rows(job: Job, member: str = "") -> tuple[Rows, Split]:
+    """The rows of the training and test days, and which are which.
+
+    Raises:
+        TooLittle: too few days or outcomes, or a feature that knows the answer.
     """
-    fitted, calibrated = rows.of(dates.fit), rows.of([dates.calibration])
-    matrix = xgb.DMatrix(fitted.matrix(), label=fitted.labels(), nthread=threads)
-    held_out = xgb.DMatrix(calibrated.matrix(), label=calibrated.labels(), nthread=threads)
-    booster = xgb.train(
-        {**use_case.xgboost, "seed": use_case.seed, "nthread": threads, "verbosity": 0},
-        matrix,
-        num_boost_round=use_case.rounds,
-        evals=[(held_out, "calibration")],
-        early_stopping_rounds=use_case.early_stopping_rounds,
-        verbose_eval=False,
-    )
-    # The file would keep, and predict would use, the rounds after the best one.
-    booster = booster[: booster.best_iteration + 1]
-    booster.set_attr(best_iteration=None, best_score=None)
-    margins = np.asarray(booster.predict(held_out, output_margin=True), dtype=np.float64)
-    calibration = platt(margins, calibrated.labels()) if use_case.calibration == "platt" else (1.0, 0.0)
+    use_case = job.use_case
+    with warehouse.connect(job.publication.path, settings=job.settings) as connection:
+        pairs = matured_days(connection, job.settings, use_case)
+        dates = split([day for _, day in pairs], use_case)
+        if dates is None:
+            raise TooLittle(_too_few_dates([day for _, day in pairs], use_case))
+        wanted = {*dates.training, *dates.test}
+        rows = read_rows(
+            connection, job.settings, use_case, job.features, [pair for pair in pairs if pair[1] in wanted]
+        )
+    if member:
+        rows = rows.where(pc.equal(rows.table["scope"], member))
+    if reason := _too_few_outcomes(rows, dates, use_case) or _leak(rows.of(dates.fit), use_case):
+        raise TooLittle(reason)
+    return rows, dates
+
+
+def fit(use_case: UseCase, features: Sequence[Feature], rows: Rows, dates: Split, threads: int) -> Model:
+    """Fit and calibrate. The same rows and numbers give the same model, whatever the number of threads."""
+    return _fit(use_case, features, rows, dates, threads)[0]
+
+
+def _fit(
+    use_case: UseCase, features: Sequence[Feature], rows: Rows, dates: Split, threads: int
+) -> tuple[Model, boosted.Fitted | None]:
+    fitted = rows.of(dates.fit)
+    found: boosted.Fitted | None = None
+    estimator: boosted.BoostedTrees | forest.Forest
+    if isinstance(use_case.estimator, Forest):
+        estimator = forest.fit(use_case.estimator, rows.of(dates.training), use_case.seed)
+    else:
+        found = boosted.fit(use_case, fitted, rows.of(dates.calibration), threads)
+        estimator = found.trees
     medians: dict[str, float | None] = {}
     ranges: dict[str, tuple[float, float] | None] = {}
     ends = [use_case.confidence.lower_quantile, 0.5, use_case.confidence.upper_quantile]
@@ -138,261 +205,206 @@ def fit(use_case: UseCase, features: Sequence[Feature], rows: Rows, dates: Split
         low, middle, high = map(float, np.quantile(known, ends)) if len(known) else (None, None, None)
         medians[name] = middle
         ranges[name] = (low, high) if low is not None and high is not None else None
-    return Model(
-        booster=booster,
-        calibration=calibration,
+    model = Model(
+        estimator=estimator,
+        calibration=found.calibration if found else (1.0, 0.0),
         features=rows.features,
         definitions={feature.name: feature.definition for feature in features},
         definition_hash=rows.definition_hash,
         medians=medians,
         ranges=ranges,
+        reference={},
         use_case=use_case.model_dump(mode="json", exclude={"description", "reasons"}),
     )
+    if use_case.reasons.relative_to == "approved":
+        model = replace(model, reference=_mean_of_approved(use_case, model, fitted, threads))
+    return model, found
 
 
-def platt(margins: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[float, float]:
-    """(a, b) of the probability 1 / (1 + exp(-(a * margin + b))) that fits the labels best.
-
-    Newton's method on the log-loss with Platt's smoothed targets (Platt 1999, "Probabilistic outputs for
-    support vector machines"). Rounded, so that the last bits of a sum cannot make another version.
-    """
-    events = labels.sum()
-    target = np.where(labels == 1, (events + 1) / (events + 2), 1 / (len(labels) - events + 2))
-    a, b = 1.0, 0.0
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(a * margins + b, -30, 30)))
-        error, weight = p - target, np.maximum(p * (1 - p), 1e-9)
-        gradient = np.array([np.sum(error * margins), np.sum(error)])
-        cross = np.sum(weight * margins)
-        hessian = np.array([[np.sum(weight * margins**2) + 1e-9, cross], [cross, np.sum(weight) + 1e-9]])
-        step = np.linalg.solve(hessian, gradient)
-        step *= min(1.0, 2.0 / float(np.abs(step).max() or 1.0))
-        a, b = a - float(step[0]), b - float(step[1])
-        if np.abs(step).max() < 1e-10:
-            break
-    return round(a, 6), round(b, 6)
+def _mean_of_approved(use_case: UseCase, model: Model, fitted: Rows, threads: int) -> dict[str, float]:
+    """Mean contribution of each feature over the fitted rows that would have been approved."""
+    assert isinstance(model.estimator, boosted.BoostedTrees)  # noqa: S101 - only such explain themselves
+    assert use_case.fairness is not None  # noqa: S101 - the use case was checked
+    parts, margins = model.estimator.contributions(fitted.table, threads)
+    approved = model.probabilities(margins) < use_case.bands[use_case.fairness.band]
+    return mean_of_approved(parts, model.features, approved)
 
 
-def _fit_and_decide(
-    settings: Settings,
-    use_case: UseCase,
-    publication: Publication,
-    features: tuple[Feature, ...],
-    rows: Rows,
-    dates: Split,
-    outcome: TrainingOutcome,
-) -> TrainingOutcome:
-    model = fit(use_case, features, rows, dates, settings.threads)
+def _judged(job: Job, rows: Rows, dates: Split, outcome: TrainingOutcome) -> TrainingOutcome:
+    use_case, settings = job.use_case, job.settings
+    model, found = _fit(use_case, job.features, rows, dates, settings.threads)
     files = model.files()
-    digest = registry.sha256(files)
-    version = registry.version_id(publication.as_of_date, digest)
-    training, test = rows.of(dates.training), rows.of(dates.test)
-    probabilities = model.probabilities(model.margins(test.table, settings.threads))
-    scores = {"": probabilities, **baselines.predict(use_case, training, test)}
-
+    version = registry.version_id(job.publication.as_of_date, sha256(files))
     shelf = Registry(settings)
-    champion = shelf.champion(use_case.name)
+    champion = shelf.champion(job.name)
     if champion is not None and champion.version == version:
         champion = None
-    incomparable = ""
+    test = rows.of(dates.test)
+    scores = model.scores(test.table, settings.threads)
+    champion_scores, incomparable = None, ""
     if champion is not None:
-        champion_model = shelf.load(use_case.name, champion.version)
-        incomparable = champion_model.differences(features, rows.definition_hash)
-        if not incomparable:
-            scores["champion"] = champion_model.probabilities(
-                champion_model.margins(test.table, settings.threads)
-            )
-
-    evaluated = _evaluate(use_case, test, scores)
-    overall = evaluated[""]
+        rival = shelf.load(job.name, champion.version)
+        incomparable = rival.differences(job.features, rows.definition_hash)
+        champion_scores = None if incomparable else rival.scores(test.table, settings.threads)
     window = " to ".join(sorted({dates.test[0].isoformat(), dates.test[-1].isoformat()}))
-    metric_rows = _metric_rows(use_case, version, window, evaluated)
-    predictions = test.table.select([*KEY, "label"]).append_column(
-        "score", pa.array(probabilities.astype(np.float32))
-    )
+    named = evaluation.Named(job.name, version, window)
+    if isinstance(use_case.estimator, Boosted):
+        others = baselines.predict(
+            use_case,
+            rows.of(dates.fit),
+            rows.of(dates.calibration),
+            test,
+            threads=settings.threads,
+            monotone=use_case.estimator.monotone,
+        )
+        judged = evaluation.judge(use_case, named, test, scores, others, champion_scores)
+    else:
+        judged = evaluation.judge_unusual(use_case, named, model, rows.of(dates.training), test, scores)
+    importances = cards.importance(model, rows.of(dates.test), settings.threads)
     registered = shelf.save(
-        use_case.name,
+        job.name,
         version,
         files,
-        predictions,
-        params=_params(use_case, publication, training, dates, model),
-        metrics={
-            ".".join(filter(None, (row["baseline"], row["client_id"], row["metric"], end))): row[
-                end or "value"
-            ]
-            for row in metric_rows
-            for end in ("", "lo", "hi")
-            if row[end or "value"] is not None
+        test.table.select(
+            [c for c in (*KEY, "day", "customer_id", "label") if c in test.table.column_names]
+        ).append_column("score", pa.array(scores.astype(np.float32))),
+        params=_params(job, rows.of(dates.training), dates, model, found),
+        metrics=judged.numbers(),
+        documents={
+            "model_card.md": cards.write(job, version, model, dates, rows, found, judged, importances)
         },
     )
-    verdict, reason = _verdict(use_case, model, overall, champion, registered, incomparable)
+    if judged.unusual is not None:
+        verdict, reason = promotion.unusual_verdict(use_case, judged.unusual, registered, champion)
+    else:
+        assert judged.evaluated is not None  # noqa: S101 - one of the two was measured
+        verdict, reason = promotion.verdict(
+            use_case,
+            judged.evaluated,
+            registered,
+            champion,
+            slope=model.calibration[0],
+            incomparable=incomparable,
+            broken=judged.broken,
+        )
     if verdict != UNCHANGED:
-        shelf.decide(registered, verdict, reason, _ALIAS[verdict])
+        shelf.decide(registered, verdict, reason, ALIAS[verdict])
     return replace(
         outcome,
         version=version,
         verdict=verdict,
         standing=registered.verdict or verdict,
         reason=reason,
-        artefact_sha256=digest,
-        metrics=tuple(metric_rows),
+        artefact_sha256=sha256(files),
+        champion=champion.version if champion else None,
+        guardrails=judged.broken,
+        metrics=judged.rows,
+        importances=tuple(
+            {"feature": feature.name, "feature_group": feature.group, "importance": importances[feature.name]}
+            for feature in job.features
+            if feature.name in importances
+        ),
     )
 
 
-def _verdict(
-    use_case: UseCase,
-    model: Model,
-    evaluated: metrics.Evaluated,
-    champion: Registered | None,
-    registered: Registered,
-    incomparable: str,
-) -> tuple[str, str]:
-    own = evaluated.metrics[""]["average_precision"]
-    rival = max(use_case.baselines, key=lambda name: evaluated.metrics[name]["average_precision"].value)
-    found = (
-        f"Average precision {own.value:.3f} ({own.lo:.3f} to {own.hi:.3f}) at a base rate of "
-        f"{evaluated.base_rate:.1%}"
-    )
-    against = (
-        f"the best baseline, {rival.replace('_', ' ')}, has {_value(evaluated, rival)}, a difference of "
-        f"{_interval(evaluated.gains[rival])}"
-    )
-    if registered.verdict:
-        return UNCHANGED, f"The same version was judged before ({registered.verdict}): {registered.reason}"
-    if model.calibration[0] <= 0:
-        return REFUSED, (
-            f"On the calibration date the model ranks the wrong way round (slope {model.calibration[0]:.2f})."
-        )
-    if unbeaten := [
-        f"{name.replace('_', ' ')} has {_value(evaluated, name)}, a difference of "
-        f"{_interval(evaluated.gains[name])} that must be positive with a lower bound above {margin:g}"
-        for name, margin in use_case.promotion.over_baselines.items()
-        if not _better(evaluated.gains[name], margin)
-    ]:
-        return REFUSED, f"{found}; no better than its baselines: {'; '.join(unbeaten)}."
-    if champion is None:
-        return PROMOTED, f"{found}; {against}. It is the first champion."
-    if incomparable:
-        return PROMOTED, (
-            f"{found}; {against}. Champion {champion.version} can no longer score, its features differ: "
-            f"{incomparable}."
-        )
-    gain = evaluated.gains["champion"]
-    better = _better(gain, use_case.promotion.over_champion)
-    return PROMOTED if better else KEPT, (
-        f"{found}; champion {champion.version} has {_value(evaluated, 'champion')} on the same rows. The "
-        f"difference is {_interval(gain)}: it {'is' if better else 'must be'} positive with a lower "
-        f"bound above {use_case.promotion.over_champion:g}."
-    )
-
-
-def _better(gain: metrics.Estimate, margin: float) -> bool:
-    return gain.value > 0 and gain.lo > margin
-
-
-def _value(evaluated: metrics.Evaluated, scorer: str) -> str:
-    return f"{evaluated.metrics[scorer]['average_precision'].value:.3f}"
-
-
-def _interval(estimate: metrics.Estimate) -> str:
-    return f"{estimate.value:+.3f} ({estimate.lo:+.3f} to {estimate.hi:+.3f})"
-
-
-def _too_few_dates(month_ends: Sequence[date], use_case: UseCase) -> str:
-    have = sorted(set(month_ends))
-    label = use_case.label
+def _too_few_dates(days: Sequence[date], use_case: UseCase) -> str:
+    have = sorted(set(days))
+    unit = "month-ends" if use_case.dates.every == "month_end" else "days"
     span = f" ({have[0]} to {have[-1]})" if have else ""
+    text = f"Too few matured dates: {len(have)} {unit} have known labels{span}"
+    label = use_case.label
+    if label is None:
+        return (
+            f"{text}. Needed are {use_case.dates.test} to test on and {use_case.dates.training} to train on."
+        )
+    if label.max_silent_days is not None:
+        text += f" and no hole of more than {label.max_silent_days} days in the data of their outcome"
     return (
-        f"Too few matured dates: {len(have)} month-ends have known labels{span} and no hole of more "
-        f"than {label.max_silent_days} days in the data of their outcome. Needed are "
-        f"{use_case.dates.test} to test on and {use_case.dates.training} to train on, each of these at least "
-        f"{label.matures_after} days before the test ({label.horizon_days} days of outcome, "
+        f"{text}. Needed are {use_case.dates.test} to test on and {use_case.dates.training} to train on, each of "
+        f"these at least {label.matures_after} days before the test ({label.horizon_days} days of outcome, "
         f"{label.delay_days} of delay)."
     )
 
 
 def _too_few_outcomes(rows: Rows, dates: Split, use_case: UseCase) -> str:
+    """Empty when there are enough."""
     parts = {
         "fitted": rows.of(dates.fit),
-        "calibration": rows.of([dates.calibration]),
+        "calibration": rows.of(dates.calibration),
         "out-of-time": rows.of(dates.test),
     }
-    counts = {name: (part.labels().sum(), len(part.table)) for name, part in parts.items()}
-    needed = {"leavers": use_case.minimums.leavers, "stayers": use_case.minimums.stayers}
+    least = use_case.minimums
+    label = use_case.label
+    if label is None:
+        short = [f"{len(part)} {name} rows" for name, part in parts.items() if len(part) < least.others]
+        return f"Too few rows: {', '.join(short)}; needed are {least.others} in each part." if short else ""
+    counts = {name: (int(part.labels().sum()), len(part)) for name, part in parts.items()}
     short = [
-        f"{int(have)} {who} in the {name} rows"
-        for name, (leavers, n) in counts.items()
-        for who, have in (("leavers", leavers), ("stayers", n - leavers))
-        if have < needed[who]
+        f"{have} {who}s in the {name} rows"
+        for name, (events, n) in counts.items()
+        for who, have, needed in (
+            (label.event, events, least.events),
+            (label.other, n - events, least.others),
+        )
+        if have < needed
     ]
     if not short:
         return ""
     return (
         f"Too few outcomes to learn from or to judge by: {', '.join(short)}; needed are "
-        f"{needed['leavers']} leavers and {needed['stayers']} stayers in each part."
+        f"{least.events} {label.event}s and {least.others} {label.other}s in each part."
     )
 
 
-def _evaluate(
-    use_case: UseCase, test: Rows, scores: dict[str, NDArray[np.float64]]
-) -> dict[str, metrics.Evaluated]:
-    """By client; "" is all of them. Single clients only where there are several."""
-    label, customers = test.labels(), test.customers()
-    of = np.array(test.table["client_id"].to_pylist(), dtype=object)
-    clients = sorted(set(of)) if len(set(of)) > 1 else []
-    masks = {"": np.ones(len(label), dtype=bool)} | {client: of == client for client in clients}
-    return {
-        client: metrics.evaluate(
-            label[mask],
-            {name: score[mask] for name, score in scores.items()},
-            np.unique(customers[mask], return_inverse=True)[1],
-            use_case.evaluation,
-            use_case.seed,
-        )
-        for client, mask in masks.items()
-    }
-
-
-def _metric_rows(
-    use_case: UseCase, version: str, window: str, evaluated: dict[str, metrics.Evaluated]
-) -> list[dict[str, Any]]:
-    def finite(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
-    return [
-        {
-            "model": use_case.name,
-            "version": version,
-            "client_id": client,
-            "dataset": "out_of_time",
-            "window_label": window,
-            "metric": metric,
-            "baseline": scorer,
-            "value": finite(estimate.value),
-            "lo": finite(estimate.lo),
-            "hi": finite(estimate.hi),
-            "n": found.n,
-            "base_rate": found.base_rate,
-        }
-        for client, found in evaluated.items()
-        for scorer, by_metric in found.metrics.items()
-        for metric, estimate in by_metric.items()
-    ]
+def _leak(fitted: Rows, use_case: UseCase) -> str:
+    """A feature that ranks the outcome nearly perfectly by itself; empty when there is none."""
+    if use_case.label is None:
+        return ""
+    labels, ones = fitted.labels(), np.ones(len(fitted))
+    for name in fitted.features:
+        values = np.asarray(fitted.table[name].to_pandas(), dtype=np.float64)
+        known = np.isfinite(values)
+        if known.mean() < 0.5:
+            continue
+        auc = metrics.roc_auc(labels[known], values[known], ones[known])
+        if math.isfinite(auc) and max(auc, 1 - auc) >= KNOWS_THE_ANSWER:
+            return (
+                f"Feature {name} alone ranks the outcome with a ROC AUC of {max(auc, 1 - auc):.3f}: it seems to "
+                f"know the answer. Find out when its value was known; features from after the as-of date do this."
+            )
+    return ""
 
 
 def _params(
-    use_case: UseCase, publication: Publication, training: Rows, dates: Split, model: Model
+    job: Job, training: Rows, dates: Split, model: Model, found: boosted.Fitted | None
 ) -> dict[str, Any]:
+    publication, use_case = job.publication, job.use_case
     return {
         "publication_id": publication.id,
         "content_hash": publication.content_hash,
         "code_revision": publication.code_revision,
-        "training_rows": len(training.table),
-        "training_dates": ", ".join(map(str, dates.training)),
-        "test_dates": ", ".join(map(str, dates.test)),
+        "data_fingerprint": fingerprint(training.table),
+        "training_rows": len(training),
+        "training_dates": f"{dates.training[0]} to {dates.training[-1]}, {len(dates.training)}",
+        "test_dates": f"{dates.test[0]} to {dates.test[-1]}, {len(dates.test)}",
         "feature_count": len(model.features),
         "definition_hash": model.definition_hash,
-        "trees": model.booster.num_boosted_rounds(),
         "calibration": json.dumps(model.calibration),
+        "hyper_parameters": json.dumps(
+            found.params if found else use_case.estimator.model_dump(), sort_keys=True
+        ),
+        "trials": len(found.trials) if found else 0,
+        "trees": found.trees.booster.num_boosted_rounds() if found else 0,
         "use_case": use_case.model_dump_json(exclude={"reasons"}),
     }
+
+
+def fingerprint(table: pa.Table) -> str:
+    """Rows and the sum of their hashes, with the DuckDB that made it: the order of rows does not matter."""
+    with duckdb.connect() as connection:
+        columns = ", ".join(f'"{name}"' for name in table.column_names)
+        connection.register("given", table)
+        rows, total = connection.execute(
+            f"select count(*), sum(hash({columns})::hugeint) from given"  # noqa: S608 - our own columns
+        ).fetchone() or (0, 0)
+    return f"{rows} rows, {total}, duckdb {duckdb.__version__}"

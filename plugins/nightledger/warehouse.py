@@ -54,6 +54,17 @@ LAKE_SCHEMAS: dict[str, pa.Schema] = {
             ("text", pa.string()),
         ]
     ),
+    "what_if": pa.schema(
+        [
+            *_SCORED,
+            ("rank", pa.int32()),
+            ("feature", pa.string()),
+            ("value", pa.float32()),
+            ("typical", pa.float32()),
+            ("score", pa.float32()),
+            ("score_without", pa.float32()),
+        ]
+    ),
 }
 """What scoring hands to dbt. Vectors are archived beside them and are not read by dbt."""
 

@@ -43,7 +43,12 @@ class Bank:
                 "name": name,
                 "data_type": "float",
                 "config": {
-                    "meta": {"allowed_in": ["churn"], "label": name.replace("_", " "), "unit": UNITS[name]}
+                    "meta": {
+                        "allowed_in": ["churn"],
+                        "label": name.replace("_", " "),
+                        "unit": UNITS[name],
+                        "group": "all",
+                    }
                 },
             }
             for name in FEATURES
@@ -132,6 +137,16 @@ def publish(home: Path) -> Bank:
                 known_at::timestamp as known_at,
                 null::timestamp as superseded_at, true as is_customer_initiated, spend_amount
             from frame;
+            create table intermediate.int_revenue as
+            select client_id, customer_id, business_date, known_at, superseded_at,
+                (spend_amount / 100)::decimal(18, 4) as revenue
+            from intermediate.int_transactions;
+            create table intermediate.int_customers as
+            select client_id, customer_id, min(known_at) as known_at, null::timestamp as superseded_at,
+                case when hash(customer_id) % 3 = 0 then 'neobank' else 'wallet' end as vertical,
+                case when hash(customer_id) % 2 = 0 then 'F' else 'M' end as gender,
+                null::varchar as region, 1950 + (hash(customer_id) % 50)::integer as birth_year
+            from intermediate.int_transactions group by client_id, customer_id;
         """)
         connection.executemany("insert into ops.as_of_dates values (?, ?, ?, ?)", dates)
         connection.execute("insert into ops.horizon values ('tester', ?, ?)", [LAST, cutoff(LAST)])
@@ -163,10 +178,9 @@ def use_config(patch: pytest.MonkeyPatch, **changes: Any) -> config.UseCase:
     values = load("churn").model_dump()
     small = {
         "dates": {"training": 4},
-        "minimums": {"leavers": 5, "stayers": 5},
+        "minimums": {"events": 5, "others": 5},
         "evaluation": {"bootstrap_draws": 60},
-        "rounds": 40,
-        "xgboost": {"eta": 0.3},
+        "estimator": {"rounds": 40, "params": values["estimator"]["params"] | {"eta": 0.3}, "search": None},
         "promotion": {"over_baselines": {"recency": -1.0, "logistic_regression": -1.0}},
     }
     for change in (small, changes):

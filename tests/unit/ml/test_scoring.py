@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
-from ml import config, datasets, reasons, scoring
+from ml import config, reasons, scoring
+from ml import features as columns
+from ml.boosted import BoostedTrees
 from ml.registry import Registry, RegistryError
 from ml.training import TrainingOutcome
 from nightledger import warehouse
@@ -44,7 +48,13 @@ def test_each_active_customer_gets_a_score_with_its_reasons(trained: Trained) ->
     """)[0][0]
     assert said["scored"] == active
     assert said["pins"] == [
-        {"model": "churn", "version": version, "as_of_date": LAST.isoformat(), "customers": active}
+        {
+            "model": "churn",
+            "version": version,
+            "role": "champion",
+            "as_of_date": LAST.isoformat(),
+            "rows": active,
+        }
     ]
     found = {kind: pq.read_table(path) for kind, path in parts(bank).items()}
     for kind, schema in warehouse.LAKE_SCHEMAS.items():
@@ -53,7 +63,16 @@ def test_each_active_customer_gets_a_score_with_its_reasons(trained: Trained) ->
     assert scores["score"].between(0, 1).all()
     assert scores["confidence"].between(0, 1).all()
     assert set(scores["band"]) <= {"low", "medium", "high"}
-    assert scores["expected_value"].isna().all()
+    at_stake = dict(
+        bank.ask(f"""
+            select customer_id, sum(revenue) from intermediate.int_revenue
+            where business_date between date '{LAST}' - 364 and '{LAST}' group by customer_id
+        """)
+    )
+    for row in scores.itertuples():
+        assert float(row.expected_value) == pytest.approx(
+            row.score * float(at_stake[row.entity_id]), abs=1e-4
+        )
     told = found["reasons"].to_pandas()
     assert (told["contribution"] > 0).all()
     assert told.groupby("entity_id")["rank"].apply(lambda r: list(r) == list(range(1, len(r) + 1))).all()
@@ -185,34 +204,38 @@ def test_contributions_that_do_not_add_up_are_refused(
 ) -> None:
     """Catches reasons that explain another number than the score."""
     bank, outcome = trained
-    model = Registry(bank.settings).load("churn", str(outcome.version))
+    trees = Registry(bank.settings).load("churn", str(outcome.version)).estimator
+    assert isinstance(trees, BoostedTrees)
     table = pa.table({name: np.arange(5, dtype=np.float32) for name in FEATURES})
-    parts_of, margins = model.contributions(table, 1)
+    parts_of, margins = trees.contributions(table, 1)
     assert np.all(np.isfinite(parts_of)) and parts_of.shape == (5, len(FEATURES))
-    true_predict = model.booster.predict
+    true_predict = trees.booster.predict
 
     def biased(*args: object, **kwargs: object) -> object:
         return true_predict(*args, **kwargs) + (0.1 if kwargs.get("output_margin") else 0)
 
-    monkeypatch.setattr(model.booster, "predict", biased)
+    monkeypatch.setattr(trees.booster, "predict", biased)
     with pytest.raises(ArithmeticError, match="miss the margin"):
-        model.contributions(table, 1)
+        trees.contributions(table, 1)
     assert len(margins) == 5
 
 
 def test_a_receipt_hashes_key_version_and_vector_only() -> None:
     """Catches a receipt that changes with the machine, the run or the way a missing value was stored."""
-    key = ("bank", "churn", "customer", "c1", date(2025, 12, 31).isoformat())
-    vector = np.array([1.5, np.nan, 0.0], dtype=np.float32)
+    about = ("churn", "customer", "2025-12-31", "v1")
+    vector = np.array([[1.5, np.nan, 0.0]], dtype=np.float32)
     odd = vector.copy()
-    odd.view(np.uint32)[1] = 0xFFC00001
-    odd[2] = np.float32(-0.0)
-    expected = hashlib.sha256(
-        json.dumps([*key, "v1"]).encode() + np.array([1.5, np.nan, 0.0], dtype="<f4").tobytes()
-    ).hexdigest()
-    assert scoring.receipt(key, "v1", vector) == scoring.receipt(key, "v1", odd) == expected
-    assert scoring.receipt(key, "v2", vector) != expected
-    assert scoring.receipt(key, "v1", vector + 1) != expected
+    odd.view(np.uint32)[0, 1] = 0xFFC00001
+    odd[0, 2] = np.float32(-0.0)
+
+    def receipt(what: Sequence[str], numbers: NDArray[np.float32]) -> str:
+        return scoring.receipts(["bank"], ["c1"], what, numbers)[0]
+
+    texts = "".join(f"{text}\x1f" for text in ("bank", "c1", *about)).encode()
+    expected = hashlib.sha256(texts + np.array([1.5, np.nan, 0.0], dtype="<f4").tobytes()).hexdigest()
+    assert receipt(about, vector) == receipt(about, odd) == expected
+    assert receipt((*about[:3], "v2"), vector) != expected
+    assert receipt(about, vector + 1) != expected
 
 
 @pytest.mark.parametrize(
@@ -248,5 +271,5 @@ def test_reasons_read_like_sentences(
     name: str, unit: str, value: float, typical: float | None, text: str
 ) -> None:
     """Catches log ratios, float32 tails and nan in what a person reads."""
-    feature = datasets.Feature(name, "its label", unit, "")
+    feature = columns.Feature(name, "its label", unit, "")
     assert reasons.words(config.load("churn"), feature, value, typical)[1] == text

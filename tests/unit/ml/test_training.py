@@ -10,18 +10,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml import baselines, config, datasets, metrics, training
+from ml import baselines, boosted, config, datasets, metrics, training
+from ml import dates as calendar
+from ml import features as columns
 from ml.registry import Registry
 from nightledger import warehouse
 from tests.unit.ml.bank import Bank
 
 
-def read(bank: Bank) -> tuple[datasets.Rows, datasets.Split, tuple[datasets.Feature, ...]]:
+def read(bank: Bank) -> tuple[datasets.Rows, calendar.Split, tuple[columns.Feature, ...]]:
     use_case = config.load("churn")
-    features = datasets.read_features(bank.build, use_case)
+    features = columns.read_features(bank.build, use_case)
     with warehouse.connect(bank.build, settings=bank.settings) as connection:
-        pairs = datasets.matured_month_ends(connection, bank.settings, use_case)
-        dates = datasets.split([day for _, day in pairs], use_case)
+        pairs = calendar.matured_days(connection, bank.settings, use_case)
+        dates = calendar.split([day for _, day in pairs], use_case)
         assert dates is not None
         rows = datasets.read_rows(connection, bank.settings, use_case, features, pairs)
     return rows, dates, features
@@ -61,7 +63,7 @@ def test_label_is_one_only_without_an_act_inside_the_horizon(bank: Bank) -> None
         ) as t(c, d, acted)
     """)
     table = read(bank)[0].table.to_pylist()
-    found = {r["customer_id"]: r["label"] for r in table if r["as_of_date"] == date(2025, 3, 31)}
+    found = {r["entity_id"]: r["label"] for r in table if r["as_of_date"] == date(2025, 3, 31)}
     assert (found["c0000"], found["c0001"], found.get("c0002")) == (0, 1, None)
 
 
@@ -92,7 +94,7 @@ def test_an_outcome_with_a_hole_in_the_feed_is_left_out(bank: Bank, fault: str, 
     """Catches an outage, or a file that came after the judgement, taken for customers who left."""
     bank.run(fault.format(t="intermediate.int_transactions"))
     with warehouse.connect(bank.build, settings=bank.settings) as connection:
-        pairs = datasets.matured_month_ends(connection, bank.settings, config.load("churn"))
+        pairs = calendar.matured_days(connection, bank.settings, config.load("churn"))
     assert (("tester", date(2025, 4, 30)) not in pairs) == left_out
     assert ("tester", date(2025, 5, 31)) in pairs
 
@@ -121,9 +123,11 @@ def test_the_linear_baseline_survives_long_tails() -> None:
             "label": (rng.random(4000) < 1 / (1 + np.exp(-truth))).astype(np.int32),
         }
     )
-    use_case = config.load("churn").model_copy(update={"baselines": {"linear": "all"}})
+    use_case = config.load("churn").model_copy(
+        update={"baselines": {"linear": config.Baseline(kind="logistic")}}
+    )
     rows = datasets.Rows(table, ("spend", "count"), "")
-    found = baselines.predict(use_case, rows, rows)["linear"]
+    found = baselines.predict(use_case, rows, rows, rows)["linear"].scores
     reached, best = (metrics.average_precision(rows.labels(), s, np.ones(4000)) for s in (found, truth))
     assert reached > best - 0.03
 
@@ -137,10 +141,11 @@ def test_same_inputs_give_the_same_bytes_on_one_or_two_threads(bank: Bank) -> No
 
 def test_the_booster_ends_at_its_best_round(bank: Bank, configure: Callable[..., Any]) -> None:
     """Catches rounds after the best one: XGBoost keeps them, and predicts with them."""
-    configure(rounds=300, early_stopping_rounds=5, xgboost={"eta": 0.5})
+    params = config.load("churn").boosted.params | {"eta": 0.5}
+    configure(estimator={"rounds": 300, "early_stopping_rounds": 5, "params": params})
     rows, dates, features = read(bank)
     model = training.fit(config.load("churn"), features, rows, dates, 2)
-    assert model.booster.num_boosted_rounds() < 50
+    assert model.estimator.booster.num_boosted_rounds() < 50
 
 
 def test_calibration_finds_the_numbers_that_made_the_labels() -> None:
@@ -148,7 +153,7 @@ def test_calibration_finds_the_numbers_that_made_the_labels() -> None:
     rng = np.random.default_rng(1)
     margins = rng.normal(-2, 2, 200_000)
     labels = (rng.random(200_000) < 1 / (1 + np.exp(-(0.7 * margins + 0.3)))).astype(np.float64)
-    assert training.platt(margins, labels) == pytest.approx((0.7, 0.3), abs=0.03)
+    assert boosted.platt(margins, labels) == pytest.approx((0.7, 0.3), abs=0.03)
 
 
 def test_the_first_model_that_beats_its_baselines_becomes_champion(
@@ -168,7 +173,9 @@ def test_the_first_model_that_beats_its_baselines_becomes_champion(
     assert {("", "average_precision"), ("recency", "brier"), ("logistic_regression", "roc_auc")} <= rows
     path = bank.settings.registry / "predictions" / "churn" / f"{outcome.version}.parquet"
     predictions = pq.read_table(path)
-    assert predictions.column_names == ["client_id", "customer_id", "as_of_date", "label", "score"]
+    assert predictions.column_names == [
+        *("client_id", "entity_id", "as_of_date", "day", "customer_id", "label", "score")
+    ]
     assert len(predictions) == told["metrics"][0]["n"]
 
 
@@ -215,12 +222,12 @@ def test_too_few_matured_dates_are_refused_with_figures(bank: Bank, configure: C
     assert outcome.reason.startswith("Too few matured dates: 10 month-ends")
 
 
-@pytest.mark.parametrize("who", ["leavers", "stayers"])
+@pytest.mark.parametrize(("who", "kind"), [("leavers", "events"), ("stayers", "others")])
 def test_too_few_outcomes_are_refused_with_figures(
-    bank: Bank, configure: Callable[..., Any], who: str
+    bank: Bank, configure: Callable[..., Any], who: str, kind: str
 ) -> None:
     """Catches a model, and metrics, made from a handful of events."""
-    configure(minimums={who: 10_000})
+    configure(minimums={kind: 10_000})
     outcome = training.train(bank.settings, "churn")
     assert (outcome.verdict, outcome.version) == ("refused", None)
     assert f"{who} in the fitted rows" in outcome.reason
@@ -242,11 +249,11 @@ def test_a_model_no_better_than_its_baselines_is_refused_but_reported(
 def test_rows_of_two_definitions_are_not_mixed(bank: Bank) -> None:
     """Catches training on a feature table that was rebuilt only in part."""
     bank.run("update features.features_customers set _definition_hash = '2' where as_of_date = '2025-05-31'")
-    with pytest.raises(datasets.DatasetError, match="2 definitions"):
+    with pytest.raises(columns.DatasetError, match="2 definitions"):
         training.train(bank.settings, "churn")
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
     """Catches a typo in the DAG's parameter that ends in a stack trace."""
-    with pytest.raises(config.ConfigError, match="there are: churn"):
+    with pytest.raises(config.ConfigError, match="there are: churn, "):
         config.load.genuine("chum")  # type: ignore[attr-defined]

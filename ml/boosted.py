@@ -1,0 +1,212 @@
+"""Gradient-boosted trees: search, fit, margins, contributions.
+
+XGBoost's own interface, with Arrow in. The same rows and numbers give the same bytes, whatever the number of
+threads.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xgboost as xgb
+from numpy.typing import NDArray
+
+from ml import config
+from ml.config import UseCase
+from ml.datasets import Rows
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BoostedTrees:
+    """A fitted booster."""
+
+    booster: xgb.Booster
+    features: tuple[str, ...]
+
+    def margins(self, table: pa.Table, threads: int) -> Vector:
+        """Log-odds of the event for each row, before calibration.
+
+        Args:
+            table: the features in any order; they are taken by name.
+            threads: of XGBoost; does not change the result.
+        """
+        return np.asarray(
+            self.booster.predict(self._matrix(table, threads), output_margin=True), dtype=np.float64
+        )
+
+    def contributions(self, table: pa.Table, threads: int) -> tuple[NDArray[np.float32], Vector]:
+        """Exact SHAP values of each feature, rows × features, and the margin of each row.
+
+        In units of the margin: positive pushes towards the event. Their sum with the bias is the margin, which is
+        checked against a prediction of the first rows.
+
+        Raises:
+            ArithmeticError: contributions do not add up to the margin.
+        """
+        matrix = self._matrix(table, threads)
+        parts = self.booster.predict(matrix, pred_contribs=True, strict_shape=True)[:, 0, :]
+        margins = np.asarray(self.booster.predict(matrix, output_margin=True), dtype=np.float64)
+        off = np.abs(parts.sum(axis=1, dtype=np.float64) - margins)
+        if not np.all(off <= 1e-4 * (1 + np.abs(margins))):
+            raise ArithmeticError(f"contributions miss the margin by up to {np.nanmax(off):g}")
+        return parts[:, :-1], margins
+
+    def file(self) -> bytes:
+        """As XGBoost's binary JSON."""
+        return bytes(self.booster.save_raw("ubj"))
+
+    @classmethod
+    def from_file(cls, content: bytes, features: tuple[str, ...]) -> "BoostedTrees":
+        """Read what `file` gave."""
+        booster = xgb.Booster()
+        booster.load_model(bytearray(content))
+        return cls(booster, features)
+
+    def _matrix(self, table: pa.Table, threads: int) -> xgb.DMatrix:
+        # By name: XGBoost takes Arrow columns in any order and would score the wrong ones without a word.
+        return xgb.DMatrix(table.select(list(self.features)), nthread=threads)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit found."""
+
+    trees: BoostedTrees
+    calibration: tuple[float, float]
+    """(a, b) of probability = 1 / (1 + exp(-(a * margin + b)))."""
+    params: dict[str, Any]
+    """XGBoost's parameters after the search."""
+    trials: tuple[dict[str, Any], ...]
+    """Numbers and log-loss of each trial of the search, in order."""
+
+
+def fit(use_case: UseCase, fitted: Rows, calibration: Rows, threads: int) -> Fitted:
+    """Search, fit and calibrate.
+
+    The search fits on all but the latest of the fitted days and compares by log-loss on that latest one; early
+    stopping and calibration use the calibration days, which neither trees nor search ever see.
+
+    Where only a share of the rows without the event is fitted, the prior is put back: with r the share kept, the
+    odds are multiplied by r (Elkan 2001, "The foundations of cost-sensitive learning", theorem 2). Platt's
+    calibration on rows that were not thinned does the same by itself.
+    """
+    estimator = use_case.boosted
+    params: dict[str, Any] = {**estimator.params, "seed": use_case.seed, "nthread": threads, "verbosity": 0}
+    params |= _constraints(estimator, fitted.features)
+    thinned = thin(fitted, estimator.keep_others, use_case.seed)
+    found, trials = _search(use_case, thinned, fitted, params, threads)
+    params |= found
+    booster = _train(estimator, params, thinned, calibration, threads)
+    trees = BoostedTrees(booster, fitted.features)
+    shift = math.log(estimator.keep_others)
+    if estimator.calibration == "platt":
+        scale = platt(trees.margins(calibration.table, threads), calibration.labels())
+    else:
+        scale = (1.0, round(shift, 6))
+    return Fitted(trees, scale, params, tuple(trials))
+
+
+def thin(rows: Rows, keep_others: float, seed: int) -> Rows:
+    """All rows with the event and a share of the others, chosen by a fixed draw over rows in key order."""
+    if keep_others == 1:
+        return rows
+    kept = np.random.default_rng(seed).random(len(rows)) < keep_others
+    return rows.where(pa.array(kept | (rows.labels() == 1)))
+
+
+def platt(margins: Vector, labels: Vector) -> tuple[float, float]:
+    """(a, b) of the probability 1 / (1 + exp(-(a * margin + b))) that fits the labels best.
+
+    Newton's method on the log-loss with Platt's smoothed targets (Platt 1999, "Probabilistic outputs for
+    support vector machines"). Rounded, so that the last bits of a sum cannot make another version.
+    """
+    events = labels.sum()
+    target = np.where(labels == 1, (events + 1) / (events + 2), 1 / (len(labels) - events + 2))
+    a, b = 1.0, 0.0
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(a * margins + b, -30, 30)))
+        error, weight = p - target, np.maximum(p * (1 - p), 1e-9)
+        gradient = np.array([np.sum(error * margins), np.sum(error)])
+        cross = np.sum(weight * margins)
+        hessian = np.array([[np.sum(weight * margins**2) + 1e-9, cross], [cross, np.sum(weight) + 1e-9]])
+        step = np.linalg.solve(hessian, gradient)
+        step *= min(1.0, 2.0 / float(np.abs(step).max() or 1.0))
+        a, b = a - float(step[0]), b - float(step[1])
+        if np.abs(step).max() < 1e-10:
+            break
+    return round(a, 6), round(b, 6)
+
+
+def _constraints(estimator: config.Boosted, features: tuple[str, ...]) -> dict[str, Any]:
+    if unknown := sorted(set(estimator.monotone) - set(features)):
+        raise config.ConfigError(
+            f"estimator.monotone names {', '.join(unknown)}, which the model does not have"
+        )
+    if not estimator.monotone:
+        return {}
+    signs = ",".join(str(estimator.monotone.get(name, 0)) for name in features)
+    return {"monotone_constraints": f"({signs})"}
+
+
+def _train(
+    estimator: config.Boosted, params: Mapping[str, Any], fitted: Rows, held_out: Rows, threads: int
+) -> xgb.Booster:
+    booster = xgb.train(
+        dict(params),
+        xgb.DMatrix(fitted.matrix(), label=fitted.labels(), nthread=threads),
+        num_boost_round=estimator.rounds,
+        evals=[(xgb.DMatrix(held_out.matrix(), label=held_out.labels(), nthread=threads), "held_out")],
+        early_stopping_rounds=estimator.early_stopping_rounds,
+        verbose_eval=False,
+    )
+    # The file would keep, and predict would use, the rounds after the best one.
+    booster = booster[: booster.best_iteration + 1]
+    booster.set_attr(best_iteration=None, best_score=None)
+    return booster
+
+
+def _search(
+    use_case: UseCase, thinned: Rows, fitted: Rows, params: Mapping[str, Any], threads: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The best numbers of a bounded search, and every trial."""
+    search = use_case.boosted.search
+    days = sorted(set(fitted.table["day"].to_pylist()))
+    if search is None or len(days) < 2:
+        return {}, []
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # As long a stretch as the calibration has, and at least one day.
+    edge = max(1, len(days) - use_case.dates.calibration)
+    early, late = thinned.of(days[:edge]), fitted.of(days[edge:])
+    if min(early.labels().sum(), late.labels().sum()) == 0:
+        return {}, []
+    trials: list[dict[str, Any]] = []
+
+    def objective(trial: Any) -> float:
+        numbers = {name: _suggest(trial, name, ends) for name, ends in search.space.items()}
+        booster = _train(use_case.boosted, {**params, **numbers}, early, late, threads)
+        margins = BoostedTrees(booster, fitted.features).margins(late.table, threads)
+        loss = _log_loss(late.labels(), margins + math.log(use_case.boosted.keep_others))
+        trials.append({**numbers, "log_loss": round(loss, 8)})
+        return loss
+
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=use_case.seed))
+    study.optimize(objective, n_trials=search.trials)
+    return dict(study.best_params), trials
+
+
+def _suggest(trial: Any, name: str, ends: config.Range) -> float | int:
+    if ends.whole:
+        return int(trial.suggest_int(name, int(ends.low), int(ends.high), log=ends.log))
+    return float(trial.suggest_float(name, ends.low, ends.high, log=ends.log))
+
+
+def _log_loss(labels: Vector, margins: Vector) -> float:
+    """Mean of log(1 + exp(-margin)) over events and log(1 + exp(margin)) over the others."""
+    return float(np.mean(np.logaddexp(0, np.where(labels == 1, -margins, margins))))

@@ -1,0 +1,122 @@
+"""Isolation forest: how few random cuts set a row apart from the others (Liu, Ting, Zhou 2008)."""
+
+import io
+import json
+import re
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ml import config
+from ml.datasets import Rows
+
+Vector = NDArray[np.float64]
+_STEPS = 1000
+"""Quantiles of the training rows' margins that a rank is read from."""
+_TRUSTED = [
+    "sklearn.ensemble._iforest.IsolationForest",
+    "sklearn.tree._classes.ExtraTreeRegressor",
+    "sklearn.tree._tree.Tree",
+]
+"""Types that a file may hold, and no others."""
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A fitted isolation forest."""
+
+    trees: Any
+    features: tuple[str, ...]
+    medians: tuple[float, ...]
+    """What stands for a missing value: it cannot set a row apart."""
+    quantiles: tuple[float, ...]
+    """Of the margins of the training rows, from the least to the most unusual."""
+
+    def margins(self, table: pa.Table, threads: int) -> Vector:
+        """Anomaly score of each row, 0 to 1; about 0.5 is usual, near 1 is set apart at once.
+
+        Args:
+            table: the features in any order; they are taken by name.
+            threads: of boosted trees; not used here.
+        """
+        # One thread: with several, scikit-learn adds the trees up in the order in which they happen to finish.
+        del threads
+        return np.asarray(-self.trees.score_samples(self._matrix(table)), dtype=np.float64)
+
+    def ranks(self, margins: Vector) -> Vector:
+        """Share of the training rows that were less unusual, 0 to 1."""
+        return np.interp(margins, self.quantiles, np.linspace(0, 1, len(self.quantiles)))
+
+    def file(self) -> bytes:
+        """As a skops archive, which holds data and no code."""
+        import skops.io
+
+        beside = {"medians": list(self.medians), "quantiles": list(self.quantiles)}
+        return _canonical(bytes(skops.io.dumps({"trees": self.trees, "beside": json.dumps(beside)})))
+
+    @classmethod
+    def from_file(cls, content: bytes, features: tuple[str, ...]) -> "Forest":
+        """Read what `file` gave.
+
+        Raises:
+            skops.io.exceptions.UntrustedTypesFoundException: the file holds other types than a forest's.
+        """
+        import skops.io
+
+        found = skops.io.loads(content, trusted=_TRUSTED)
+        beside = json.loads(found["beside"])
+        return cls(found["trees"], features, tuple(beside["medians"]), tuple(beside["quantiles"]))
+
+    def _matrix(self, table: pa.Table) -> NDArray[np.float32]:
+        columns = [np.asarray(table[name].to_pandas(), dtype=np.float32) for name in self.features]
+        matrix = np.column_stack(columns)
+        return np.where(np.isnan(matrix), np.asarray(self.medians, dtype=np.float32), matrix)
+
+
+def _canonical(archive: bytes) -> bytes:
+    """The same skops archive without what differs from process to process: addresses and times."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+        contents = {name: packed.read(name) for name in packed.namelist()}
+    schema = contents.pop("schema.json").decode()
+    addresses = dict.fromkeys(re.findall(r'"__id__": (\d+)', schema))
+    numbers = {address: str(number) for number, address in enumerate(addresses, start=1)}
+    names = {
+        name: f"{number}.npy" for number, name in enumerate(re.findall(r'"file": "([^"]+)"', schema), start=1)
+    }
+    schema = re.sub(r'"__id__": (\d+)', lambda found: f'"__id__": {numbers[found[1]]}', schema)
+    schema = re.sub(r'"file": "([^"]+)"', lambda found: f'"file": "{names[found[1]]}"', schema)
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in [("schema.json", schema.encode()), *((names[n], contents[n]) for n in names)]:
+            packed.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+    return written.getvalue()
+
+
+def fit(settings: config.Forest, rows: Rows, seed: int) -> Forest:
+    """Grow a forest; the same rows in the same order and the same seed give the same one.
+
+    Args:
+        settings: number of trees and rows a tree.
+        rows: of the training days; a feature that is always missing counts as 0.
+        seed: of the draws.
+    """
+    from sklearn.ensemble import IsolationForest
+
+    medians = []
+    for name in rows.features:
+        known = rows.table[name].drop_null().to_numpy()
+        medians.append(float(np.median(known)) if len(known) else 0.0)
+    trees = IsolationForest(
+        n_estimators=settings.trees,
+        max_samples=min(settings.sample, len(rows)),
+        random_state=seed,
+    )
+    forest = Forest(trees, rows.features, tuple(medians), ())
+    trees.fit(forest._matrix(rows.table))
+    margins = forest.margins(rows.table, 1)
+    quantiles = np.quantile(margins, np.linspace(0, 1, _STEPS + 1))
+    return Forest(trees, rows.features, tuple(medians), tuple(map(float, quantiles)))

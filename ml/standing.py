@@ -1,0 +1,77 @@
+"""The registry follows what was decided about models: aliases, and whether an old version can score again.
+
+The decisions are rows of the operational database (`nightledger.model_ledger`); a model never decides about
+itself. `python -m ml.standing align MODEL CHAMPION CHALLENGER` and `… check MODEL VERSION` are for
+`nightledger.model_decisions`, which knows no models; an empty argument means none.
+"""
+
+import argparse
+import sys
+
+from ml import config
+from ml.datasets import read_publication
+from ml.features import DatasetError, read_features
+from ml.registry import Registry, RegistryError
+from nightledger import warehouse
+from nightledger.settings import Settings
+
+
+def align(settings: Settings, model: str, champion: str | None, challenger: str | None) -> None:
+    """Give the aliases of a model to these versions.
+
+    Raises:
+        ml.registry.RegistryError: there is no such version.
+    """
+    Registry(settings).align(model, champion, challenger)
+
+
+def why_not(settings: Settings, model: str, version: str) -> str:
+    """Why a version cannot score the features of the current publication; empty when it can.
+
+    A night whose pinned version does not fit its features fails, so nobody may go back to such a one.
+    """
+    use_case = config.load(model.partition(".")[0])
+    try:
+        loaded = Registry(settings).load(model, version)
+        publication = read_publication(settings)
+        features = read_features(publication.path, use_case)
+    except (RegistryError, DatasetError) as error:
+        return str(error)
+    hashes = []
+    with warehouse.connect(publication.path, settings=settings) as connection:
+        for table in use_case.features:
+            found = connection.execute(
+                f'select distinct _definition_hash from features."{table}"'  # noqa: S608 - from the manifest
+                " where as_of_date = ? order by 1",
+                [publication.as_of_date],
+            ).fetchall()
+            hashes += [row[0] for row in found]
+    whole = len(hashes) == len(use_case.features)
+    return loaded.differences(features, " ".join(hashes) if whole else None)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Align or check; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="ml.standing", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    aligning = commands.add_parser("align", help="move the aliases")
+    for name in ("model", "champion", "challenger"):
+        aligning.add_argument(name)
+    checking = commands.add_parser("check", help="print why a version cannot score")
+    for name in ("model", "version"):
+        checking.add_argument(name)
+    given = parser.parse_args(arguments)
+    settings = Settings()
+    try:
+        if given.command == "align":
+            align(settings, given.model, given.champion or None, given.challenger or None)
+        else:
+            sys.stdout.write(why_not(settings, given.model, given.version))
+    except (config.ConfigError, RegistryError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

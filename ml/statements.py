@@ -1,0 +1,164 @@
+"""The SQL that reads rows of a use case, for training and for scoring alike.
+
+A use case's module (`models/<name>.py`) holds SQL that reads two relations, which `ml.dates` makes:
+
+- `dates`: client_id, as_of_date, cutoff_at. The as-of dates that are asked about.
+- `cutoffs`: client_id, day, cutoff_at. When each day of the calendar was over, so that an outcome can be judged
+  by what was known `$matures_after` days later.
+
+`POPULATION` gives client_id, entity_id, as_of_date, day, customer_id: who is scored. `LABEL` gives the same and
+`label` (1 = the event). `day` is the as-of date, or the row's own business date where rows are events.
+`EXPOSURE` (may be left out) gives client_id, entity_id, as_of_date, exposure: the money that the event would
+cost. `DAYS` (only with `dates.every: day`) gives client_id, day: days whose rows can be judged. Parameters are
+those of the YAML's `parameters`, and `horizon_days`, `delay_days`, `matures_after`.
+"""
+
+import importlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from ml.config import UseCase
+from ml.features import DatasetError, Feature
+
+ENTITY_KEYS = {
+    "customer": "customer_id",
+    "account": "account_id",
+    "loan": "loan_id",
+    "transaction": "transaction_key",
+}
+"""Name of an entity's id in the feature tables."""
+
+
+def module_sql(use_case: UseCase, name: str, *, optional: bool = False) -> str:
+    """A statement of the use case's module; with `optional`, empty when it has none of that name."""
+    module: Any = importlib.import_module(f"ml.models.{use_case.name}")
+    return str(getattr(module, name, "")) if optional else str(getattr(module, name))
+
+
+def parameters(use_case: UseCase, statement: str) -> dict[str, Any]:
+    """Those that the statement names: DuckDB refuses others."""
+    known = {
+        **use_case.parameters,
+        "horizon_days": use_case.label.horizon_days if use_case.label else 0,
+        "delay_days": use_case.label.delay_days if use_case.label else 0,
+        "matures_after": use_case.matures_after,
+    }
+    named = set(re.findall(r"\$([a-z_][a-z_0-9]*)", statement))
+    return {name: value for name, value in known.items() if name in named}
+
+
+def rows_sql(
+    connection: duckdb.DuckDBPyConnection, use_case: UseCase, features: Sequence[Feature], population: str
+) -> tuple[str, dict[str, Any]]:
+    """The statement that reads the rows of a population in key order, and its parameters.
+
+    Args:
+        connection: with the relations `dates` and `cutoffs`.
+        use_case: the model.
+        features: its columns.
+        population: SQL with client_id, entity_id, as_of_date, day, customer_id, and label where there is one.
+
+    Raises:
+        DatasetError: the scope is the segment, and no segments are published.
+    """
+    exposure = module_sql(use_case, "EXPOSURE", optional=True) or (
+        "select client_id, ''::varchar as entity_id, as_of_date, null::decimal(18, 4) as exposure"
+        " from dates where false"
+    )
+    has_people = _has(connection, "intermediate", "int_customers")
+    people = _PEOPLE if has_people else _NOBODY
+    segment, segments = "null::varchar", ""
+    if use_case.scope == "segment":
+        if not _has(connection, "marts", "fct_segments"):
+            raise DatasetError(f"{use_case.name}: scope is segment, and no segments are published yet")
+        segment, segments = "segments.segment", _SEGMENTS
+    scopes = {
+        "global": "''",
+        "client": "population.client_id",
+        "vertical": "people.vertical",
+        "segment": segment,
+    }
+    columns = ", ".join(f'vectors."{feature.name}"' for feature in features)
+    statement = f"""
+        select population.*, exposures.exposure, {scopes[use_case.scope]} as scope,
+            people.vertical, people.age_band, people.region, people.gender,
+            {columns}, vectors._definition_hash
+        from ({population}) as population
+        inner join ({vectors_sql(use_case, features)}) as vectors using (client_id, entity_id, as_of_date)
+        left join ({exposure}) as exposures using (client_id, entity_id, as_of_date)
+        left join ({people}) as people
+            on people.client_id = population.client_id
+            and people.customer_id = population.customer_id
+            and people.as_of_date = population.as_of_date
+        {segments}
+        order by population.client_id, population.entity_id, population.as_of_date
+    """  # noqa: S608 - names are columns of the manifest
+    return statement, parameters(use_case, statement)
+
+
+def vectors_sql(use_case: UseCase, features: Sequence[Feature]) -> str:
+    """SQL of the feature vectors: client_id, entity_id, as_of_date, the features, `_definition_hash`.
+
+    The first table says which rows there are; what another one does not know is missing. Features are FLOAT.
+    `_definition_hash` holds the tables' hashes in their order, separated by spaces.
+    """
+    key = ENTITY_KEYS[use_case.entity]
+    base, *others = use_case.features
+    columns = ", ".join(
+        f'"{feature.table}"."{feature.name}"::float as "{feature.name}"' for feature in features
+    )
+    hashes = ", ".join(f'"{table}"._definition_hash' for table in use_case.features)
+    joins = " ".join(
+        f'left join features."{table}" as "{table}" on "{table}".client_id = "{base}".client_id'
+        f' and "{table}"."{key}" = "{base}"."{key}" and "{table}".as_of_date = "{base}".as_of_date'
+        for table in others
+    )
+    return (
+        f'select "{base}".client_id, "{base}"."{key}" as entity_id, "{base}".as_of_date, {columns},'  # noqa: S608
+        f" concat_ws(' ', {hashes}) as _definition_hash"
+        f' from features."{base}" as "{base}" {joins}'
+    )
+
+
+_PEOPLE = """
+    select dates.client_id, dates.as_of_date, people.customer_id, people.vertical, people.gender, people.region,
+        case
+            when people.birth_year is null then null
+            when year(dates.as_of_date) - people.birth_year < 25 then 'under 25'
+            when year(dates.as_of_date) - people.birth_year < 35 then '25 to 34'
+            when year(dates.as_of_date) - people.birth_year < 50 then '35 to 49'
+            when year(dates.as_of_date) - people.birth_year < 65 then '50 to 64'
+            else '65 and over'
+        end as age_band
+    from dates
+    inner join intermediate.int_customers as people
+        on people.client_id = dates.client_id
+        and people.known_at < dates.cutoff_at
+        and (people.superseded_at is null or people.superseded_at >= dates.cutoff_at)
+"""
+_NOBODY = """
+    select client_id, as_of_date, ''::varchar as customer_id, ''::varchar as vertical, ''::varchar as gender,
+        ''::varchar as region, ''::varchar as age_band
+    from dates where false
+"""
+_SEGMENTS = """
+    left join (
+        select client_id, customer_id, as_of_date as since, name as segment from marts.fct_segments
+    ) as segments
+        on segments.client_id = population.client_id
+        and segments.customer_id = population.customer_id
+        and segments.since = population.as_of_date
+"""
+
+
+def _has(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> bool:
+    return (
+        connection.execute(
+            "select 1 from information_schema.tables where table_schema = ? and table_name = ?",
+            [schema, name],
+        ).fetchone()
+        is not None
+    )
