@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 TOP = 4
 """Reasons that an applicant is told at most."""
+LEAST = 1e-6
+"""Log-odds that a cause must weigh: what is less is the rounding of 32-bit contributions."""
 COLUMNS = ("code", "cause", "feature", "direction", "sentence", "may_be_given")
 
 
@@ -161,7 +163,7 @@ def reasons(
     for row, ranked in enumerate(ranks):
         given = []
         for place in ranked:
-            if sums[row, place] <= 0:
+            if sums[row, place] < LEAST:
                 break
             code = order[place]
             strongest = max(columns[code], key=lambda i: apart[row, i])

@@ -82,29 +82,41 @@ def queues(
 
 
 class _Queue:
-    """Some of the rows by day, and in a day by priority."""
+    """Some of the rows by day, in a day by priority, and in steps of equal priority."""
 
-    def __init__(self, day: NDArray[np.int64], priority: Vector, rows: NDArray[np.intp]) -> None:
+    def __init__(
+        self, day: NDArray[np.int64], priority: Vector, rows: NDArray[np.intp], value: Vector
+    ) -> None:
         self.order = rows[np.lexsort((-priority[rows], day[rows]))]
-        day, priority = day[self.order], priority[self.order]
-        new_day = np.append(True, day[1:] != day[:-1])
-        new_step = new_day | np.append(True, priority[1:] != priority[:-1])
-        self.starts = np.flatnonzero(new_step)
-        """First row of each run of equal priority on one day."""
-        steps_of_days = np.append(np.flatnonzero(new_day[self.starts]), len(self.starts))
-        self.first_step = np.repeat(steps_of_days[:-1], np.diff(steps_of_days))
+        new_day = _changes(day[self.order])
+        self.days = np.append(np.flatnonzero(new_day), len(self.order))
+        """Rows at which days begin, and the end."""
+        self.steps = np.append(np.flatnonzero(new_day | _changes(priority[self.order])), len(self.order))
+        self.worth = np.flatnonzero(value[self.order])
+        self.worth_row = self.order[self.worth]
+        self.value = value[self.worth_row]
 
-    def alerted(self, weight: Vector, budget: float, *values: Vector) -> list[float]:
-        """Number of alerts within the budget of each day, and the sum of each of `values` over them."""
+    def alerted(self, weight: Vector, budget: float) -> tuple[float, float]:
+        """Number of alerts within the budget of each day, and the sum of the value over them."""
         if not len(self.order):
-            return [0.0] * (1 + len(values))
-        drawn = weight[self.order]
-        size = np.add.reduceat(drawn, self.starts)
-        before = np.append(0.0, np.cumsum(size))
-        room = np.clip(budget - (before[:-1] - before[self.first_step]), 0, size)
+            return 0.0, 0.0
+        total = np.append(0.0, np.cumsum(weight[self.order]))
+        value = np.append(0.0, np.cumsum(weight[self.worth_row] * self.value))
+        begin, end = self.days[:-1], self.days[1:]
+        # The step of each day in which its budget ends.
+        last = np.clip(np.searchsorted(total, total[begin] + budget) - 1, begin, end - 1)
+        step = np.searchsorted(self.steps, last, side="right") - 1
+        first, after = self.steps[step], self.steps[step + 1]
+        size = total[after] - total[first]
+        room = np.clip(total[begin] + budget - total[first], 0, size)
         share = np.divide(room, size, out=np.zeros_like(size), where=size > 0)
-        sums = [np.add.reduceat(drawn * value[self.order], self.starts) for value in values]
-        return [float(room.sum()), *(float(np.dot(share, part)) for part in sums)]
+        at_begin, at_first, at_after = (
+            value[np.searchsorted(self.worth, at)] for at in (begin, first, after)
+        )
+        return (
+            float(np.sum(total[first] - total[begin] + room)),
+            float(np.sum(at_first - at_begin + share * (at_after - at_first))),
+        )
 
 
 class DailyAlerts:
@@ -113,11 +125,11 @@ class DailyAlerts:
     def __init__(self, label: Vector, score: Vector, context: Context) -> None:
         day, self.budget = _days(context)
         self.label = label
-        self.queue = _Queue(day, score, np.arange(len(label)))
+        self.queue = _Queue(day, score, np.arange(len(label)), label)
 
     def __call__(self, weight: Vector) -> dict[str, float]:
         """The metrics under these row weights."""
-        raised, hits = self.queue.alerted(weight, self.budget, self.label)
+        raised, hits = self.queue.alerted(weight, self.budget)
         return {
             "precision_at_daily_budget": _ratio(hits, raised),
             "recall_at_daily_budget": _ratio(hits, float(np.dot(weight, self.label))),
@@ -150,14 +162,19 @@ class Cards:
         again = np.lexsort((-score[best], day[best]))
         self.row, self.hit = best[again], hit[again]
         self.card = context.card[self.row]
-        days, top = day[self.row], score[self.row]
-        bounds = np.append(np.flatnonzero(_changes(days)), len(days))
-        self.days = list(pairwise(bounds))
-        ends = _changes(days) | _changes(top)
-        self.ends = [
-            np.append(np.flatnonzero(ends[start + 1 : stop]), stop - start - 1) for start, stop in self.days
+        new_day = _changes(day[self.row])
+        bounds = np.append(np.flatnonzero(new_day), len(self.row))
+        self.number_of_day = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+        new_step = new_day | _changes(score[self.row])
+        self.days = [
+            (
+                self.card[start:stop],
+                np.flatnonzero(self.hit[start:stop]),
+                np.append(np.flatnonzero(new_step[start:stop]), stop - start),
+            )
+            for start, stop in pairwise(bounds)
         ]
-        self.number_of_day = np.repeat(np.arange(len(self.days)), np.diff(bounds))
+        """Of each day: the cards, the positions of the compromised ones, where steps begin and the end."""
         self.cards = int(context.card.max()) + 1
 
     def __call__(self, weight: Vector) -> dict[str, float]:
@@ -166,17 +183,18 @@ class Cards:
         left[self.card] = weight[self.row]
         greatest = self._greatest(left)
         found = 0.0
-        for (start, stop), ends in zip(self.days, self.ends, strict=True):
-            card, hit = self.card[start:stop], self.hit[start:stop]
+        for card, compromised, steps in self.days:
             open_cards = left[card]
-            total = np.cumsum(open_cards)[ends]
-            size = np.diff(total, prepend=0.0)
-            share = np.divide(
-                np.clip(self.k - (total - size), 0, size), size, out=np.zeros_like(size), where=size > 0
-            )
-            alerted = open_cards * np.repeat(share, np.diff(ends, prepend=-1))
-            found += float(alerted[hit].sum())
-            left[card[hit]] -= alerted[hit]
+            total = np.append(0.0, np.cumsum(open_cards))
+            last = min(int(np.searchsorted(total, self.k)), len(card)) - 1
+            step = int(np.searchsorted(steps, last, side="right")) - 1
+            first, after = steps[step], steps[step + 1]
+            size = total[after] - total[first]
+            share = min((self.k - total[first]) / size, 1.0) if size > 0 else 0.0
+            alerted = np.where(compromised < first, 1.0, np.where(compromised < after, share, 0.0))
+            alerted *= open_cards[compromised]
+            found += float(alerted.sum())
+            left[card[compromised]] -= alerted
         alerts = self.k * len(self.days)
         return {"card_precision_at_k": found / alerts, "card_precision_greatest": greatest / alerts}
 
@@ -222,13 +240,13 @@ class Savings:
         alerted = fired if fired is not None else loss > context.cost
         self.lost = label * context.amount
         self.cost = context.cost
-        self.queue = _Queue(day, loss, np.flatnonzero(alerted))
-        self.perfect = _Queue(day, self.lost, np.flatnonzero(self.lost > self.cost))
+        self.queue = _Queue(day, loss, np.flatnonzero(alerted), self.lost)
+        self.perfect = _Queue(day, self.lost, np.flatnonzero(self.lost > self.cost), self.lost)
 
     def __call__(self, weight: Vector) -> dict[str, float]:
         """The metrics under these row weights."""
-        raised, saved = self.queue.alerted(weight, self.budget, self.lost)
-        most_raised, most_saved = self.perfect.alerted(weight, self.budget, self.lost)
+        raised, saved = self.queue.alerted(weight, self.budget)
+        most_raised, most_saved = self.perfect.alerted(weight, self.budget)
         net = saved - self.cost * raised
         return {
             "savings": net,
@@ -244,7 +262,8 @@ def _days(context: Context) -> tuple[NDArray[np.int64], int]:
 
 
 def _changes(values: NDArray[np.generic]) -> NDArray[np.bool_]:
-    return np.append(True, values[1:] != values[:-1])
+    """Rows that differ from the one before; the first does."""
+    return np.append(True, values[1:] != values[:-1])[: len(values)]
 
 
 def _ratio(part: float, whole: float) -> float:

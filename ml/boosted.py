@@ -42,8 +42,8 @@ class BoostedTrees:
     def contributions(self, table: pa.Table, threads: int) -> tuple[NDArray[np.float32], Vector]:
         """Exact SHAP values of each feature, rows × features, and the margin of each row.
 
-        In units of the margin: positive pushes towards the event. Their sum with the bias is the margin, which is
-        checked against a prediction of the first rows.
+        In units of the margin: positive pushes towards the event. Their sum with the bias is the margin,
+        which is checked.
 
         Raises:
             ArithmeticError: contributions do not add up to the margin.
@@ -88,12 +88,12 @@ class Fitted:
 def fit(use_case: UseCase, fitted: Rows, calibration: Rows, threads: int) -> Fitted:
     """Search, fit and calibrate.
 
-    The search fits on all but the latest of the fitted days and compares by log-loss on that latest one; early
-    stopping and calibration use the calibration days, which neither trees nor search ever see.
+    The search fits on all but the latest of the fitted days and compares by log-loss on those; early stopping
+    and calibration use the calibration days, which neither trees nor search ever see.
 
-    Where only a share of the rows without the event is fitted, the prior is put back: with r the share kept, the
-    odds are multiplied by r (Elkan 2001, "The foundations of cost-sensitive learning", theorem 2). Platt's
-    calibration on rows that were not thinned does the same by itself.
+    Where only a share of the rows without the event is fitted, the prior is put back: with r the share kept,
+    the odds are multiplied by r (Elkan 2001, "The foundations of cost-sensitive learning", theorem 2).
+    Platt's calibration on rows that were not thinned does the same by itself.
     """
     estimator = use_case.boosted
     params: dict[str, Any] = {**estimator.params, "seed": use_case.seed, "nthread": threads, "verbosity": 0}

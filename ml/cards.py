@@ -1,4 +1,4 @@
-"""The model card that is written beside a version: what it is for, what it learnt from, how good and how fair it is.
+"""The model card of a version: what it is for, what it learnt from, how good and how fair it is.
 
 Sections follow Mitchell et al. 2019, "Model cards for model reporting".
 """

@@ -47,7 +47,8 @@ class Rows:
     """Rows in key order.
 
     `table` has KEY, `day`, `customer_id`, GROUPS, `scope`, `exposure` (FLOAT, base currency; null = unknown),
-    `label` (INTEGER; 1 = the event) where there is one, and the features (FLOAT, null = missing) in model order.
+    `label` (INTEGER; 1 = the event) where there is one, and the features (FLOAT, null = missing) in model
+    order.
     """
 
     table: pa.Table

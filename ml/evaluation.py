@@ -175,7 +175,8 @@ def _broken(
     own, its = (found.metrics[name]["calibration_error"].value for name in ("", "champion"))
     if own > its + rails.calibration_error:
         broken.append(
-            f"calibration error {own:.4f}, more than {rails.calibration_error:g} above the champion's {its:.4f}"
+            f"calibration error {own:.4f}, more than {rails.calibration_error:g} above the champion's "
+            f"{its:.4f}"
         )
     psi = stability.psi(champion, scores).psi
     if psi > rails.score_psi:

@@ -1,4 +1,4 @@
-"""Why a score is what it is: which features pushed it, in words, and what it would be without each of them."""
+"""Why a score is what it is: which features pushed it, in words, and what it would be without each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +25,9 @@ LEAST_PEERS = 20
 class Told:
     """Scores of a batch, and why.
 
-    `row`, `rank`, `feature`, `contribution`, `code`, `text`, `typical` and `without` have one entry a reason, in the
-    order of the rows and of their ranks; `row` is the place in the batch, `feature` the place in the model's list.
+    `row`, `rank`, `feature`, `contribution`, `code`, `text`, `typical` and `without` have one entry a reason,
+    in the order of the rows and of their ranks; `row` is the place in the batch, `feature` that in the
+    model's list.
     """
 
     scores: Matrix

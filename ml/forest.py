@@ -43,7 +43,7 @@ class Forest:
             table: the features in any order; they are taken by name.
             threads: of boosted trees; not used here.
         """
-        # One thread: with several, scikit-learn adds the trees up in the order in which they happen to finish.
+        # One thread: with several, scikit-learn adds the trees up in the order in which they finish.
         del threads
         return np.asarray(-self.trees.score_samples(self._matrix(table)), dtype=np.float64)
 

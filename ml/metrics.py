@@ -8,6 +8,7 @@ step: their order never matters. What a day's queue of alerts finds stands in `m
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial, wraps
+from itertools import pairwise
 from typing import Concatenate, ParamSpec
 
 import numpy as np
@@ -43,49 +44,59 @@ class Evaluated:
 
 
 class Sorted:
-    """Rows from the highest score down."""
+    """Rows from the highest score down, in steps of equal scores; sorted once, weighted often."""
 
     def __init__(self, label: Vector, score: Vector) -> None:
         if np.isnan(score).any():
             raise ValueError("a score is not a number")
         self.order = np.argsort(-score, kind="stable")
-        self.label, self.score = label[self.order], score[self.order]
+        label, self.score = label[self.order], score[self.order]
         self.ends = np.append(np.flatnonzero(self.score[1:] != self.score[:-1]), len(score) - 1)
+        """Last row of each step."""
+        self.excess, self.error = self.score - label, (self.score - label) ** 2
+        self.events = np.flatnonzero(label)
+        steps = np.searchsorted(self.ends, self.events)
+        self.last_events = np.flatnonzero(np.append(steps[1:] != steps[:-1], True)[: len(steps)])
+        self.steps = steps[self.last_events]
+        """Steps that hold events. All that a ranking is worth is told by what lies above and below them."""
 
 
 class Ranking:
     """Sorted rows with weights; what several metrics need is summed up once."""
 
     def __init__(self, rows: Sorted, weight: Vector) -> None:
-        self.label, self.score, self.weight = rows.label, rows.score, weight[rows.order]
-        self._ends = rows.ends
-
-    @cached_property
-    def total(self) -> Vector:
-        """Weight down to each distinct score."""
-        return self._down_to(self.weight)
-
-    @cached_property
-    def hits(self) -> Vector:
-        """Weight of the events down to each distinct score."""
-        return self._down_to(self.weight * self.label)
-
-    @cached_property
-    def expected(self) -> Vector:
-        """Sum of weighted scores down to each distinct score: the events that probabilities promise."""
-        return self._down_to(self.weight * self.score)
+        self.rows, self.weight = rows, weight[rows.order]
+        total = np.cumsum(self.weight)
+        self.total = total if len(rows.ends) == len(total) else total[rows.ends]
+        """Weight down to each step."""
+        self.all = float(total[-1])
+        self.hits = np.cumsum(self.weight[rows.events])[rows.last_events]
+        """Weight of the events down to each step that holds some; so are those that follow."""
+        self.events = float(self.hits[-1]) if len(self.hits) else 0.0
+        self.others = self.all - self.events
+        self.new_hits = np.diff(self.hits, prepend=0.0)
+        self.down = self.total[rows.steps]
+        self.misses = self.down - self.hits
+        above = np.where(rows.steps > 0, self.total[rows.steps - 1], 0.0)
+        self.misses_above = above - (self.hits - self.new_hits)
 
     @cached_property
     def auc(self) -> float:
         """Area under the ROC curve; nan without both outcomes."""
-        hits, misses = self.hits, self.total - self.hits
-        if hits[-1] == 0 or misses[-1] == 0:
+        if self.events == 0 or self.others == 0:
             return float("nan")
-        area = np.trapezoid(np.append(0.0, hits), np.append(0.0, misses))
-        return float(area / (hits[-1] * misses[-1]))
+        beaten = self.others - (self.misses + self.misses_above) / 2
+        return float(np.dot(self.new_hits, beaten) / (self.events * self.others))
 
-    def _down_to(self, values: Vector) -> Vector:
-        return np.asarray(np.cumsum(values)[self._ends])
+    def found(self, size: float) -> float:
+        """Events expected among the best `size` rows; ties are drawn by lot."""
+        step = int(np.searchsorted(self.total, min(size, self.all)))
+        before = float(self.total[step - 1]) if step else 0.0
+        share = (min(size, self.all) - before) / max(float(self.total[step]) - before, 1e-300)
+        at = int(np.searchsorted(self.rows.steps, step))
+        above = float(self.hits[at - 1]) if at else 0.0
+        within = at < len(self.hits) and self.rows.steps[at] == step
+        return above + (share * float(self.new_hits[at]) if within else 0.0)
 
 
 _MEASURES: dict[str, Callable[..., float]] = {}
@@ -109,11 +120,10 @@ def _metric(
 @_metric
 def average_precision(rows: Ranking) -> float:
     """Mean precision over the events found, as scikit-learn defines it; nan without events."""
-    total, hits = rows.total, rows.hits
-    if hits[-1] == 0:
+    if rows.events == 0:
         return float("nan")
-    precision = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
-    return float(np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
+    precision = np.divide(rows.hits, rows.down, out=np.zeros_like(rows.hits), where=rows.down > 0)
+    return float(np.dot(rows.new_hits, precision) / rows.events)
 
 
 @_metric
@@ -131,37 +141,38 @@ def gini(rows: Ranking) -> float:
 @_metric
 def ks(rows: Ranking) -> float:
     """Kolmogorov-Smirnov: greatest distance between the events' and the others' distribution of scores."""
-    hits, misses = rows.hits, rows.total - rows.hits
-    if hits[-1] == 0 or misses[-1] == 0:
+    if rows.events == 0 or rows.others == 0:
         return float("nan")
-    return float(np.abs(hits / hits[-1] - misses / misses[-1]).max())
+    # The distance turns only where a step with events begins or ends.
+    below = rows.hits / rows.events - rows.misses / rows.others
+    above = (rows.hits - rows.new_hits) / rows.events - rows.misses_above / rows.others
+    return float(max(np.abs(below).max(), np.abs(above).max()))
 
 
 @_metric
 def precision_at_budget(rows: Ranking, *, share: float) -> float:
     """Share of events among the best-scored `share` of rows."""
-    size = share * float(rows.total[-1])
-    return _found(rows, size) / size if size else float("nan")
+    size = share * rows.all
+    return rows.found(size) / size if size else float("nan")
 
 
 @_metric
 def recall_at_budget(rows: Ranking, *, share: float) -> float:
     """Share of the events that the best-scored `share` of rows holds; nan without events."""
-    events = float(rows.hits[-1])
-    return _found(rows, share * float(rows.total[-1])) / events if events else float("nan")
+    return rows.found(share * rows.all) / rows.events if rows.events else float("nan")
 
 
 @_metric
 def precision_at_k(rows: Ranking, *, k: int) -> float:
     """Share of events among the `k` best-scored rows; of all rows where there are fewer."""
-    size = min(float(k), float(rows.total[-1]))
-    return _found(rows, size) / size if size else float("nan")
+    size = min(float(k), rows.all)
+    return rows.found(size) / size if size else float("nan")
 
 
 @_metric
 def brier(rows: Ranking) -> float:
     """Mean squared error of the probability; lower is better."""
-    return float(np.dot(rows.weight, (rows.score - rows.label) ** 2) / rows.total[-1])
+    return float(np.dot(rows.weight, rows.rows.error) / rows.all)
 
 
 @_metric
@@ -174,10 +185,14 @@ def calibration_error(rows: Ranking, *, bins: int) -> float:
     so a bin may be larger than the others, or empty. In a finite sample a perfect model has more than 0.
     """
     total = rows.total
-    middle = total - np.diff(total, prepend=0.0) / 2
-    group = np.minimum((middle * bins / total[-1]).astype(np.int64), bins - 1)
-    gaps = np.bincount(group, np.diff(rows.expected - rows.hits, prepend=0.0), minlength=bins)
-    return float(np.abs(gaps).sum() / total[-1])
+    limits = rows.all * np.arange(1, bins) / bins
+    # A step lies in the bin of its middle; the first step of a bin is the one that crosses the limit or the next.
+    step = np.minimum(np.searchsorted(total, limits), len(total) - 1)
+    middle = (total[step] + np.where(step > 0, total[step - 1], 0.0)) / 2
+    first = np.append(0, rows.rows.ends + 1)[step + (middle < limits)]
+    bounds = [0, *first.tolist(), len(rows.weight)]
+    gaps = [abs(np.dot(rows.weight[a:b], rows.rows.excess[a:b])) for a, b in pairwise(bounds)]
+    return float(sum(gaps) / rows.all)
 
 
 def evaluate(
@@ -288,8 +303,3 @@ _RANGES: dict[str, tuple[float, float]] = {
     "savings_share": (-np.inf, 1.0),
     "savings_of_greatest": (-np.inf, 1.0),
 }
-
-
-def _found(rows: Ranking, size: float) -> float:
-    """Events expected among the best `size` rows; ties are drawn by lot."""
-    return float(np.interp(size, np.append(0.0, rows.total), np.append(0.0, rows.hits)))

@@ -31,7 +31,7 @@ class Model:
 
     estimator: BoostedTrees | Forest
     calibration: tuple[float, float]
-    """(a, b) of probability = 1 / (1 + exp(-(a * margin + b))); a > 0 keeps the ranking. Of boosted trees only."""
+    """(a, b) of probability = 1 / (1 + exp(-(a * margin + b))); a > 0 keeps the ranking. Of boosted trees."""
     features: tuple[str, ...]
     definitions: dict[str, str]
     definition_hash: str
@@ -40,7 +40,7 @@ class Model:
     ranges: dict[str, tuple[float, float] | None]
     """Range of each feature over the fitted rows that counts as known ground."""
     reference: dict[str, float]
-    """Contribution of each feature that reasons are counted from: the mean over the approved; empty: from 0."""
+    """Contribution of each feature that reasons are counted from: mean over the approved; empty: from 0."""
     use_case: dict[str, Any]
     """Numbers of the use case: the same estimator under other rules is another version."""
 
@@ -59,7 +59,7 @@ class Model:
         return self.estimator.margins(table, threads)
 
     def probabilities(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores from 0 to 1: calibrated probability of the event, or the share of training rows less unusual."""
+        """Scores from 0 to 1: calibrated probability of the event, or share of training rows less unusual."""
         if isinstance(self.estimator, Forest):
             return self.estimator.ranks(margins)
         a, b = self.calibration

@@ -48,8 +48,8 @@ def verdict(
         return REFUSED, f"{found}; no better than its baselines: {'; '.join(unbeaten)}."
     rival = min(use_case.baselines, key=lambda other: evaluated.gains[other].value)
     against = (
-        f"the best baseline, {rival.replace('_', ' ')}, has {_value(evaluated, rules, rival)}, a difference of "
-        f"{_interval(evaluated.gains[rival])}"
+        f"the best baseline, {rival.replace('_', ' ')}, has {_value(evaluated, rules, rival)}, a difference "
+        f"of {_interval(evaluated.gains[rival])}"
     )
     if broken:
         verdict = KEPT if champion is not None else REFUSED
@@ -64,8 +64,8 @@ def verdict(
     gain = evaluated.gains["champion"]
     better = _better(gain, rules.over_champion)
     return PROMOTED if better else KEPT, (
-        f"{found}; champion {champion.version} has {_value(evaluated, rules, 'champion')} on the same rows. The "
-        f"difference is {_interval(gain)}: it {'is' if better else 'must be'} positive with a lower "
+        f"{found}; champion {champion.version} has {_value(evaluated, rules, 'champion')} on the same rows. "
+        f"The difference is {_interval(gain)}: it {'is' if better else 'must be'} positive with a lower "
         f"bound above {rules.over_champion:g}."
     )
 
@@ -84,8 +84,8 @@ def unusual_verdict(
     assert isinstance(use_case.estimator, Forest)  # noqa: S101 - the kind without labels
     least, most = use_case.estimator.least_stability, use_case.estimator.most_score_psi
     text = (
-        f"Ranks agree by {found.agreement:.3f} under another seed; the scores moved by a PSI of {found.psi:.3f} "
-        "since the training days"
+        f"Ranks agree by {found.agreement:.3f} under another seed; the scores moved by a PSI of "
+        f"{found.psi:.3f} since the training days"
     )
     if registered.verdict:
         return UNCHANGED, f"The same version was judged before ({registered.verdict}): {registered.reason}"

@@ -1,7 +1,8 @@
 """Models and their metadata: files under `settings.registry`, metadata in MLflow.
 
-An artefact is a folder `models/<model>/<version>` of two files: the estimator (`model.ubj`, `model.skops`) and what
-it needs beside it (`model.json`, which also holds the estimator's hash). The hash of `model.json` is the artefact's;
+An artefact is a folder `models/<model>/<version>` of two files: the estimator (`model.ubj`, `model.skops`)
+and what it needs beside it (`model.json`, which also holds the estimator's hash). The hash of `model.json` is
+the artefact's;
 MLflow keeps it, and loading checks both. MLflow knows an artefact by a path relative to the registry, written
 `mlflow-artifacts:/<path>`: a home that was moved or copied still works, and MLflow's own UI shows the files
 when it is started with `--artifacts-destination <registry>`.

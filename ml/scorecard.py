@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.intervals import Vector
+from ml.points import Scale
 
 _FINEST = 1000
 """Groups of a feature that the tree chooses its cuts from, each of about as many rows."""
@@ -44,10 +45,7 @@ class Scorecard:
     """Log-odds of the event where all evidence is 0."""
     information_values: dict[str, float]
     left_out: dict[str, str]
-    base_points: float = 600.0
-    base_odds: float = 50.0
-    """Others to one event at `base_points`."""
-    points_to_double_odds: float = 20.0
+    scale: Scale
 
     def margins(self, columns: Mapping[str, NDArray[np.floating[Any]]]) -> Vector:
         """Log-odds of the event for each row; columns by name, nan = missing."""
@@ -60,18 +58,16 @@ class Scorecard:
         """Probability of the event for each row."""
         return np.asarray(1 / (1 + np.exp(-self.margins(columns))))
 
-    def scale(self, margins: Vector) -> Vector:
-        """Points for log-odds of the event: more points, less risk."""
-        factor = self.points_to_double_odds / math.log(2)
-        return np.asarray(self.base_points - factor * (margins + math.log(self.base_odds)))
+    def points(self, columns: Mapping[str, NDArray[np.floating[Any]]]) -> Vector:
+        """Points of each row on the exact scale: more points, less risk."""
+        return self.scale.score(self.margins(columns))
 
     def table(self) -> list[dict[str, Any]]:
         """One row for each bin of the features used, with its points.
 
         Points are whole, so that a sum is off the exact scale by up to half a point a feature.
         """
-        each = float(self.scale(np.array(self.intercept))) / max(len(self.coefficients), 1)
-        factor = self.points_to_double_odds / math.log(2)
+        each = (self.scale.offset - self.scale.factor * self.intercept) / max(len(self.coefficients), 1)
         return [
             {
                 "feature": name,
@@ -81,7 +77,7 @@ class Scorecard:
                 "count": part.count,
                 "events": part.events,
                 "woe": part.woe,
-                "points": round(each - factor * coefficient * part.woe),
+                "points": round(each - self.scale.factor * coefficient * part.woe),
             }
             for name, coefficient in self.coefficients.items()
             for part in self.bins[name]
@@ -89,13 +85,13 @@ class Scorecard:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return asdict(self) | {"bins": {name: [asdict(b) for b in bins] for name, bins in self.bins.items()}}
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Scorecard":
         """Read what `to_dict` gave."""
         bins = {name: tuple(Bin(**part) for part in parts) for name, parts in values["bins"].items()}
-        return cls(**{**values, "bins": bins})
+        return cls(**{**values, "bins": bins, "scale": Scale(**values["scale"])})
 
 
 def fit(
@@ -106,9 +102,9 @@ def fit(
     least_share: float = 0.05,
     most_bins: int = 8,
     least_information: float = 0.02,
-    base_points: float = 600.0,
-    base_odds: float = 50.0,
-    points_to_double_odds: float = 20.0,
+    base_points: float = 600,
+    base_odds: float = 50,
+    points_to_double_odds: float = 20,
 ) -> Scorecard:
     """Bin each feature, weigh the evidence, and fit.
 
@@ -151,7 +147,8 @@ def fit(
         evidence[:, position] = _evidence(bins[name], np.asarray(columns[name]))
     intercept, found = math.log(events / others), np.array([])
     while used:
-        model = LogisticRegression(solver="newton-cholesky").fit(evidence, label)
+        # Hardly a penalty: it only keeps coefficients finite where a feature parts the outcomes.
+        model = LogisticRegression(C=1000, solver="newton-cholesky").fit(evidence, label)
         intercept, found = float(model.intercept_[0]), model.coef_[0]
         worst = int(np.argmax(found))
         if found[worst] < 0:
@@ -166,9 +163,7 @@ def fit(
         intercept=round(intercept, 6),
         information_values=information,
         left_out=left_out,
-        base_points=base_points,
-        base_odds=base_odds,
-        points_to_double_odds=points_to_double_odds,
+        scale=Scale(base_points, base_odds, points_to_double_odds),
     )
 
 

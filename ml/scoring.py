@@ -1,7 +1,7 @@
 """Score an open night with the pinned versions, and say why.
 
-Features stream as Arrow batches from the build; scores, reasons, what-ifs and vectors go to the build's lake as one
-Parquet file for each kind, model, version and as-of date. A repeated run writes the same bytes.
+Features stream as Arrow batches from the build; scores, reasons, what-ifs and vectors go to the build's lake
+as one Parquet file for each kind, model, version and as-of date. A repeated run writes the same bytes.
 
 `confidence` is the share of the model's features that have a value within the range of the rows the model was
 fitted on (by default its 1 % to 99 % quantiles). It tells how much of the score stands on known ground; it is
@@ -136,7 +136,7 @@ def receipts(
         clients: of each row.
         entities: id of each row.
         about: use case, entity, as-of date and version; the version fixes the features' names and order.
-        matrix: the features as used, rows × features; every missing value counts alike, and so do 0.0 and -0.0.
+        matrix: the features as used, rows × features; missing values count alike, and so do 0.0 and -0.0.
     """
     plain = np.where(np.isnan(matrix), np.float32("nan"), matrix + np.float32(0)).astype("<f4")
     vectors, width = memoryview(plain.tobytes()), plain.shape[1] * 4
@@ -189,7 +189,7 @@ def _score(connection: duckdb.DuckDBPyConnection, settings: Settings, build: Pat
             f"from ({statement}) where scope = $_member",
             parameters | {"_member": pin.member},
         )
-    # Kept, because the batches and the medians of peers read it, and a second reading could cost as much again.
+    # Kept, because batches and medians of peers read it: a second reading could cost as much again.
     connection.execute(f"create or replace temp table _rows as {statement}", parameters)
     explain = explanation.of(connection, scorer.use_case, scorer.features, scorer.model)
     vectors = pa.schema(

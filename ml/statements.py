@@ -3,14 +3,14 @@
 A use case's module (`models/<name>.py`) holds SQL that reads two relations, which `ml.dates` makes:
 
 - `dates`: client_id, as_of_date, cutoff_at. The as-of dates that are asked about.
-- `cutoffs`: client_id, day, cutoff_at. When each day of the calendar was over, so that an outcome can be judged
-  by what was known `$matures_after` days later.
+- `cutoffs`: client_id, day, cutoff_at. When each day of the calendar was over, so that an outcome can be
+  judged by what was known `$matures_after` days later.
 
-`POPULATION` gives client_id, entity_id, as_of_date, day, customer_id: who is scored. `LABEL` gives the same and
-`label` (1 = the event). `day` is the as-of date, or the row's own business date where rows are events.
+`POPULATION` gives client_id, entity_id, as_of_date, day, customer_id: who is scored. `LABEL` gives the same
+and `label` (1 = the event). `day` is the as-of date, or the row's own business date where rows are events.
 `EXPOSURE` (may be left out) gives client_id, entity_id, as_of_date, exposure: the money that the event would
-cost. `DAYS` (only with `dates.every: day`) gives client_id, day: days whose rows can be judged. Parameters are
-those of the YAML's `parameters`, and `horizon_days`, `delay_days`, `matures_after`.
+cost. `DAYS` (only with `dates.every: day`) gives client_id, day: days whose rows can be judged. Parameters
+are those of the YAML's `parameters`, and `horizon_days`, `delay_days`, `matures_after`.
 """
 
 import importlib
@@ -124,7 +124,8 @@ def vectors_sql(use_case: UseCase, features: Sequence[Feature]) -> str:
 
 
 _PEOPLE = """
-    select dates.client_id, dates.as_of_date, people.customer_id, people.vertical, people.gender, people.region,
+    select dates.client_id, dates.as_of_date, people.customer_id, people.vertical, people.gender,
+        people.region,
         case
             when people.birth_year is null then null
             when year(dates.as_of_date) - people.birth_year < 25 then 'under 25'

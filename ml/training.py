@@ -1,12 +1,11 @@
 """Train a use case on a publication and decide what becomes of the result.
 
-The steps: choose days, read rows, search, fit, calibrate, judge on days that the model has not seen, register,
-decide. A model is refused when there is too little to learn from, when something simpler ranks as well, or when a
-feature knows the answer.
+The steps: choose days, read rows, search, fit, calibrate, judge on days that the model has not seen,
+register, decide. A model is refused when there is too little to learn from, when something simpler ranks as
+well, or when a feature knows the answer.
 """
 
 import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml import baselines, boosted, cards, config, evaluation, forest, metrics, promotion, registry
+from ml import admission, baselines, boosted, cards, config, evaluation, forest, promotion, registry
 from ml.adverse_action import mean_of_approved
 from ml.config import Boosted, Forest, UseCase
 from ml.datasets import KEY, Publication, Rows, read_publication, read_rows
@@ -29,9 +28,6 @@ from ml.promotion import ALIAS, REFUSED, UNCHANGED
 from ml.registry import Registry
 from nightledger import warehouse
 from nightledger.settings import Settings
-
-KNOWS_THE_ANSWER = 0.98
-"""ROC AUC of a single feature, either way round, from which it is taken for a leak."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +82,8 @@ class Job:
 def members(settings: Settings, publication_id: str | None = None) -> list[str]:
     """Every model that there is to train, as the registry calls it.
 
-    A use case whose scope is the client, the vertical or the segment has one model for each that the publication
-    holds: `churn.demo_wallet`.
+    A use case whose scope is the client, the vertical or the segment has one model for each that the
+    publication holds: `churn.demo_wallet`.
     """
     publication = read_publication(settings, publication_id)
     found = []
@@ -169,14 +165,16 @@ def training_rows(job: Job, member: str = "") -> tuple[Rows, Split]:
         pairs = matured_days(connection, job.settings, use_case)
         dates = split([day for _, day in pairs], use_case)
         if dates is None:
-            raise TooLittle(_too_few_dates([day for _, day in pairs], use_case))
+            raise TooLittle(admission.too_few_dates([day for _, day in pairs], use_case))
         wanted = {*dates.training, *dates.test}
         rows = read_rows(
             connection, job.settings, use_case, job.features, [pair for pair in pairs if pair[1] in wanted]
         )
     if member:
         rows = rows.where(pc.equal(rows.table["scope"], member))
-    if reason := _too_few_outcomes(rows, dates, use_case) or _leak(rows.of(dates.fit), use_case):
+    if reason := admission.too_few_outcomes(rows, dates, use_case) or admission.leak(
+        rows.of(dates.fit), use_case
+    ):
         raise TooLittle(reason)
     return rows, dates
 
@@ -305,74 +303,6 @@ def _judged(job: Job, rows: Rows, dates: Split, outcome: TrainingOutcome) -> Tra
             if feature.name in importances
         ),
     )
-
-
-def _too_few_dates(days: Sequence[date], use_case: UseCase) -> str:
-    have = sorted(set(days))
-    unit = "month-ends" if use_case.dates.every == "month_end" else "days"
-    span = f" ({have[0]} to {have[-1]})" if have else ""
-    text = f"Too few matured dates: {len(have)} {unit} have known labels{span}"
-    label = use_case.label
-    if label is None:
-        return (
-            f"{text}. Needed are {use_case.dates.test} to test on and {use_case.dates.training} to train on."
-        )
-    if label.max_silent_days is not None:
-        text += f" and no hole of more than {label.max_silent_days} days in the data of their outcome"
-    return (
-        f"{text}. Needed are {use_case.dates.test} to test on and {use_case.dates.training} to train on, each of "
-        f"these at least {label.matures_after} days before the test ({label.horizon_days} days of outcome, "
-        f"{label.delay_days} of delay)."
-    )
-
-
-def _too_few_outcomes(rows: Rows, dates: Split, use_case: UseCase) -> str:
-    """Empty when there are enough."""
-    parts = {
-        "fitted": rows.of(dates.fit),
-        "calibration": rows.of(dates.calibration),
-        "out-of-time": rows.of(dates.test),
-    }
-    least = use_case.minimums
-    label = use_case.label
-    if label is None:
-        short = [f"{len(part)} {name} rows" for name, part in parts.items() if len(part) < least.others]
-        return f"Too few rows: {', '.join(short)}; needed are {least.others} in each part." if short else ""
-    counts = {name: (int(part.labels().sum()), len(part)) for name, part in parts.items()}
-    short = [
-        f"{have} {who}s in the {name} rows"
-        for name, (events, n) in counts.items()
-        for who, have, needed in (
-            (label.event, events, least.events),
-            (label.other, n - events, least.others),
-        )
-        if have < needed
-    ]
-    if not short:
-        return ""
-    return (
-        f"Too few outcomes to learn from or to judge by: {', '.join(short)}; needed are "
-        f"{least.events} {label.event}s and {least.others} {label.other}s in each part."
-    )
-
-
-def _leak(fitted: Rows, use_case: UseCase) -> str:
-    """A feature that ranks the outcome nearly perfectly by itself; empty when there is none."""
-    if use_case.label is None:
-        return ""
-    labels, ones = fitted.labels(), np.ones(len(fitted))
-    for name in fitted.features:
-        values = np.asarray(fitted.table[name].to_pandas(), dtype=np.float64)
-        known = np.isfinite(values)
-        if known.mean() < 0.5:
-            continue
-        auc = metrics.roc_auc(labels[known], values[known], ones[known])
-        if math.isfinite(auc) and max(auc, 1 - auc) >= KNOWS_THE_ANSWER:
-            return (
-                f"Feature {name} alone ranks the outcome with a ROC AUC of {max(auc, 1 - auc):.3f}: it seems to "
-                f"know the answer. Find out when its value was known; features from after the as-of date do this."
-            )
-    return ""
 
 
 def _params(

@@ -1,8 +1,8 @@
 """SQL of the fraud use case; `ml.statements` says what the relations `dates` and `cutoffs` hold.
 
-A row is a version of a transaction as the night scored it that first knew it. A report counts when it was known at
-the cutoff of the day that lies `$matures_after` days after the transaction's own, and had not been withdrawn by
-then: whoever reports later is taken for nobody, as a model of that day would have had to.
+A row is a version of a transaction as the night scored it that first knew it. A report counts when it was
+known at the cutoff of the day that lies `$matures_after` days after the transaction's own, and had not been
+withdrawn by then: whoever reports later is taken for nobody, as a model of that day would have had to.
 """
 
 POPULATION = """
@@ -43,7 +43,8 @@ LABEL = f"""
     inner join cutoffs as judged
         on judged.client_id = population.client_id and judged.day = population.day + $matures_after::integer
     left join (
-        select client_id, transaction_key, known_at, superseded_at from intermediate.int_fraud_reports where is_fraud
+        select client_id, transaction_key, known_at, superseded_at
+        from intermediate.int_fraud_reports where is_fraud
     ) as reports
         on reports.client_id = population.client_id
         and reports.transaction_key = population.entity_id

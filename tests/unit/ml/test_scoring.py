@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
 import numpy as np

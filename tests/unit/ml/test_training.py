@@ -257,3 +257,41 @@ def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
     """Catches a typo in the DAG's parameter that ends in a stack trace."""
     with pytest.raises(config.ConfigError, match="there are: churn, "):
         config.load.genuine("chum")  # type: ignore[attr-defined]
+
+
+def test_a_feature_from_the_future_is_found_and_named(bank: Bank) -> None:
+    """Catches a leak that would look like an excellent model: what came after the date, taken for known."""
+    bank.run("alter table features.features_customers add column transactions_next_60d float")
+    bank.run("""
+        update features.features_customers as f set transactions_next_60d = (
+            select count(*) from intermediate.int_transactions as t
+            where t.customer_id = f.customer_id
+                and t.business_date > f.as_of_date and t.business_date <= f.as_of_date + 60
+        )
+    """)
+    meta = {"allowed_in": ["churn"], "label": "planted", "unit": "count", "group": "all"}
+    bank.columns["transactions_next_60d"] = {
+        "name": "transactions_next_60d",
+        "data_type": "float",
+        "config": {"meta": meta},
+    }
+    bank.write_manifest()
+    outcome = training.train(bank.settings, "churn")
+    assert outcome.verdict == "refused"
+    assert "Feature transactions_next_60d alone ranks the outcome" in outcome.reason
+
+
+def test_the_model_card_says_what_was_measured(trained: tuple[Bank, training.TrainingOutcome]) -> None:
+    """Catches a card of other numbers than those that decided."""
+    bank, outcome = trained
+    folder = bank.settings.registry / "models" / "churn" / str(outcome.version)
+    card = (folder / "model_card.md").read_text()
+    own = next(
+        row
+        for row in outcome.metrics
+        if (row["metric"], row["baseline"], row["client_id"]) == ("average_precision", "", "")
+    )
+    assert f"| average_precision | {own['value']:.4g} |" in card
+    assert "recency" in card
+    assert "How it treats groups" in card
+    assert {row["feature"] for row in outcome.importances} == set(bank.columns)

@@ -1,0 +1,104 @@
+"""Reasons, what-ifs and bands of a night's scores."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ml import config, scoring, training
+from ml.registry import Registry
+from ml.training import TrainingOutcome
+from tests.unit.ml.bank import FEATURES, LAST, Bank
+
+Trained = tuple[Bank, TrainingOutcome]
+
+
+def read(bank: Bank, kind: str, version: str) -> Any:
+    path = (
+        bank.build / "lake" / kind / "model=churn" / f"version={version}" / f"as_of={LAST}" / "part.parquet"
+    )
+    return pq.read_table(path).to_pandas()
+
+
+def scored(trained: Trained) -> tuple[Bank, str]:
+    bank, outcome = trained
+    version = str(outcome.version)
+    bank.pin(version)
+    scoring.score_night(bank.settings, bank.build)
+    return bank, version
+
+
+def test_a_what_if_is_the_models_own_answer(trained: Trained) -> None:
+    """Catches a what-if that moves another feature, another row, or to another median."""
+    bank, version = scored(trained)
+    found = read(bank, "what_if", version)
+    reasons = read(bank, "reasons", version)
+    assert len(found) == len(reasons)
+    vectors = read(bank, "vectors", version).set_index("entity_id")
+    peers = dict(bank.ask("select customer_id, vertical from intermediate.int_customers"))
+    vectors["vertical"] = vectors.index.map(peers)
+    medians = vectors.groupby("vertical")[list(FEATURES)].median()
+    model = Registry(bank.settings).load("churn", version)
+    for row in found.sample(40, random_state=1).itertuples():
+        typical = medians.loc[peers[row.entity_id], row.feature]
+        assert row.typical == pytest.approx(typical, nan_ok=True)
+        vector = vectors.loc[row.entity_id, list(FEATURES)].astype("float32")
+        vector[row.feature] = np.float32(row.typical)
+        table = pa.table(
+            {name: pa.array([vector[name]], pa.float32(), from_pandas=True) for name in FEATURES}
+        )
+        assert model.scores(table, 1)[0] == pytest.approx(row.score_without, abs=1e-6)
+
+
+def test_rows_below_the_asked_band_are_scored_and_not_explained(
+    trained: Trained, configure: Callable[..., Any]
+) -> None:
+    """Catches explanations of all where only alerts are looked at, and scores that are lost with them."""
+    bank, version = scored(trained)
+    whole = read(bank, "scores", version)
+    told = read(bank, "reasons", version)
+    configure(reasons={"from_band": "high"})
+    scoring.score_night(bank.settings, bank.build)
+    some = read(bank, "scores", version)
+    assert some["score"].equals(whole["score"])
+    high = set(some.loc[some["band"] == "high", "entity_id"])
+    few = read(bank, "reasons", version)
+    assert 0 < len(high) < len(some)
+    assert set(few["entity_id"]) == high
+    same = told[told["entity_id"].isin(high)].reset_index(drop=True)
+    assert few[["entity_id", "rank", "text"]].equals(same[["entity_id", "rank", "text"]])
+
+
+def test_a_challenger_is_scored_beside_the_champion(trained: Trained, configure: Callable[..., Any]) -> None:
+    """Catches a shadow that replaces the champion's scores, or that scores other rows."""
+    bank, first = trained
+    configure(promotion={"over_champion": 0.9})
+    second = training.train(bank.settings, "churn")
+    assert second.verdict == "kept_as_challenger", second.reason
+    bank.pin(str(first.version))
+    bank.run(f"insert into ops.model_pins values ('churn', '{LAST}', '{second.version}', 'challenger')")
+    said = scoring.score_night(bank.settings, bank.build)
+    assert [pin["role"] for pin in said["pins"]] == ["champion", "challenger"]
+    one, two = (read(bank, "scores", str(outcome.version)) for outcome in (first, second))
+    assert one["entity_id"].equals(two["entity_id"])
+    assert (set(one["role"]), set(two["role"])) == ({"champion"}, {"challenger"})
+
+
+def test_a_model_of_each_client_scores_its_own_rows(bank: Bank, configure: Callable[..., Any]) -> None:
+    """Catches a model of one vertical that learns from, or scores, the rows of another."""
+    configure(scope="vertical")
+    assert training.members(bank.settings) != []
+    outcome = training.train(bank.settings, "churn.wallet")
+    assert outcome.verdict == "promoted", outcome.reason
+    with pytest.raises(config.ConfigError, match="ask for churn"):
+        training.train(bank.settings, "churn")
+    bank.pin(str(outcome.version))
+    bank.run("update ops.model_pins set model = 'churn.wallet'")
+    scoring.score_night(bank.settings, bank.build)
+    path = next((bank.build / "lake" / "scores").glob("model=churn.wallet/*/*/part.parquet"))
+    found = set(pq.read_table(path)["entity_id"].to_pylist())
+    wallets = bank.ask("select customer_id from intermediate.int_customers where vertical = 'wallet'")
+    assert found and found <= {customer for (customer,) in wallets}
