@@ -155,6 +155,7 @@ def _add_customer(bank: Bank, client: str, customer: str, number: int) -> None:
     }
     row = dict(client_id=client, source="crm", customer_id=customer, birth_year=1980, city="Leeds")
     row |= dict(known_at=known(FIRST), _load_id="crm", _record=len(bank.customers))
+    row |= dict(consents="service;sensitive" if number % 2 else "service")
     bank.customers.append(row | closing.get(number, {}))
 
 

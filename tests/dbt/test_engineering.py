@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from nightledger import warehouse
-from nightledger.engineering import dbt_dev, diff, docs, figures, lineage, published, session, trace
+from nightledger.engineering import dbt_dev, diff, docs, lineage, published, session, sums, trace
 from nightledger.publications import PublicationError
 from nightledger.settings import PROJECT, Settings
 from tests.dbt.bank import LAST
@@ -272,6 +272,10 @@ def test_a_cell_of_a_mart_is_compared_with_its_rows(
     assert "Published: 45.00, the same" in said
     assert trace.main(["--figure", "agg_monthly.spend client=bank level=client month_start=2026-01-01"]) == 0
     assert "Published: 52.25, the same" in capsys.readouterr().out
+    cohort = "client=bank signup_month=2026-01-01 month_start=2026-01-01"
+    assert trace.main(["--figure", f"mart_cohorts.active_customers {cohort}"]) == 0
+    said = capsys.readouterr().out
+    assert "4 rows of 2 files sum to exactly 2.00" in said, "each customer counts once"
 
 
 def test_a_cell_that_is_not_its_sum_is_told(
@@ -316,6 +320,14 @@ def test_a_customer_leads_to_the_money_and_the_files(
         (["--figure", "measure=spend planet=earth"], "has no column planet"),
         (["--figure", "measure=spend month=May"], "a period is day=2026-05-31"),
         (["--figure", "mart_customer_overview.churn_score client=bank"], "does not say of churn_score"),
+        (
+            ["--figure", "mart_portfolio.retention client=bank"],
+            "is no sum of rows. Instead: retained_customers of the row and active_customers",
+        ),
+        (
+            ["--figure", "mart_cohorts.spend client=none"],
+            "no row of mart_cohorts fit; name its key: client_id, signup_month and its date",
+        ),
         (
             ["--figure", "mart_customer_overview.spend_30d client=bank"],
             "several rows of mart_customer_overview fit",
@@ -389,19 +401,42 @@ def test_a_score_leads_to_its_model_features_and_files(
 def test_each_cell_that_says_what_it_sums_is_that_sum(built: Warehouse) -> None:
     """Catches a `meta.sums` that no longer says how its mart is computed: a trace would list other rows."""
     project = built.manifest
-    checked = 0
+    checked, proven = set(), set()
     with warehouse.connect(built.path) as connection:
         for node in project["nodes"].values():
-            specs = figures.traced(project, node["name"]) if node["resource_type"] == "model" else {}
+            specs = sums.traced(project, node["name"]) if node["resource_type"] == "model" else {}
             if not specs:
                 continue
-            rows = lineage.records(connection, f"from {lineage.relation(project, node['name'])}")
+            rows = lineage.records(connection, f"from {lineage.relation(project, node['name'])} order by all")
             for column, spec in specs.items():
+                checked.add((node["name"], column))
                 for row in rows[:: 1 + len(rows) // 100]:
-                    figure = figures.of_row(project, node["name"], column, spec, row)
-                    total = f"coalesce(sum({figure.measure}), 0)"
-                    sql = f"select {total} from {figure.source} where {figure.condition}"
-                    found = connection.execute(sql, figure.parameters).fetchone()
-                    assert found == (figure.published or Decimal(0),), (node["name"], column, row)
-                    checked += 1
-    assert checked > 20, json.dumps(sorted(node["name"] for node in project["nodes"].values()))
+                    figure = sums.of_row(project, node["name"], column, spec, row)
+                    found = connection.execute(figure.total, figure.parameters).fetchone()
+                    assert found is not None
+                    assert found[1] == (figure.published or Decimal(0)), (node["name"], column, row)
+                    if found[1]:
+                        proven.add((node["name"], column))
+    assert checked - proven == set(), "nothing but zeros was compared"
+    assert {
+        *(("mart_cash_flow", name) for name in ("inflow", "outflow", "investments", "net_savings")),
+        *(("mart_cohorts", name) for name in ("active_customers", "spend", "revenue")),
+        *(
+            ("mart_portfolio", name)
+            for name in ("active_customers", "retained_customers", "spend", "revenue")
+        ),
+        *(("agg_monthly", name) for name in ("customers", "transactions", "movements", "inflow", "outflow")),
+    } <= checked
+
+
+def test_each_amount_of_a_traced_mart_leads_back(built: Warehouse) -> None:
+    """Catches an amount of money beside traced ones that says neither its rows nor what to trace instead."""
+    silent = [
+        f"{node['name']}.{name}"
+        for node in built.manifest["nodes"].values()
+        if node["resource_type"] == "model" and (node["config"].get("meta") or {}).get("sums_of")
+        for name, column in node["columns"].items()
+        if (column["data_type"] or "").startswith("decimal")
+        and not {"sums", "counts", "instead"} & set((column.get("config") or {}).get("meta") or {})
+    ]
+    assert silent == []

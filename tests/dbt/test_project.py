@@ -73,6 +73,23 @@ def test_no_published_column_is_double(built: Warehouse) -> None:
     assert doubles.values.tolist() == []
 
 
+def test_sensitive_categories_are_shown_with_consent_only(built: Warehouse) -> None:
+    """A mart by customer and category that forgets to ask who agreed, or that asks and then shows nobody."""
+    marts = built.frame(
+        "select table_name from information_schema.columns where table_catalog = 'warehouse'"
+        " and table_schema = 'marts' and table_name like 'mart_%'"
+        " and column_name in ('customer_id', 'category') group by 1 having count(*) = 2 order by 1"
+    ).table_name.tolist()
+    assert {"mart_trends", "mart_lifestyle_tags"} <= set(marts)
+    shown = " union all ".join(f"select client_id, customer_id, category from marts.{name}" for name in marts)
+    consents = built.frame(
+        f"select distinct c.consents from ({shown}) as s join marts.dim_customers as c"
+        " using (client_id, customer_id)"
+        " where s.category in (select category from staging.categories where is_sensitive)"
+    ).consents.tolist()
+    assert consents == ["service;sensitive"]
+
+
 def test_dbt_leaves_no_relation_that_its_manifest_does_not_know(built: Warehouse) -> None:
     """Temporary or renamed relations that would stop the publication."""
     nodes = built.manifest["nodes"].values()

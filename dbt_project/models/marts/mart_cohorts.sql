@@ -11,38 +11,17 @@ totals as (
     where level = 'customer'
 ),
 
-firsts as (
-    select
-        client_id,
-        entity as customer_id,
-        min(month_start) as first_month
-    from totals
-    group by client_id, entity
-),
-
--- Who has no day of contract, or paid before it, signed up with the first transaction.
 members as (
-    select
-        customers.client_id,
-        customers.customer_id,
-        customers.currency,
-        least(
-            cast({{ dbt.date_trunc('month', 'customers.signed_up_on') }} as date), firsts.first_month
-        ) as signup_month
-    from {{ ref('dim_customers') }} as customers
-    left join firsts
-        on customers.client_id = firsts.client_id and customers.customer_id = firsts.customer_id
+    select * from {{ ref('int_signup_months') }}
 ),
 
 cohorts as (
     select
         client_id,
-        currency,
         signup_month,
         count(*) as customers
     from members
-    where signup_month is not null
-    group by client_id, currency, signup_month
+    group by client_id, signup_month
 ),
 
 activity as (
@@ -61,7 +40,7 @@ activity as (
 followed as (
     select
         cohorts.client_id,
-        cohorts.currency,
+        clients.base_currency as currency,
         cast(
             (extract(year from months.month_start) - extract(year from cohorts.signup_month)) * 12
             + extract(month from months.month_start) - extract(month from cohorts.signup_month) as integer
@@ -78,6 +57,7 @@ followed as (
         cohorts.signup_month,
         months.month_start
     from cohorts
+    inner join {{ ref('stg_clients') }} as clients on cohorts.client_id = clients.client_id
     inner join months on cohorts.client_id = months.client_id and cohorts.signup_month <= months.month_start
     left join activity
         on

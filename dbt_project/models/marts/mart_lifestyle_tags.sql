@@ -48,14 +48,6 @@ totals as (
     group by client_id, customer_id
 ),
 
-sensitive as (
-    select
-        category,
-        max(case when is_sensitive then 1 else 0 end) = 1 as is_sensitive
-    from {{ ref('categories') }}
-    group by category
-),
-
 earned as (
     select
         by_category.client_id,
@@ -72,17 +64,12 @@ earned as (
         cast(cast(by_category.spend as double) / cast(totals.total_spend as double) as float) as share
     from by_category
     inner join totals on by_category.client_id = totals.client_id and by_category.customer_id = totals.customer_id
-    inner join sensitive on by_category.category = sensitive.category
     inner join {{ ref('dim_customers') }} as customers
         on by_category.client_id = customers.client_id and by_category.customer_id = customers.customer_id
     where
         by_category.spend > 0
         and totals.total_spend > 0
-        -- What says something about health is shown only of those who agreed to that.
-        and (
-            not sensitive.is_sensitive
-            or ';' || replace(replace(lower(customers.consents), ' ', ''), ',', ';') || ';' like '%;sensitive;%'
-        )
+        and {{ may_be_shown('by_category.category', 'customers.consents') }}
         and (
             {%- for _, category, share, months in tags %}
             {{ 'or ' if not loop.first }}(

@@ -32,13 +32,18 @@ firsts as (
     group by client_id, customer_id
 ),
 
+-- A sensitive category has a line of its own only with consent; the line of all categories counts it always.
 spent as (
     select distinct
-        client_id,
-        customer_id,
-        category
+        sums.client_id,
+        sums.customer_id,
+        sums.category
     from sums
-    where spend > 0
+    inner join {{ ref('dim_customers') }} as customers
+        on sums.client_id = customers.client_id and sums.customer_id = customers.customer_id
+    where
+        sums.spend > 0
+        and {{ may_be_shown('sums.category', 'customers.consents') }}
 ),
 
 -- A month without spend is a month of 0.

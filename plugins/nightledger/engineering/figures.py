@@ -1,52 +1,27 @@
-"""Which rows a figure is the sum of: a cell of a mart, or a measure of a client and a period.
-
-A mart says in its YAML how its money comes about: the model's `meta.sums_of` names the rows, the columns by
-which they are grouped, their condition and their period; a column's `meta.sums` is what is summed there.
-"""
+"""Which rows a person's words mean: a cell of a mart, or a measure of a client and a period."""
 
 import calendar
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any
 
 import duckdb
 
+from nightledger.engineering import sums
 from nightledger.engineering.comparing import quoted
 from nightledger.engineering.lineage import TraceError, relation, rows
+from nightledger.engineering.sums import Figure
 
 LEDGER = "fct_transactions"
 COUNTED = "is_current and has_base_amount"
 """The transactions that measures count: as known now, with an amount in the client's currency."""
 SHORT = {"client": "client_id", "customer": "customer_id"}
 PERIODS = ("day", "week", "month", "year", "from", "to")
-UNITS = ("day", "week", "month")
 HOW = (
     'give a measure and what it is of, such as FIGURE="measure=spend client=demo_bank month=2026-05", or a '
     'cell of a mart, such as FIGURE="mart_customer_overview.spend_30d client=demo_bank customer=C1"'
 )
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number and the rows that it is the sum of.
-
-    `source` and `condition` are SQL with `parameters`; `measure` is what each row adds. A row of the source
-    is a version of a transaction. `published` is the cell of the mart; None when the figure was asked for by
-    its measure, so that no mart needs to hold it.
-    """
-
-    title: str
-    mart: str
-    model: str
-    source: str
-    measure: str
-    condition: str
-    parameters: dict[str, Any]
-    published: Decimal | None = None
-    is_cell: bool = False
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:
@@ -170,19 +145,6 @@ def days(period: Mapping[str, str]) -> tuple[date | None, date | None]:
     return first_day, last_day
 
 
-def traced(manifest: Mapping[str, Any], model: str) -> dict[str, dict[str, Any]]:
-    """How each money column of a mart comes about, by column; none where its YAML does not say."""
-    for node in manifest["nodes"].values():
-        if node["resource_type"] != "model" or node["name"] != model:
-            continue
-        common = (node["config"].get("meta") or {}).get("sums_of") or {}
-        metas = {
-            name: (column.get("config") or {}).get("meta") or {} for name, column in node["columns"].items()
-        }
-        return {name: {**common, **meta} for name, meta in metas.items() if common and "sums" in meta}
-    return {}
-
-
 def _of_cell(
     connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any], cell: str, filters: dict[str, str]
 ) -> Figure:
@@ -190,12 +152,7 @@ def _of_cell(
     table, _, column = cell.rpartition(".")
     mart = relation(manifest, table)
     model = table.rpartition(".")[2]
-    specs = traced(manifest, model)
-    if column not in specs:
-        told = f"It says so of {', '.join(specs)}." if specs else ""
-        raise TraceError(
-            f"{model} does not say of {column} what it is the sum of (meta.sums). {told}".strip()
-        )
+    spec = sums.spec_of(manifest, model, column)
     types = _types(connection, mart)
     unknown = [name for name in filters if name not in types]
     if unknown:
@@ -207,75 +164,7 @@ def _of_cell(
     names, found = rows(connection, f"from {mart} where {where} limit 2", parameters)
     if len(found) != 1:
         said = "no row" if not found else "several rows"
-        key = [*specs[column]["by"], *(("level", "entity") if "levels" in specs[column] else ())]
-        raise TraceError(f"{said} of {model} fit; name its key: {', '.join(key)} and its date")
+        key = ", ".join(sums.key_of(spec))
+        raise TraceError(f"{said} of {model} fit; name its key: {key} and its date")
     row = dict(zip(names, found[0], strict=True))
-    return of_row(manifest, model, column, specs[column], row)
-
-
-def of_row(
-    manifest: Mapping[str, Any], model: str, column: str, spec: Mapping[str, Any], row: Mapping[str, Any]
-) -> Figure:
-    """The figure in one column of one row of a mart.
-
-    Args:
-        manifest: of the publication.
-        model: name of the mart.
-        column: of the mart.
-        spec: of the column, from `traced`.
-        row: by column.
-
-    Raises:
-        TraceError: the YAML says something that nobody understands.
-    """
-    conditions = [f"({spec.get('where', 'true')})"]
-    parameters: dict[str, Any] = {}
-    for number, name in enumerate(spec["by"]):
-        conditions.append(f"{quoted(name)} is not distinct from $by{number}")
-        parameters[f"by{number}"] = row[name]
-    if "levels" in spec:
-        # What `entity` is, is another column on each level of an aggregate.
-        level = spec["levels"].get(row["level"])
-        if level is None:
-            raise TraceError(f"the YAML of {model} does not say what its level {row['level']} is")
-        conditions.append(f"{level} is not distinct from $entity")
-        parameters["entity"] = row["entity"]
-    first, last = _bounds(model, column, spec, row)
-    if first is not None:
-        conditions.append("business_date >= $first")
-        parameters["first"] = first
-    if last is not None:
-        conditions.append("business_date <= $last")
-        parameters["last"] = last
-    named = [*spec["by"], *(("level", "entity") if "levels" in spec else ())]
-    words = ", ".join(f"{name} {row[name]}" for name in named)
-    value = row[column]
-    return Figure(
-        title=f"{model}.{column} of {words}",
-        mart=relation(manifest, model).replace('"', ""),
-        model=spec["rows"],
-        source=relation(manifest, spec["rows"]),
-        measure=f"cast({spec['sums']} as decimal(18, 4))",
-        condition=" and ".join(conditions),
-        parameters=parameters,
-        published=None if value is None else Decimal(str(value)),
-        is_cell=True,
-    )
-
-
-def _bounds(
-    model: str, column: str, spec: Mapping[str, Any], row: Mapping[str, Any]
-) -> tuple[date | None, date | None]:
-    """First and last business date of a row's figure: the days up to a date, or a calendar period."""
-    if "period" in spec:
-        first = row[spec["period"]["column"]]
-        unit = spec["period"]["unit"]
-        if unit not in UNITS or not isinstance(first, date):
-            raise TraceError(f"the YAML of {model}.{column} has a period that is none of {', '.join(UNITS)}")
-        if unit == "month":
-            return first, first.replace(day=calendar.monthrange(first.year, first.month)[1])
-        return first, first + timedelta(days=6 if unit == "week" else 0)
-    if "until" in spec:
-        last = row[spec["until"]]
-        return (last - timedelta(days=spec["days"] - 1) if "days" in spec else None), last
-    return None, None
+    return sums.of_row(manifest, model, column, spec, row)

@@ -17,7 +17,7 @@ import duckdb
 from rich.text import Text
 
 from nightledger import warehouse
-from nightledger.engineering import diff, figures, lineage, printing, published, tracing
+from nightledger.engineering import diff, figures, lineage, printing, published, sums, tracing
 from nightledger.engineering.lineage import TraceError
 from nightledger.exports import inert_cell
 from nightledger.publications import PublicationError
@@ -62,7 +62,7 @@ def trace_figure(settings: Settings, publication: Path, text: str, limit: int, t
 
 
 def write_rows(
-    settings: Settings, connection: duckdb.DuckDBPyConnection, figure: figures.Figure, target: Path
+    settings: Settings, connection: duckdb.DuckDBPyConnection, figure: sums.Figure, target: Path
 ) -> int:
     """Write every row of a figure with its file and record as CSV, safe for a spreadsheet."""
     names, found = lineage.rows(connection, tracing.rows_of(figure), figure.parameters)

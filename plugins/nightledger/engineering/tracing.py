@@ -9,8 +9,7 @@ import duckdb
 from rich.console import Console
 from rich.text import Text
 
-from nightledger.engineering import figures, lineage, printing
-from nightledger.engineering.figures import Figure
+from nightledger.engineering import figures, lineage, printing, sums
 from nightledger.ingestion.messages import inert
 from nightledger.settings import Settings
 
@@ -32,13 +31,10 @@ MERCHANTS = """
 """Every resolution of the text that a transaction's merchant was read from."""
 
 
-def rows_of(figure: Figure) -> str:
+def rows_of(figure: sums.Figure) -> str:
     """The rows of a figure with file and record, as SQL with the figure's parameters."""
     return f"""
-        with counted as (
-            select transaction_key, version, {figure.measure} as counted
-            from {figure.source} where {figure.condition}
-        )
+        with counted as ({figure.rows})
         select
             c.transaction_key, c.version, t.business_date, t.movement, c.counted as amount,
             t._record as record, l.file, l.arrived_at, l.sha256, r._record is not null as is_in_raw
@@ -151,8 +147,8 @@ class Trail:
         for row in found:
             self._record("Published in marts.mart_customer_overview", row)
             lines = []
-            for column, spec in figures.traced(self.manifest, "mart_customer_overview").items():
-                figure = figures.of_row(self.manifest, "mart_customer_overview", column, spec, row)
+            for column, spec in sums.traced(self.manifest, "mart_customer_overview").items():
+                figure = sums.of_row(self.manifest, "mart_customer_overview", column, spec, row)
                 number, total = self._sum(figure)
                 lines.append([column, figure.published, number, total, total == figure.published])
             headings = ("money", "published", "rows", "their sum", "exact")
@@ -179,7 +175,7 @@ class Trail:
         self._files({row[3]: row[5] for row in told})
         return True
 
-    def figure(self, figure: Figure) -> bool:
+    def figure(self, figure: sums.Figure) -> bool:
         """The rows of a figure, their files, and whether their sum is the figure, to the last decimal."""
         way = lineage.models(self.manifest, figure.model)
         self._title(figure.title, [*way, figure.mart] if figure.mart else way)
@@ -207,7 +203,7 @@ class Trail:
             self.console.print(Text(f"{missing:,} rows have no raw record or no load", style="red"))
         return is_exact
 
-    def _by_file(self, figure: Figure) -> tuple[int, int]:
+    def _by_file(self, figure: sums.Figure) -> tuple[int, int]:
         """Print what each file adds; returns the number of files and of rows that lead to one."""
         _, found = lineage.rows(
             self.connection,
@@ -224,10 +220,8 @@ class Trail:
         self._rows(title, ("file", "arrived", "rows", "sum", "landed", "at"), lines)
         return len(found), sum(row[2] for row in found)
 
-    def _sum(self, figure: Figure) -> tuple[int, Decimal]:
-        total = f"coalesce(sum({figure.measure}), 0)"
-        sql = f"select count(*), {total} from {figure.source} where {figure.condition}"  # noqa: S608 - see figures
-        _, found = lineage.rows(self.connection, sql, figure.parameters)
+    def _sum(self, figure: sums.Figure) -> tuple[int, Decimal]:
+        _, found = lineage.rows(self.connection, figure.total, figure.parameters)
         return found[0][0], Decimal(found[0][1])
 
     def _known(self, customer: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from nightledger.ingestion.contract import ContractError, SourceContract
 from nightledger.ingestion.contract_files import load_contract, load_contracts
+from nightledger.ingestion.coverage import business_days
 from nightledger.ingestion.coverage import update as update_coverage
 from nightledger.ingestion.feeds import create_tables
 from nightledger.ingestion.landing import CollectReport, collect
@@ -15,6 +16,7 @@ __all__ = [
     "FileVerdict",
     "PullReport",
     "SourceContract",
+    "business_days",
     "collect",
     "create_tables",
     "has_pending",

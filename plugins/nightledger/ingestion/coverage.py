@@ -23,6 +23,42 @@ EVENT_DAYS = {"credit_bureau": "reported_on", "events": "event_at", "labels": "e
 they were known."""
 
 
+def business_days(connection: duckdb.DuckDBPyConnection) -> tuple[date, date] | None:
+    """First and last business date of what is in raw: of transactions and tables of attributes.
+
+    Where there is neither, the days of events, reports and labels. Labels that became known after the last
+    business date of attributes, when there are no transactions, move the last day to the one on which they
+    were: a model can then be judged by them.
+
+    Returns:
+        None when nothing in raw has a day.
+    """
+    tables = connection.execute(
+        "select table_name from duckdb_columns() where database_name = current_database()"
+        " and schema_name = 'raw' and column_name = 'business_date'"
+        " and (table_name = 'transactions' or starts_with(table_name, 'attributes_')) order by 1"
+    ).fetchall()
+    found = _ends(connection, [(table, "business_date") for (table,) in tables])
+    if found is None:
+        return _ends(connection, list(EVENT_DAYS.items()))
+    if connection.execute("select count(*) from raw.transactions").fetchone() == (0,):
+        known = _ends(connection, [("labels", "known_at")])
+        return found[0], max(found[1], known[1]) if known else found[1]
+    return found
+
+
+def _ends(
+    connection: duckdb.DuckDBPyConnection, columns: Iterable[tuple[str, str]]
+) -> tuple[date, date] | None:
+    """First and last day of columns of tables in raw."""
+    days = " union all ".join(
+        f'select cast("{column}" as date) as day from raw."{table}"'  # noqa: S608 - from the catalog
+        for table, column in columns
+    )
+    row = connection.execute(f"select min(day), max(day) from ({days})").fetchone()  # noqa: S608
+    return row if row is not None and row[0] is not None else None
+
+
 def update(connection: duckdb.DuckDBPyConnection, contracts: Iterable[SourceContract]) -> int:
     """Recount what is known by the horizon and add the days that changed to `ops.touched_days`.
 

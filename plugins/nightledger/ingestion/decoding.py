@@ -26,6 +26,14 @@ LONG_NUMBER = 1000
 FORBIDDEN = (b"\x00", b"\x1e", b"\x1f")
 """No text holds them, and keys use two of them to tell columns apart."""
 CONTROL = re.compile("[\x00\x1e\x1f]")
+BINARY = {
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "a workbook of Excel",
+    b"PK\x03\x04": "a zip archive",
+    b"PAR1": "Parquet",
+    b"%PDF": "a PDF",
+    b"\x1f\x8b": "packed with gzip",
+}
+"""What begins so is no text, whatever its name says."""
 MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 """Marks of byte order."""
 
@@ -41,6 +49,7 @@ def check_utf8(arrival: Arrival, is_json: bool) -> tuple[bytes, bool]:
     total, is_uneven, ends, before, digits, text_length = 0, False, set[bytes](), b"", b"", 0
     for block in blocks_of(arrival) if is_json else _check_lines(arrival, blocks_of(arrival)):
         if not total:
+            _check_kind(arrival, block)
             _check_mark(arrival, "utf-8", block)
         if len(head) < MAX_HEADER:
             head += block
@@ -79,6 +88,7 @@ def check_encoded(arrival: Arrival, encoding: str, is_json: bool) -> None:
     is_ascii, is_utf8, is_blank, total, digits, text_length = True, _has_one_byte(encoding), True, 0, b"", 0
     for block in blocks_of(arrival) if is_json else _check_lines(arrival, blocks_of(arrival)):
         if not total:
+            _check_kind(arrival, block)
             _check_mark(arrival, encoding, block)
         pending = len(decoder.getstate()[0])
         try:
@@ -156,6 +166,23 @@ def _check_mark(arrival: Arrival, encoding: str, block: bytes) -> None:
             f"is {found} by its mark of byte order, and the contract says {encoding}",
             "mend format.encoding in the contract, or ask the sender",
         )
+
+
+def _check_kind(arrival: Arrival, block: bytes) -> None:
+    """Say what a file is that is no text: a person cannot see it from its name."""
+    kind = next((kind for begins, kind in BINARY.items() if block.startswith(begins)), None)
+    if kind == "a zip archive" and b"[Content_Types].xml" in block:
+        kind = "a workbook of Excel"
+    if kind is None:
+        return
+    actions = {
+        "a zip archive": "ask the sender for the file itself, or packed with gzip and named .gz",
+        "packed with gzip": "ask the sender to name it .gz, and let `files` of the contract match that",
+        "a PDF": "ask the sender for a text file",
+    }
+    mend = "mend format.type in the contract, or ask the sender for a text file"
+    said = ", and its name does not say so" if kind == "packed with gzip" else ", no text"
+    raise refused(arrival, f"is {kind}{said}", actions.get(kind, mend))
 
 
 def _check_end(arrival: Arrival, decoder: codecs.IncrementalDecoder) -> None:

@@ -216,7 +216,7 @@ def land(
         raise
     folder = settings.landing / digest.hexdigest()[:2] / digest.hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
-    suffix = ".gz" if path.name.endswith(".gz") else ""
+    suffix = ".gz" if path.name.lower().endswith(".gz") else ""
     content = folder / f"{BYTES}{suffix}"
     if content.exists():
         part.unlink()

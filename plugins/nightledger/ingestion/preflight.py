@@ -108,7 +108,7 @@ def copy(arrival: Arrival, contract: SourceContract, target: Path) -> Layout:
             rows = (
                 table.rows if form.type == "excel" else Sieve.of_cells(form, table.header).records(table.rows)
             )
-            _write(arrival, table.header, rows, target)
+            _write(arrival, table.header, rows, target, is_json=form.type == "json")
             return Layout(table.header, needs_copy=False, stated=table.stated)
         header, stated = delimited.copy(arrival.path, form, target, accept)
         return Layout(header, needs_copy=False, stated=stated)
@@ -118,16 +118,27 @@ def copy(arrival: Arrival, contract: SourceContract, target: Path) -> Layout:
 
 
 def _write(
-    arrival: Arrival, header: Sequence[str], rows: Iterator[Sequence[str | None]], target: Path
+    arrival: Arrival,
+    header: Sequence[str],
+    rows: Iterator[Sequence[str | None]],
+    target: Path,
+    *,
+    is_json: bool,
 ) -> None:
-    """Write a table as plain CSV; what no text may hold is refused here as it is in a text."""
+    """Write a table as plain CSV; what no text may hold is refused here as it is in a text.
+
+    JSON has escapes for such characters, so there one record is bad and not the file: it gets a field too
+    many, for which the reader puts it into quarantine.
+    """
     number = written = 0
     with target.open("w", encoding="utf-8", newline="") as out:
         csv.writer(out, lineterminator="\n").writerow(header)
         while some := list(islice(rows, ROWS_AT_ONCE)):
             text = _csv(some)
             if decoding.CONTROL.search(text) or (not text.isascii() and SURROGATE.search(text)):
-                raise decoding.control(arrival, _first_bad(some, number))
+                if not is_json:
+                    raise decoding.control(arrival, _first_bad(some, number))
+                text = _csv([["-"] * (len(header) + 1) if _is_no_text(row) else row for row in some])
             written += out.write(text)
             number += len(some)
             decoding.check_expansion(arrival, written)
@@ -141,12 +152,12 @@ def _csv(rows: Sequence[Sequence[str | None]]) -> str:
 
 def _first_bad(rows: Sequence[Sequence[str | None]], before: int) -> int:
     """Number of the first record among `rows` with a character that no text holds."""
-    texts = ("".join(text or "" for text in row) for row in rows)
-    return before + next(
-        number
-        for number, text in enumerate(texts, 1)
-        if decoding.CONTROL.search(text) or SURROGATE.search(text)
-    )
+    return before + next(number for number, row in enumerate(rows, 1) if _is_no_text(row))
+
+
+def _is_no_text(row: Sequence[str | None]) -> bool:
+    text = "".join(text or "" for text in row)
+    return bool(decoding.CONTROL.search(text) or SURROGATE.search(text))
 
 
 def _check_digest(arrival: Arrival) -> None:

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 TOKEN_LENGTH = 32
 CONTROL = r"\\u00(00|1[ef])"
 """What a plain file is refused for, as JSON writes it."""
+NO_TEXT = "holds a control character, or half of a character"
 MAX_RECORD = 16 << 20
 """Longest record in bytes."""
 MANY_PERSONS = 30_000
@@ -225,14 +226,18 @@ class Reader:
                 select file_id, line, arg_min(
                     case error_type::varchar
                         when 'MISSING COLUMNS' then 'too few fields'
-                        when 'TOO MANY COLUMNS' then 'too many fields'
+                        when 'TOO MANY COLUMNS' then $many
                         when 'UNQUOTED VALUE' then 'a quote is not closed as it should be'
                         when 'LINE SIZE OVER MAXIMUM' then 'the record is longer than 16 MiB'
                         else 'the record cannot be read' end, coalesce(column_idx, 0)) as reason
                 from rejects group by all
             )
             """,
-            {"indexes": [file.index for file in files]},
+            {
+                "indexes": [file.index for file in files],
+                # The copy of a table has as many fields as names, but where no text can be made of a record.
+                "many": NO_TEXT if self.contract.format.type == "json" else "too many fields",
+            },
         )
         self.connection.execute("drop table rejects; drop table reject_scans")
 

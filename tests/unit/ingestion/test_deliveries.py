@@ -27,7 +27,8 @@ def count(bank, as_of: date, cutoff: datetime) -> set[str]:
     bank.connection.execute("delete from ops.horizon; delete from ops.clients; delete from ops.touched_days")
     bank.connection.execute("insert into ops.horizon values ('bank', ?, ?)", [as_of, cutoff])
     bank.connection.execute(
-        "insert into ops.clients values ('bank', 'Bank', 'GBP', 'Europe/London', 'GB', 0)"
+        "insert into ops.clients (client_id, name, base_currency, timezone, country)"
+        " values ('bank', 'Bank', 'GBP', 'Europe/London', 'GB')"
     )
     coverage.update(bank.connection, load_contracts(bank.settings))
     return {str(day) for (day,) in bank.rows("select business_date from ops.touched_days")}

@@ -42,6 +42,33 @@ def drafted(bank: Bank, run: Run, sample: Path) -> dict[str, Any]:
     return contract
 
 
+NAMES = "Booked;Text;Amount;Balance\n"
+
+
+@pytest.mark.parametrize(
+    ("above", "row"),
+    [
+        ("", 1),
+        ("Account statement, January 2026\n", 2),
+        ("Account statement\n\n", 3),
+        ("Account statement;;;\n", 2),
+        ("Account statement\nAccount;12345678\nFrom;01.01.2026\n\n", 5),
+        ("Account statement;;;\nAccount;12345678;;\n;;;\n", 4),
+    ],
+)
+def test_the_names_are_found_below_a_title(bank: Bank, run: Run, above: str, row: int) -> None:
+    """Catches a title taken for a record, its commas for delimiters, and blank rows that are not counted."""
+    sample = bank.settings.home / "statement_20260131.csv"
+    records = "".join(f"{day:02d}.01.2026;SHOP {day};-{day},50;{100 - day},00\n" for day in range(1, 13))
+    sample.write_text(above + NAMES + records)
+    form = drafted(bank, run, sample)["format"]
+
+    assert (form["delimiter"], form["decimal"], form.get("header_row", 1)) == (";", ",", row)
+    code, said, _ = run("check", bank.settings.sources / "drafted.yml", sample)
+    assert code == 0
+    assert "12 records, 0 in quarantine, sum of amounts -84.0000" in said
+
+
 REAL = {
     "birmingham_excerpt.csv.gz": (None, ""),
     "transactions_2022H2.csv.gz": (None, ""),

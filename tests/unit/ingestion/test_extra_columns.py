@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nightledger import completion, publications
-from nightledger.ingestion import ContractError, load_contracts
+from nightledger.ingestion import ContractError, business_days, create_tables, load_contracts
 from tests.unit.ingestion.conftest import Bank, line, lines
 
 JOINED = "raw.transactions as t join raw.extra_transactions_cards as x using (client_id, _load_id, _record)"
@@ -181,6 +181,32 @@ def test_attributes_become_one_wide_table_a_source(bank: Bank) -> None:
         ("attributes", 3, 2, 1)
     ]
     assert bank.rows("select * from ops.raw_tables") == [("attributes_cards", "attributes", "cards")]
+
+
+def test_the_days_of_a_client_are_those_of_whatever_has_days(bank: Bank) -> None:
+    """Catches a history without a first date for want of transactions, or one that ends before the labels."""
+    create_tables(bank.connection)
+    assert business_days(bank.connection) is None
+    told = {
+        "labels": {
+            "known_at": {"mode": "event", "lag": "40d"},
+            "columns": {
+                "entity": {"constant": "customer"},
+                "entity_id": "customer",
+                "label": {"constant": "default"},
+                "value": "text",
+                "event_at": {"column": "at", "format": "%Y-%m-%d %H:%M:%S"},
+            },
+        }
+    }
+    bank.contract(feeds=told, ignore=["id", "card", "amount"], personal=[])
+    bank.file("tx_1.csv", lines(line(1)))
+    bank.load()
+    assert business_days(bank.connection) == (date(2026, 1, 5), date(2026, 1, 5))
+    bank.contract(feeds=ATTRIBUTES | told, ignore=["id", "card"], personal=[])
+    bank.file("tx_2.csv", lines(line(2, at="2026-01-03 10:00:00")))
+    bank.load()
+    assert business_days(bank.connection) == (date(2026, 1, 3), date(2026, 2, 14))
 
 
 def test_a_publication_takes_the_tables_of_a_source_and_no_others(bank: Bank) -> None:

@@ -1,13 +1,17 @@
 """Odd but legal files, and files that are neither: numbers of records, line ends, JSON lines, leaks."""
 
 import csv
+import gzip
 import io
 import random
+import zipfile
 from datetime import datetime
 
+import duckdb
 import pytest
 
 from .conftest import HEADER, line, lines
+from .workbooks import workbook
 
 SECRET = "4929-1111-2222-3333"
 
@@ -106,6 +110,27 @@ def test_what_is_no_table_of_records_is_refused(bank, golden, case, content):
     assert (verdicts["tx_1.csv"].verdict, verdicts["tx_2.csv"].verdict) == ("refused", "loaded")
     golden(f"refused_{case}", verdicts["tx_1.csv"].message)
     assert bank.rows("select transaction_id from raw.transactions") == [("t100",)]
+
+
+def test_a_file_of_another_kind_is_called_by_its_kind(bank, golden, tmp_path):
+    """Catches `not text` said of a workbook named .csv or an archive, which nobody could act upon."""
+    bank.contract()
+    text = lines(line(1))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("tx_1.csv", text)
+    duckdb.sql("select 't1' as id").write_parquet(str(tmp_path / "table"))
+    bank.file("tx_archive.zip", archive.getvalue())
+    bank.file("tx_workbook.csv", workbook({"Jan": [["id"], ["t1"]]}))
+    bank.file("tx_old_workbook.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+    bank.file("tx_parquet.csv", (tmp_path / "table").read_bytes())
+    bank.file("tx_paper.csv", b"%PDF-1.7\n")
+    bank.file("tx_packed.csv", gzip.compress(text.encode()))
+    bank.file("tx_loud.csv.GZ", gzip.compress(lines(line(2)).encode()))
+    verdicts = bank.load()
+    assert verdicts.pop("tx_loud.csv.GZ").verdict == "loaded"
+    assert {verdict.verdict for verdict in verdicts.values()} == {"refused"}
+    golden("kinds", "\n".join(sorted(verdict.message for verdict in verdicts.values())))
 
 
 def test_max_bad_share_refuses_what_is_above_it_and_not_what_is_at_it(bank, golden):

@@ -2,7 +2,10 @@
 
 import codecs
 import gzip
+import io
 import json
+import random
+import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from nightledger.ingestion.formats.transcoding import WithoutHalves
 
 from .conftest import HEADER, Bank, line, lines
 
@@ -433,6 +438,47 @@ def test_an_array_that_cannot_be_read_is_refused_with_the_record(bank, golden, n
     golden(f"array_{name}", verdict.message)
 
 
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_half_of_a_character_puts_its_record_into_quarantine(bank, form):
+    """Catches a text that is loaded with a question mark in it, and a whole file refused for one record."""
+    bank.contract(format={"type": form}, max_bad_share=1)
+    texts = ["one\nline", "\ud800", "\ud83d\ude00", "a\udc00b", "\\ud800"]
+    records = [json.dumps(record(number, text=text)) for number, text in enumerate(texts, 1)]
+    content = "[" + ",".join(records) + "]" if form == "json" else "\n".join(records)
+    bank.file(f"tx_1.{form}", content)
+    assert bank.load()[f"tx_1.{form}"].quarantined == 2
+    assert bank.rows("select record from raw.quarantine order by 1") == [(2,), (4,)]
+    assert bank.rows("select _record, description from raw.transactions order by 1") == [
+        (1, "one\nline"),
+        (3, "\U0001f600"),
+        (5, "\\ud800"),
+    ]
+
+
+def test_halves_of_characters_are_found_wherever_a_block_ends():
+    """Catches an escape that is cut in two by the end of a block, or read from its second backslash."""
+    rng = random.Random(4)
+    parts = (
+        rb"\ud83d\ude00",
+        rb"\uD800",
+        rb"\udc00",
+        rb"\\",
+        rb"\\ud800",
+        rb"\n",
+        b"ude00",
+        rb"\u0041",
+        b" ",
+    )
+    for _ in range(2000):
+        content = b'"' + b"".join(rng.choices(parts, k=rng.randint(0, 20))) + b'"'
+        reader, read = WithoutHalves(io.BytesIO(content)), b""
+        size = rng.randint(1, 20)
+        while block := reader.read(size):
+            read += block
+        wanted = re.sub("[\ud800-\udfff]", "\x1e", json.loads(content))
+        assert json.loads(read) == wanted, content
+
+
 @pytest.mark.parametrize(("where", "content"), [("", "[]"), ("page.rows", '{"page": {"rows": []}}')])
 def test_an_empty_array_is_a_delivery_without_records(bank, where, content):
     """Catches the last page of a pull, or a quiet day, that is refused."""
@@ -538,6 +584,7 @@ def test_parquet_that_cannot_be_read_is_refused(bank, golden):
         inbox / "tx_texts.parquet", **good | {"text": pa.array(["x" * 100_000] * 1000).dictionary_encode()}
     )
     parquet(inbox / "tx_other.parquet", **good, shop=pa.array(["x"] * 1000))
+    bank.file("tx_packed.parquet.gz", gzip.compress(content))
     verdicts = bank.load()
     assert verdicts.pop("tx_good.parquet").records == 1000
     assert {verdict.verdict for verdict in verdicts.values()} == {"refused"}

@@ -32,6 +32,9 @@ OF_BANKS = {
     "CAMT": r"urn:iso:std:iso:20022:tech:xsd:camt\.05[234]",
 }
 """How statements in the banks' own formats begin."""
+MARKS = ",;\t|"
+"""Delimiters that are looked for."""
+ROWS_THAT_AGREE = 200
 BINARY = {".parquet": "parquet", ".xlsx": "excel", ".xls": "excel"}
 
 
@@ -55,7 +58,7 @@ def read(path: Path) -> Sample:
     Raises:
         ContractError: nothing in it looks like records.
     """
-    kind = BINARY.get(path.suffix.lower())
+    kind = BINARY.get(Path(path.name.lower().removesuffix(".gz")).suffix)
     if kind:
         return _read_table(path, {"type": kind})
     data = _head(path)
@@ -80,7 +83,7 @@ def read(path: Path) -> Sample:
 def _head(path: Path) -> bytes:
     """The first bytes, unpacked, up to the end of a line."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with formats.opened(path) as file:
             data = file.read(MOST_BYTES)
             return data if len(data) < MOST_BYTES else data[: data.rfind(b"\n") + 1] or data
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -152,27 +155,25 @@ def _text(value: object) -> str | None:
 def _read_csv(path: Path, text: str, form: dict[str, Any]) -> Sample:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     delimiter, quote = _dialect(text)
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=delimiter,
-        quotechar=quote or None,
-        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-    )
     try:
-        rows = [row for row, _ in zip(reader, range(MOST_RECORDS), strict=False) if row]
+        rows = _rows(text, delimiter, quote, MOST_RECORDS)
     except csv.Error as error:
         raise ContractError(f"{path.name}: cannot be read as CSV: {error}") from error
-    width = Counter(len(row) for row in rows).most_common(1)[0][0]
-    first = next(number for number, row in enumerate(rows) if len(row) == width)
+    width = _width(rows)[1]
+    full = [number for number, row in rows.items() if len(row) == width]
+    # A title above the names may have as many cells, nearly all of them blank.
+    first = next((number for number in full if _is_filled(rows[number])), full[0])
     form = {"type": "csv", **form}
     form |= {"delimiter": delimiter} if delimiter != "," else {}
     form |= {"quote": quote} if quote and quote != '"' else {}
     doubts = {}
-    if _is_header(rows[first], rows[first + 1 :]):
-        header, records = tuple(rows[first]), rows[first + 1 :]
-        form |= {"header_row": first + 1} if first else {}
+    records = [row for number, row in rows.items() if number > first]
+    if _is_header(rows[first], records):
+        header = tuple(rows[first])
+        form |= {"header_row": first} if first > 1 else {}
     else:
-        header, records = tuple(f"column_{n + 1}" for n in range(width)), rows[first:]
+        header = tuple(f"column_{n + 1}" for n in range(width))
+        records = [row for number, row in rows.items() if number >= full[0]]
         form |= {"header_row": 0, "names": list(header)}
         doubts["format"] = "no header was found: give the columns names, the same ones below"
     odd = sum(len(row) != width for row in records)
@@ -181,8 +182,32 @@ def _read_csv(path: Path, text: str, form: dict[str, Any]) -> Sample:
     return Sample(form, header, [tuple(row) for row in records if len(row) == width], doubts)
 
 
+def _rows(text: str, delimiter: str, quote: str, most: int) -> dict[int, list[str]]:
+    """The first rows that are not blank, by number; blank ones have a number too."""
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        quotechar=quote or None,
+        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+    )
+    return {number: row for number, row in zip(range(1, most + 1), reader, strict=False) if row}
+
+
+def _width(rows: dict[int, list[str]]) -> tuple[int, int]:
+    """How many rows have the most frequent number of cells, and that number."""
+    width, times = Counter(len(row) for row in rows.values()).most_common(1)[0]
+    return times, width
+
+
+def _is_filled(row: list[str]) -> bool:
+    return sum(bool(cell.strip()) for cell in row) * 2 > len(row)
+
+
 def _dialect(text: str) -> tuple[str, str]:
-    """Delimiter and quote, as the database's sniffer sees them."""
+    """Delimiter and quote: as the database's sniffer sees them, unless more rows agree on another delimiter.
+
+    The sniffer takes a title above the names for a record, and then decimal commas for delimiters.
+    """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "sample.csv"
         copy.write_text(text, encoding="utf-8", newline="")
@@ -195,10 +220,21 @@ def _dialect(text: str) -> tuple[str, str]:
             row = None
     if row is None or len(row[0]) != 1 or row[0] not in text:
         lines = text.splitlines()[:50]
-        return max(
-            ",;\t|", key=lambda mark: min((line.count(mark) for line in lines if line), default=0)
-        ), '"'
-    return row[0], row[1] if row[1] in ("'", '"') else '"'
+        return max(MARKS, key=lambda mark: min((line.count(mark) for line in lines if line), default=0)), '"'
+    quote = row[1] if row[1] in ("'", '"') else '"'
+    return _most_agreed(text, row[0], quote), quote
+
+
+def _most_agreed(text: str, sniffed: str, quote: str) -> str:
+    """The delimiter by which most rows have one number of cells, above one; of equals, the sniffed."""
+    agreed: dict[str, int] = {}
+    for mark in (sniffed, *MARKS):
+        try:
+            times, width = _width(_rows(text, mark, quote, ROWS_THAT_AGREE))
+        except csv.Error:
+            continue
+        agreed[mark] = times if width > 1 else 0
+    return max(agreed, key=lambda mark: agreed[mark], default=sniffed)
 
 
 def _is_header(row: list[str], records: list[list[str]]) -> bool:
@@ -214,4 +250,4 @@ def _is_header(row: list[str], records: list[list[str]]) -> bool:
     ):
         return False
     is_value = [is_number(name, ".", ",") or name[:1].isdigit() for name in names if name]
-    return sum(bool(name) for name in names) * 2 > len(names) and not any(is_value)
+    return _is_filled(names) and not any(is_value)

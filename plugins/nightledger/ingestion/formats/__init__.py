@@ -56,8 +56,8 @@ class Table:
 
 
 def opened(path: Path) -> gzip.GzipFile | BufferedReader:
-    """The bytes of a landed file, unpacked."""
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    """The bytes of a file, unpacked."""
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def whole(file: gzip.GzipFile | BufferedReader) -> bytes:

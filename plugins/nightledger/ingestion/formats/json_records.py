@@ -1,7 +1,8 @@
 """An array of JSON objects, streamed: nested objects become columns with dotted names, such as location.city.
 
 Numbers keep the decimals they are written with, lists stay JSON, null is a missing value. The columns are
-all names that any record has, in the order in which they first come.
+all names that any record has, in the order in which they first come. Half of a character becomes a control
+character, for which its record goes to quarantine.
 
 A path such as accounts.*.transactions goes through the objects of one array to an array in each of them; a
 record then also has the plain values of the object above, as accounts.name.
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import ijson  # type: ignore[import-untyped]
 
 from nightledger.ingestion.formats import Table, Unreadable, opened
-from nightledger.ingestion.formats.transcoding import as_utf8
+from nightledger.ingestion.formats.transcoding import WithoutHalves, as_utf8
 
 if TYPE_CHECKING:
     from nightledger.ingestion.contract import FileFormat
@@ -56,7 +57,7 @@ def places(path: Path, form: "FileFormat") -> dict[str, int]:
     name: str | None = ""
     try:
         with opened(path) as file:
-            for kind, value in ijson.basic_parse(as_utf8(file, form.encoding)):
+            for kind, value in ijson.basic_parse(WithoutHalves(as_utf8(file, form.encoding))):
                 if kind == "map_key":
                     name = value
                 elif kind in ("end_map", "end_array"):
@@ -93,7 +94,7 @@ def _records(path: Path, form: "FileFormat") -> Iterator[_Record]:
     record: _Record
     try:
         with opened(path) as file:
-            events = iter(ijson.basic_parse(as_utf8(file, form.encoding)))
+            events = iter(ijson.basic_parse(WithoutHalves(as_utf8(file, form.encoding))))
             above, _, below = form.records.partition("*")
             _enter(events, [name for name in above.split(".") if name])
             if below:

@@ -29,6 +29,7 @@ def read(path: Path, form: "FileFormat") -> Table:
     Raises:
         Unreadable: it is no Parquet, is damaged, or is a bomb.
     """
+    _check_name(path)
     with _connection() as connection:
         columns = _columns(connection, path)
         _check(connection, path, columns)
@@ -49,6 +50,7 @@ def copy(path: Path, target: Path, accept: Callable[[tuple[str, ...]], None]) ->
     Raises:
         Unreadable: it is no Parquet, is damaged, or is a bomb.
     """
+    _check_name(path)
     with _connection() as connection:
         columns = _columns(connection, path)
         accept(tuple(columns))
@@ -59,6 +61,14 @@ def copy(path: Path, target: Path, accept: Callable[[tuple[str, ...]], None]) ->
             {"path": str(path), "target": str(target)},
         )
     return tuple(columns)
+
+
+def _check_name(path: Path) -> None:
+    if path.suffix.lower() == ".gz":
+        raise Unreadable(
+            "is Parquet inside gzip, which cannot be read in parts",
+            "ask the sender for the Parquet file itself; it is compressed already",
+        )
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
