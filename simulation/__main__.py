@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a truth folder; for predictions of several clients CLIENT=FOLDER, once for each",
     )
     ceiling.add_argument("--task", choices=TASKS, default="churn")
-    ceiling.add_argument("--predictions", type=Path, help="churn: Parquet with labels and scores")
+    ceiling.add_argument("--predictions", type=Path, help="churn, default: Parquet with labels and scores")
+    ceiling.add_argument("--write", type=Path, help="gets the predictions' rows with the true probability")
+    ceiling.add_argument("--months", type=int, default=12, help="default: length of the window of outcomes")
     difficulty = commands.add_parser("difficulty", help="how far a threshold on one feature gets, as a table")
     difficulty.add_argument("--seed", type=int, default=7)
     difficulty.add_argument("--difficulty", type=float, default=0.5)
@@ -71,9 +73,17 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
 
         if given.predictions is None:
             raise ValueError("the ceiling of churn is that of given rows: name them with --predictions")
-        named = dict(one.split("=", 1) for one in given.truth if "=" in one)
-        folders = {client: Path(folder) for client, folder in named.items()}
-        return compute_ceiling(folders or Path(given.truth[0]), given.predictions).as_dict()
+        return compute_ceiling(_truth(given), given.predictions, write=given.write).as_dict()
+    if given.command == "ceiling" and given.task == "default":
+        from simulation.ceilings import default_ceiling, default_ceiling_of_rows
+
+        if given.months < 1:
+            raise ValueError("--months must be 1 or more")
+        if given.predictions:
+            return default_ceiling_of_rows(
+                _truth(given), given.predictions, given.months, given.write
+            ).as_dict()
+        return default_ceiling(Path(given.truth[0]), given.months)
     if given.command == "ceiling":
         from simulation.ceilings import TASKS as ceilings
 
@@ -81,6 +91,12 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
     from simulation.compare import compare
 
     return dict(compare(given.bank, given.real, given.out))
+
+
+def _truth(given: argparse.Namespace) -> Path | dict[str, Path]:
+    """The truth folder, or one by client."""
+    named = dict(one.split("=", 1) for one in given.truth if "=" in one)
+    return {client: Path(folder) for client, folder in named.items()} or Path(given.truth[0])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ uncertain: a customer who has left may come back, one who pauses may stay away f
 may just happen to be silent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,10 @@ class Ceiling:
 
 
 def compute_ceiling(
-    truth_folder: Path | Mapping[str, Path], predictions: Path, window: int = WINDOW_DAYS
+    truth_folder: Path | Mapping[str, Path],
+    predictions: Path,
+    window: int = WINDOW_DAYS,
+    write: Path | None = None,
 ) -> Ceiling:
     """The ceiling on exactly the rows of a predictions file.
 
@@ -56,9 +59,34 @@ def compute_ceiling(
         truth_folder: as written by `make`; or one for each `client_id` of the predictions.
         predictions: Parquet with customer_id, as_of_date, label (0/1), score (higher = likelier to leave).
         window: days of the label's window.
+        write: see `judge`.
 
     Raises:
         TruthError: a customer or date is not in the truth, or a window reaches beyond the simulated days.
+    """
+
+    def of_rows(folder: Path, customer_id: Any, as_of_date: Any) -> npt.NDArray[np.float64]:
+        return true_probabilities(read_truth(folder), customer_id, as_of_date, window)
+
+    return judge(truth_folder, predictions, of_rows, write)
+
+
+def judge(
+    truth_folder: Path | Mapping[str, Path],
+    predictions: Path,
+    of_rows: Callable[[Path, Any, Any], npt.NDArray[np.float64]],
+    write: Path | None = None,
+) -> Ceiling:
+    """True probabilities beside a model's scores on exactly the rows of a predictions file.
+
+    Args:
+        truth_folder: as written by `make`; or one for each `client_id` of the predictions.
+        predictions: Parquet with customer_id, as_of_date, label (0/1), score (higher = likelier).
+        of_rows: true probability of each row, from a truth folder and two Arrow columns.
+        write: gets the rows as Parquet, with the true probability as their score.
+
+    Raises:
+        TruthError: a client's truth was not given, or it does not know a row.
     """
     # Takes seconds to import, and only this command needs it.
     from sklearn.metrics import average_precision_score
@@ -66,10 +94,12 @@ def compute_ceiling(
     table = pq.read_table(predictions)
     label = table["label"].to_numpy().astype(np.int64)
     if isinstance(truth_folder, Path):
-        truth = read_truth(truth_folder)
-        probability = true_probabilities(truth, table["customer_id"], table["as_of_date"], window)
+        probability = of_rows(truth_folder, table["customer_id"], table["as_of_date"])
     else:
-        probability = _of_clients(truth_folder, table, window)
+        probability = _of_clients(truth_folder, table, of_rows)
+    if write is not None:
+        at = table.column_names.index("score")
+        pq.write_table(table.set_column(at, "score", pa.array(probability)), write)
     return Ceiling(
         rows=len(label),
         base_rate=float(label.mean()),
@@ -79,7 +109,11 @@ def compute_ceiling(
     )
 
 
-def _of_clients(folders: Mapping[str, Path], table: pa.Table, window: int) -> npt.NDArray[np.float64]:
+def _of_clients(
+    folders: Mapping[str, Path],
+    table: pa.Table,
+    of_rows: Callable[[Path, Any, Any], npt.NDArray[np.float64]],
+) -> npt.NDArray[np.float64]:
     client = np.array(table["client_id"].to_pylist())
     unknown = sorted(set(client.tolist()) - set(folders))
     if unknown:
@@ -88,8 +122,7 @@ def _of_clients(folders: Mapping[str, Path], table: pa.Table, window: int) -> np
     for name in np.unique(client).tolist():
         rows = np.flatnonzero(client == name)
         some = table.take(rows)
-        truth = read_truth(folders[name])
-        probability[rows] = true_probabilities(truth, some["customer_id"], some["as_of_date"], window)
+        probability[rows] = of_rows(folders[name], some["customer_id"], some["as_of_date"])
     return probability
 
 

@@ -1,15 +1,18 @@
 """The reachable ceilings of the tasks other than churn (`ceiling`), each from the truth of a made bank."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from simulation import suspicion
+from simulation.ceiling import Ceiling, judge
 from simulation.fraud import Kind
 from simulation.lender_files import Lending, build_lending
 from simulation.lending import DEFAULT, months_of, probability_of_default
@@ -100,32 +103,89 @@ def fraud_ceiling(truth: Path) -> dict[str, Any]:
     }
 
 
-def default_oracle(lending: Lending, month: int) -> tuple[npt.NDArray[np.bool_], Oracle]:
-    """(which borrowers, their probability of default within a year and what came of it) after a month."""
+def default_oracle(
+    lending: Lending, month: int, months: int = DEFAULT_MONTHS
+) -> tuple[npt.NDArray[np.bool_], Oracle]:
+    """(which borrowers, their probability of default within some months, what came of it) after a month."""
     borrowers, purses = lending.borrowers, lending.purses
     runs = (borrowers.granted < month) & (purses.owed[month] <= MOST_OWED)
     score = probability_of_default(
-        borrowers, purses.income[month], purses.purse[month], purses.owed[month], DEFAULT_MONTHS
+        borrowers, purses.income[month], purses.purse[month], purses.owed[month], months
     )
-    label = purses.owed[month + DEFAULT_MONTHS] >= DEFAULT
+    label = purses.owed[month + months] >= DEFAULT
     return runs, Oracle(score[runs], label[runs])
 
 
-def default_months(bank: Bank) -> list[int]:
-    """Months whose year of outcomes lies within the simulated days, four apart, the latest last."""
-    last = months_of(bank) - 2 - DEFAULT_MONTHS
+def default_months(bank: Bank, months: int = DEFAULT_MONTHS) -> list[int]:
+    """Months whose outcomes lie within the simulated days, four apart, the latest last."""
+    last = months_of(bank) - 2 - months
     return sorted(month for month in range(last, 2, -4))
 
 
-def default_ceiling(truth: Path) -> dict[str, Any]:
-    """Default within twelve months of loans that owe one instalment at most."""
+def default_ceiling(truth: Path, months: int = DEFAULT_MONTHS) -> dict[str, Any]:
+    """Default within some months of loans that owe one instalment at most."""
     bank, parameters = read_identity(truth)
     lending = build_lending(bank, parameters)
-    parts = [default_oracle(lending, month)[1] for month in default_months(bank)]
+    parts = [default_oracle(lending, month, months)[1] for month in default_months(bank, months)]
     if not parts:
-        raise TruthError("the bank is too short for a year of outcomes: make it with more --days")
+        raise TruthError(f"the bank is too short for {months} months of outcomes: make it with more --days")
     joined = Oracle(np.concatenate([p.score for p in parts]), np.concatenate([p.label for p in parts]))
     return joined.figures(DEFAULT_BUDGET)
+
+
+def default_ceiling_of_rows(
+    truth: Path | Mapping[str, Path],
+    predictions: Path,
+    months: int = DEFAULT_MONTHS,
+    write: Path | None = None,
+) -> Ceiling:
+    """The ceiling of default on exactly the rows of a predictions file, whatever they owe.
+
+    Args:
+        truth: a lender's truth folder; or one for each `client_id` of the predictions.
+        predictions: Parquet with customer_id, as_of_date (month-ends), label (0/1), score (higher =
+            likelier).
+        months: of the label's window. Instalments fall due on the first fifteen days of a month, so 180 days
+            from a month-end hold those of six months and no other.
+        write: see `simulation.ceiling.judge`.
+
+    Raises:
+        TruthError: a customer or date is not in the truth, or a window reaches beyond the simulated days.
+    """
+
+    def of_rows(folder: Path, customer_id: Any, as_of_date: Any) -> Floats:
+        return true_defaults(folder, customer_id, as_of_date, months)
+
+    return judge(truth, predictions, of_rows, write)
+
+
+def true_defaults(truth: Path, customer_id: Any, as_of_date: Any, months: int) -> Floats:
+    """True probability of default within some months for each row of two Arrow columns.
+
+    Raises:
+        TruthError: a customer had no loan by the date, a date is no month-end, or a window reaches beyond the
+            simulated days.
+    """
+    bank, parameters = read_identity(truth)
+    lending = build_lending(bank, parameters)
+    borrowers, purses = lending.borrowers, lending.purses
+    position = {customer: number for number, customer in enumerate(borrowers.customer_id)}
+    who = np.array([position.get(one, -1) for one in customer_id.to_pylist()], dtype=np.int64)
+    days = as_of_date.cast(pa.date32()).to_pylist()
+    if any((day + timedelta(days=1)).day != 1 for day in days):
+        raise TruthError("the lender's hidden state is known at the ends of months only")
+    month = np.array([(d.year - bank.start.year) * 12 + d.month - bank.start.month for d in days], np.int64)
+    if ((month < 0) | (month + months >= months_of(bank) - 1)).any():
+        raise TruthError(f"some windows of {months} months are outside the simulated days from {bank.start}")
+    strangers = (who < 0) | (borrowers.granted[who] > month)
+    if strangers.any():
+        raise TruthError(f"{int(strangers.sum())} rows have a customer without a loan of this lender by then")
+    probability = np.empty(len(who))
+    for one in np.unique(month).tolist():
+        rows = month == one
+        hidden = (purses.income[one], purses.purse[one], purses.owed[one])
+        probability[rows] = probability_of_default(borrowers, *hidden, months)[who[rows]]
+    return probability
 
 
 def spend_ceiling(truth: Path) -> dict[str, Any]:

@@ -2,16 +2,58 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nightledger.settings import Settings
 
 
 class ClientError(ValueError):
     """A client's settings cannot be used; the message names file and key."""
+
+
+class Approval(BaseModel):
+    """Which models score only what a person has approved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: Literal["all"] | list[str] = []
+
+    def asks_for(self, model: str) -> bool:
+        """Whether a version of this model, as the registry calls it, needs a person."""
+        return self.models == "all" or model.partition(".")[0] in self.models
+
+
+class LossLimit(BaseModel):
+    """What a model may miss before it is taken back; see docs/metric-decisions.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    share: float = Field(gt=0, lt=1, description="of the exposure, over the last matured days")
+
+
+Weight = Annotated[Decimal, Field(ge=0, le=1, decimal_places=4)]
+
+
+class RiskWeights(BaseModel):
+    """How much each factor counts in the risk assessment; see docs/metric-decisions.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    credit: Weight = Decimal("0.4")
+    fraud: Weight = Decimal("0.3")
+    anomaly: Weight = Decimal("0.1")
+    churn: Weight = Decimal("0.2")
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Self:
+        total = self.credit + self.fraud + self.anomaly + self.churn
+        if total != 1:
+            raise ValueError(f"credit, fraud, anomaly and churn add up to {total}; they must add up to 1")
+        return self
 
 
 class Client(BaseModel):
@@ -33,6 +75,21 @@ class Client(BaseModel):
         decimal_places=6,
         description="share of a card purchase that the client earns; 0: none is counted",
     )
+    alert_cost: Decimal = Field(
+        Decimal(5),
+        ge=0,
+        max_digits=18,
+        decimal_places=4,
+        description="what looking into one fraud alert costs, in base currency; less is not worth an alert",
+    )
+    alerts_per_day: int = Field(50, ge=0, description="fraud alerts that people can look into in a day")
+    anomalies_per_day: int = Field(
+        20, ge=0, description="unusual customers, and as many transactions, that people can look at in a day"
+    )
+    risk_weights: RiskWeights = RiskWeights()
+
+    approval: Approval = Approval()
+    loss_limits: dict[str, LossLimit] = Field({}, description="by model; none: no limit")
 
     @field_validator("timezone")
     @classmethod

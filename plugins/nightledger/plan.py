@@ -5,13 +5,18 @@ from datetime import date, datetime, timedelta
 
 import duckdb
 
-from nightledger import operations
-from nightledger.clients import Client
+from nightledger import ingestion, model_ledger
+from nightledger.clients import Client, RiskWeights
 from nightledger.ingestion import PullReport, SourceContract
 from nightledger.lock import NightError
 from nightledger.settings import Settings
 
 SUNDAY = 6
+_CLIENT = (
+    *("client_id", "name", "base_currency", "timezone", "country", "interchange_rate"),
+    *("alert_cost", "alerts_per_day", "anomalies_per_day"),
+)
+"""What the warehouse is told of a client's settings, beside the weights of the risk assessment."""
 
 
 class RequiredSourceMissing(NightError):
@@ -31,6 +36,13 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
             client_id varchar, name varchar, base_currency varchar, timezone varchar, country varchar,
             interchange_rate decimal(9, 6));
         alter table ops.clients add column if not exists interchange_rate decimal(9, 6);
+        alter table ops.clients add column if not exists alert_cost decimal(18, 4);
+        alter table ops.clients add column if not exists alerts_per_day integer;
+        alter table ops.clients add column if not exists anomalies_per_day integer;
+        alter table ops.clients add column if not exists risk_weight_credit decimal(6, 4);
+        alter table ops.clients add column if not exists risk_weight_fraud decimal(6, 4);
+        alter table ops.clients add column if not exists risk_weight_anomaly decimal(6, 4);
+        alter table ops.clients add column if not exists risk_weight_churn decimal(6, 4);
         create table if not exists ops.model_pins (
             model varchar, as_of_date date, model_version varchar, role varchar);
     """)
@@ -51,8 +63,8 @@ def dates_of_history(
     connection: duckdb.DuckDBPyConnection, last: date, since: date | None = None
 ) -> list[date]:
     """Every month-end from the first business date in raw, or `since`, up to `last`, and `last` itself."""
-    row = connection.execute("select min(business_date) from raw.transactions").fetchone()
-    first = since or (row[0] if row and row[0] else last)
+    there = ingestion.business_days(connection)
+    first = since or (there[0] if there else last)
     days = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
     return [day for day in days if day == last or (day + timedelta(days=1)).day == 1]
 
@@ -109,9 +121,13 @@ def write_dates(
         from ops.as_of_dates group by client_id
     """)
     connection.execute("delete from ops.clients")
+    columns = (*_CLIENT, *(f"risk_weight_{factor}" for factor in RiskWeights.model_fields))
     connection.executemany(
-        "insert into ops.clients values (?, ?, ?, ?, ?, ?)",
-        [[c.client_id, c.name, c.base_currency, c.timezone, c.country, c.interchange_rate] for c in served],
+        f"insert into ops.clients ({', '.join(columns)}) values ({', '.join('?' * len(columns))})",  # noqa: S608
+        [
+            [*(getattr(client, name) for name in _CLIENT), *client.risk_weights.model_dump().values()]
+            for client in served
+        ],
     )
     return used
 
@@ -206,32 +222,59 @@ def require_pulled(reports: Iterable[PullReport], night_of: date) -> None:
 
 
 def pin_models(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
-    """Fix which version scores which of tonight's dates.
+    """Fix which versions score which of tonight's dates: the champion, and the challenger in its shadow.
 
-    A date keeps the version that was recorded for it first, whatever was rolled back or promoted since. A
-    version applies from the first as-of date after the one it was trained on, so that no score uses a model
-    that was not known.
+    A date keeps the versions that were recorded for it first, whatever was rolled back or decided since. A
+    decision applies from the first as-of date after the one it was based on, so that no score uses a model
+    that was not known, and what was published stays as it is.
 
     Returns:
-        Number of (model, as-of date) pairs that will be scored.
+        Number of (model, as-of date, role) that will be scored.
     """
+    tonight = [
+        day
+        for (day,) in connection.execute(
+            "select distinct as_of_date from ops.as_of_dates where is_tonight order by 1"
+        ).fetchall()
+    ]
+    pinned: dict[tuple[str, date], dict[str, str]] = {}
     # What the warehouse has pinned counts before today's champion: it was copied from a publication.
-    wanted = connection.execute("""
-        with tonight as (select distinct as_of_date from ops.as_of_dates where is_tonight),
-        candidates as (
-            select p.model, p.as_of_date, p.model_version, null as decided
-            from ops.model_pins as p semi join tonight using (as_of_date)
-            union all
-            select d.model, t.as_of_date, d.version, d.id
-            from tonight as t
-            join operations.model_decisions as d
-                on d.decision = 'promoted' and d.trained_on_as_of < t.as_of_date
-        )
-        select model, as_of_date, model_version from candidates
-        qualify row_number() over (partition by model, as_of_date order by decided desc nulls first) = 1
-    """).fetchall()
-    pins = operations.fix_pins(settings, {(model, day): version for model, day, version in wanted})
-    for (model, day), version in pins.items():
+    for model, day, role, version in connection.execute(
+        "select model, as_of_date, role, model_version from ops.model_pins"
+    ).fetchall():
+        if day in tonight:
+            pinned.setdefault((model, day), {})[role] = version
+    for (model, day), versions in _decided(connection, tonight).items():
+        pinned.setdefault((model, day), versions)
+    pins = model_ledger.fix_pins(settings, pinned)
+    for (model, day), versions in pins.items():
         connection.execute("delete from ops.model_pins where model = ? and as_of_date = ?", [model, day])
-        connection.execute("insert into ops.model_pins values (?, ?, ?, 'champion')", [model, day, version])
-    return len(pins)
+        connection.executemany(
+            "insert into ops.model_pins (model, as_of_date, model_version, role) values (?, ?, ?, ?)",
+            [[model, day, version, role] for role, version in sorted(versions.items())],
+        )
+    return sum(len(versions) for versions in pins.values())
+
+
+def _decided(
+    connection: duckdb.DuckDBPyConnection, days: Iterable[date]
+) -> dict[tuple[str, date], dict[str, str]]:
+    """By model and date, the versions that the decisions known to the night give to each role."""
+    rows = connection.execute(
+        "select model, version, decision, champion_after, applies_after from operations.model_decisions"
+        " order by id"
+    ).fetchall()
+    names = ("model", "version", "decision", "champion_after", "applies_after")
+    decisions = [dict(zip(names, row, strict=True)) for row in rows]
+    found = {}
+    for model in sorted({row["model"] for row in decisions}):
+        about = [row for row in decisions if row["model"] == model]
+        for day in days:
+            standing = model_ledger.standing([row for row in about if row["applies_after"] < day])
+            roles = {
+                model_ledger.CHAMPION: standing.champion,
+                model_ledger.CHALLENGER: standing.challenger,
+            }
+            if versions := {role: version for role, version in roles.items() if version}:
+                found[model, day] = versions
+    return found

@@ -10,10 +10,12 @@ import yaml
 
 from nightledger.settings import SettingsError, read_settings
 
-DEFINITIONS = Path("dbt_project/models/features/_features__models.yml")
+DEFINITIONS = Path("dbt_project/models/features")
 PAGE = Path("docs/reference/features.md")
 GROUPS = ("recency", "monetary", "frequency", "behavioural", "temporal", "trend", "category")
 TRANSACTION_GROUPS = ("context", "pattern", "basic")
+COUNTED = ("features_customers", "features_transactions")
+"""The tables of the 75; what others hold is counted apart."""
 ABOUT_GROUPS = """\
 Older descriptions of this product name two pattern features among ten transaction features, and groups that
 add up to eight. Pattern is four here: the time since the previous transaction, the transactions of 24 hours,
@@ -26,6 +28,7 @@ are ten.
 class Definition:
     """A feature as its column in the dbt project defines it."""
 
+    model: str
     name: str
     description: str
     entity: str
@@ -37,10 +40,11 @@ class Definition:
     allowed_in: tuple[str, ...]
 
 
-def read_definitions(path: Path) -> list[Definition]:
-    """All features of a dbt YAML file: the columns whose meta names a group."""
+def read_definitions(folder: Path) -> list[Definition]:
+    """All features of a folder's dbt YAML files: the columns whose meta names a group."""
     return [
         Definition(
+            model=model["name"],
             name=column["name"],
             description=_line(column["description"]),
             allowed_in=tuple(meta["allowed_in"]),
@@ -49,6 +53,7 @@ def read_definitions(path: Path) -> list[Definition]:
                 for key in ("entity", "group", "unit", "window", "null_rule", "why_no_leak")
             },
         )
+        for path in sorted(folder.glob("*__models.yml"))
         for model in yaml.safe_load(path.read_text())["models"]
         for column in model.get("columns", [])
         if "group" in (meta := column.get("config", {}).get("meta", {}))
@@ -67,28 +72,50 @@ def render(definitions: list[Definition]) -> str:
 def _lines(definitions: list[Definition]) -> Iterator[str]:
     yield "# Features"
     yield ""
-    yield f"Written by `make reference` from `{DEFINITIONS}`, the only place"
+    yield f"Written by `make reference` from the YAML of `{DEFINITIONS}`, the only place"
     yield "where a feature is defined; models read the same definitions from the manifest. Windows of n days"
     yield "end on the as-of date."
+    counted = [definition for definition in definitions if definition.model in COUNTED]
     for entity, groups in (("customer", GROUPS), ("transaction", TRANSACTION_GROUPS)):
-        of_entity = [definition for definition in definitions if definition.entity == entity]
+        of_entity = [definition for definition in counted if definition.entity == entity]
         if not of_entity:
             continue
-        counts = {group: sum(one.group == group for one in of_entity) for group in groups}
         yield ""
         yield f"## {len(of_entity)} of a {entity}"
-        yield ""
-        yield ", ".join(f"{group} {count}" for group, count in counts.items()) + "."
+        yield from _counts(of_entity, groups)
         if entity == "transaction":
             yield ""
             yield from ABOUT_GROUPS.splitlines()
-        for group in groups:
-            yield from _group(group, [one for one in of_entity if one.group == group])
+        yield from _groups(of_entity, groups, entity)
+    further = [definition for definition in definitions if definition.model not in COUNTED]
+    if further:
         yield ""
-        yield f"### Why they cannot leak ({entity})"
+        yield f"## Counted apart: {len(further)} more"
         yield ""
-        for reason, names in _reasons(of_entity).items():
-            yield f"- {reason} *{names}*"
+        yield f"Beside the {len(counted)} above, for the models that need them."
+    for model in dict.fromkeys(one.model for one in further):
+        of_model = [definition for definition in further if definition.model == model]
+        found = tuple(dict.fromkeys(one.group for one in of_model))
+        yield ""
+        yield f"## `{model}`: {len(of_model)} of a {of_model[0].entity}"
+        yield from _counts(of_model, found)
+        yield from _groups(of_model, found, model)
+
+
+def _counts(definitions: list[Definition], groups: tuple[str, ...]) -> Iterator[str]:
+    counts = {group: sum(one.group == group for one in definitions) for group in groups}
+    yield ""
+    yield ", ".join(f"{group} {count}" for group, count in counts.items()) + "."
+
+
+def _groups(definitions: list[Definition], groups: tuple[str, ...], whose: str) -> Iterator[str]:
+    for group in groups:
+        yield from _group(group, [one for one in definitions if one.group == group])
+    yield ""
+    yield f"### Why they cannot leak ({whose})"
+    yield ""
+    for reason, names in _reasons(definitions).items():
+        yield f"- {reason} *{names}*"
 
 
 def _group(group: str, definitions: list[Definition]) -> Iterator[str]:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,7 +27,10 @@ _TABLES = {
     "ops.horizon": "client_id varchar, as_of_date date, cutoff_at timestamp",
     "ops.base_horizon": "client_id varchar, as_of_date date, cutoff_at timestamp",
     "ops.clients": "client_id varchar, base_currency varchar, timezone varchar, country varchar,"
-    " interchange_rate decimal(9, 6)",
+    " interchange_rate decimal(9, 6), alert_cost decimal(18, 4), alerts_per_day integer,"
+    " anomalies_per_day integer,"
+    " risk_weight_credit decimal(6, 4) default 0.4, risk_weight_fraud decimal(6, 4) default 0.3,"
+    " risk_weight_anomaly decimal(6, 4) default 0.1, risk_weight_churn decimal(6, 4) default 0.2",
     "operations.merchant_corrections": "id bigint, action varchar, withdrawn_id bigint, descriptor varchar,"
     " pattern varchar, merchant varchar, subcategory varchar, reason varchar, ordered_by varchar,"
     " publication_id varchar, known_at timestamp, recorded_at timestamp",
@@ -38,6 +42,8 @@ _TABLES = {
     "operations.model_metrics": "model varchar, version varchar, client_id varchar, dataset varchar,"
     " window_label varchar, metric varchar, baseline varchar, value double, lo double, hi double, n bigint,"
     " base_rate double, known_at timestamp, recorded_at timestamp",
+    "operations.model_importances": "model varchar, version varchar, feature varchar, feature_group varchar,"
+    " importance double, known_at timestamp, recorded_at timestamp",
 }
 
 
@@ -120,16 +126,40 @@ class Warehouse:
         for kind, schema in warehouse.LAKE_SCHEMAS.items():
             self._write_lake(kind, "_empty", "_empty", date(1970, 1, 1), schema.empty_table())
 
-    def write_scores(self, version: str, day: date, scores: Mapping[tuple[str, str], float]) -> None:
-        """What scoring leaves in the lake for one model version and date, with one reason each."""
-        common = {"model": "churn", "model_version": version, "entity": "customer", "as_of_date": day}
+    def write_scores(
+        self,
+        version: str,
+        day: date,
+        scores: Mapping[tuple[str, str], float],
+        *,
+        model: str = "churn",
+        entity: str = "customer",
+        values: Mapping[tuple[str, str], Decimal] | None = None,
+    ) -> None:
+        """What scoring leaves in the lake for one model version and date, with one reason each.
+
+        Args:
+            version: of the model.
+            day: as-of date.
+            scores: by client and entity.
+            model: name of the use case.
+            entity: what is scored.
+            values: expected value of each score; none is written where it has none.
+        """
+        common = {"model": model, "model_version": version, "entity": entity, "as_of_date": day}
         common |= {"role": "champion", "rank": 1, "text": f"because of {version}"}
         scored = [
-            {"client_id": client, "entity_id": customer, "score": score, **common}
-            for (client, customer), score in scores.items()
+            {
+                "client_id": key[0],
+                "entity_id": key[1],
+                "score": score,
+                "expected_value": (values or {}).get(key),
+            }
+            | common
+            for key, score in scores.items()
         ]
         for kind, schema in warehouse.LAKE_SCHEMAS.items():
-            self._write_lake(kind, "churn", version, day, pa.Table.from_pylist(scored, schema))
+            self._write_lake(kind, model, version, day, pa.Table.from_pylist(scored, schema))
 
     def _write_lake(self, kind: str, model: str, version: str, day: date, table: pa.Table) -> None:
         folder = self.path / "lake" / kind / f"model={model}" / f"version={version}" / f"as_of={day}"

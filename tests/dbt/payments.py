@@ -1,7 +1,7 @@
 """A small seeded bank whose payments have times, cards, terminals, places and fraud reports, and its facts.
 
 Some customers are known by days only, one by both. Payments arrive late, are corrected, or post with another
-amount; reports name the bank's own ids, come late and are taken back.
+amount; reports name the bank's own ids, come late and are taken back. Devices are told from March 2026 on.
 """
 
 import random
@@ -16,6 +16,7 @@ CLIENT, ZONE = "pay", ZoneInfo("Europe/London")
 FIRST, LAST = date(2025, 3, 1), date(2026, 5, 31)
 # Month-ends as in a history, then two nights in a row; the clocks change between.
 DATES = [date(2026, 2, 28), date(2026, 3, 31), date(2026, 4, 30), date(2026, 5, 1), LAST]
+DEVICES_FROM = date(2026, 3, 10)
 MERCHANTS = ["QUILLBROOK", "HARROWVALE", "BRINDLEMERE", "THISTLEWICK", "OAKENSHADE", "FENWORTHY"]
 CITIES = ["Leeds", "York", "Hull"]
 CUSTOMERS = 7
@@ -50,6 +51,18 @@ class Payment:
     event_at: datetime | None
     known_at: datetime
     superseded_at: datetime | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@dataclass(frozen=True)
+class Use:
+    """An event that tells with which device it was."""
+
+    customer_id: str
+    device: str
+    event_at: datetime
+    known_at: datetime
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,8 @@ class PaymentsBank:
     payments: list[Payment] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     homes: list[tuple[str, str | None, datetime]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
 
     def write(self, warehouse: Warehouse) -> None:
         """Fill the raw tables and the client."""
@@ -79,6 +94,7 @@ class PaymentsBank:
         warehouse.insert("raw.transactions", self.transactions)
         warehouse.insert("raw.customers", self.customers)
         warehouse.insert("raw.labels", self.labels)
+        warehouse.insert("raw.events", self.events)
 
 
 def make_payments(seed: int = 5) -> PaymentsBank:
@@ -91,7 +107,28 @@ def make_payments(seed: int = 5) -> PaymentsBank:
             for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
                 is_timed = number != 4 and (number != 5 or rng.random() < 0.5)
                 _add(bank, rng, customer, FIRST + timedelta(days=offset), is_timed)
+    _add_bursts(bank, random.Random(seed))
+    for number in range(CUSTOMERS - 1):
+        _add_uses(bank, random.Random(seed + number), f"P{number}")
     return bank
+
+
+def _add_bursts(bank: PaymentsBank, rng: random.Random) -> None:
+    """Now and then a card pays a few times within the hour, anywhere; some of it becomes known late."""
+    paid = [p for p in bank.payments if p.kind == "card" and not p.superseded_at]
+    for payment in rng.sample(paid, 120):
+        if payment.event_at is None or payment.event_at.hour > 20 or payment.key.endswith("p"):
+            continue
+        for number in range(rng.randint(1, 3)):
+            key, merchant = f"{payment.key}-{number}", rng.choice(MERCHANTS)
+            again = replace(
+                payment,
+                **{"key": key, "transaction_id": f"bank-{key}", "merchant": merchant},
+                terminal=f"{merchant[:3]}1" if rng.random() < 0.7 else None,
+                event_at=payment.event_at + timedelta(minutes=rng.choice([2, 15, 30])),
+                known_at=_known(payment.business_date, rng.choice([0, 0, 0, 9])),
+            )
+            _tell(bank, again, status="posted")
 
 
 def _known(day: date, late: int = 0) -> datetime:
@@ -110,6 +147,30 @@ def _add_home(bank: PaymentsBank, customer: str, number: int) -> None:
         row = dict(client_id=CLIENT, source="crm", customer_id=customer, city=stated, country="GB")
         bank.customers.append(row | dict(known_at=known_at, _load_id="crm", _record=len(bank.customers)))
         bank.homes.append((customer, stated, known_at))
+
+
+def _add_uses(bank: PaymentsBank, rng: random.Random, customer: str) -> None:
+    """Every other day, now and then with another device; a fifth is told late, and some tell no device."""
+    device = 0
+    for offset in range(0, (LAST - DEVICES_FROM).days, 2):
+        day = DEVICES_FROM + timedelta(days=offset)
+        device += rng.random() < 0.1
+        at = datetime.combine(day, time(rng.randint(5, 22), rng.randint(0, 59)))
+        token = f"{customer}-phone{rng.randint(0, device)}" if rng.random() < 0.9 else None
+        use = Use(customer, str(token), at, _known(day, rng.choice([0, 0, 0, 0, 12])))
+        row = dict(client_id=CLIENT, source="app", customer_id=customer, event_type="app_open", event_at=at)
+        row |= dict(device_token=token, known_at=use.known_at, _load_id="app", _record=len(bank.events))
+        bank.events.append(row)
+        if token:
+            bank.uses.append(use)
+
+
+def _coordinates(key: str) -> tuple[float | None, float | None]:
+    """Somewhere in England, most of the time; drawn apart, so that no other draw depends on it."""
+    rng = random.Random(key)
+    if rng.random() < 0.3:
+        return None, None
+    return round(rng.uniform(51, 55), 6), round(rng.uniform(-2.5, 0.5), 6)
 
 
 def _event_at(rng: random.Random, day: date) -> datetime:
@@ -142,6 +203,8 @@ def _add(bank: PaymentsBank, rng: random.Random, customer: str, day: date, is_ti
         business_date=day,
         event_at=_event_at(rng, day) if is_timed else None,
         known_at=_known(day, late),
+        latitude=_coordinates(key)[0],
+        longitude=_coordinates(key)[1],
     )
     if kind == "card" and rng.random() < 0.2:
         posted_at = _known(day, late + rng.randint(1, 4))
@@ -180,6 +243,8 @@ def _tell(bank: PaymentsBank, payment: Payment, **columns: Any) -> None:
         terminal_id=payment.terminal,
         city=payment.city and payment.city.upper(),
         country=payment.country,
+        latitude=payment.latitude,
+        longitude=payment.longitude,
         payment_mode=KINDS[payment.kind][4],
         source_category=KINDS[payment.kind][5],
         known_at=payment.known_at,

@@ -14,33 +14,40 @@ import pytest
 
 from tests.dbt.bank import Bank
 from tests.dbt.factory import Warehouse, cutoff
+from tests.dbt.lending import CLIENT as LENDER
+from tests.dbt.lending import make_lender
 from tests.dbt.nights import Nights, hour
 from tests.dbt.payments import CLIENT, DATES, LAST, MERCHANTS, make_payments
 
 FEATURES = {
     "features_customers": "client_id, customer_id, as_of_date",
     "features_transactions": "client_id, transaction_key, as_of_date",
+    "features_velocity": "client_id, transaction_key, as_of_date",
 }
+BORROWED = {**FEATURES, "features_credit": "client_id, customer_id, as_of_date"}
+"""With the features that only a lender's feeds fill."""
 KINDS = ("--resource-type", "model", "--resource-type", "seed")
 NEXT = LAST + timedelta(days=30)
 LATE = cutoff(LAST)  # the first moment that the last date must not know
+NEW_DEVICE_AT = datetime.combine(LAST - timedelta(days=21), datetime.min.time()) + timedelta(hours=12)
 
 
 def vectors(warehouse: Warehouse, table: str) -> pd.DataFrame:
     """Past vectors of a feature table, in order."""
     return warehouse.frame(
-        f"select * from features.{table} where as_of_date <= date '{LAST}' order by {FEATURES[table]}"
+        f"select * from features.{table} where as_of_date <= date '{LAST}' order by {BORROWED[table]}"
     )
 
 
 @pytest.fixture(scope="module")
 def past(home: Path, bank: Bank) -> Warehouse:
-    """Both small banks with all features of the past dates."""
+    """The small banks and the lender with all features of the past dates."""
     warehouse = Warehouse(home, "past")
     bank.write(warehouse)
     make_payments().write(warehouse)
+    make_lender().write(warehouse)
     warehouse.set_dates([], tonight=DATES)
-    warehouse.dbt("build", "--select", *(f"+{table}" for table in FEATURES), *KINDS)
+    warehouse.dbt("build", "--select", *(f"+{table}" for table in BORROWED), *KINDS)
     return warehouse
 
 
@@ -92,7 +99,7 @@ def add_rows(warehouse: Warehouse) -> None:
 
 
 def add_other_news(warehouse: Warehouse) -> None:
-    """Closings, moves, log-ins and fraud reports that become known too late for every past date."""
+    """Closings, moves, log-ins, devices and fraud reports that become known too late for every past date."""
     for client, customer in [("uk", "C0"), (CLIENT, "P0"), (CLIENT, "P2")]:
         row = dict(client_id=client, source="crm", customer_id=customer, city="Elsewhere", country="FR")
         row |= dict(
@@ -101,12 +108,38 @@ def add_other_news(warehouse: Warehouse) -> None:
         warehouse.insert("raw.customers", [row])
     login = dict(client_id="in", source="app", customer_id="C3", event_type="login", known_at=LATE)
     login |= dict(event_at=datetime(2026, 5, 30, 12), _load_id="late", _record=1)
-    warehouse.insert("raw.events", [login])
+    use = dict(client_id=CLIENT, source="app", customer_id="P0", event_type="app_open", known_at=LATE)
+    new = dict(device_token="thief", event_at=NEW_DEVICE_AT, _load_id="late", _record=2)
+    known = dict(device_token="P0-phone0", event_at=datetime(2026, 1, 1), _load_id="late", _record=3)
+    warehouse.insert("raw.events", [login, use | new, use | known])
     warehouse.execute(
         "insert into raw.labels by name select client_id, 'desk' as source, 'transaction' as entity,"
         f" transaction_id as entity_id, 'fraud' as label, 'true' as value, timestamp '{LATE}' as event_at,"
         f" timestamp '{LATE}' as known_at, 'late' as _load_id, row_number() over () as _record"
         f" from raw.transactions where client_id = '{CLIENT}' and hash(transaction_key) % 2 = 0"
+    )
+
+
+def add_lending_news(warehouse: Warehouse) -> None:
+    """Standings, defaults, a new limit and the bureau's reports of the past that become known too late."""
+    late = f"timestamp '{LATE}' as known_at, 'late' as _load_id"
+    warehouse.execute(
+        "insert into raw.loans by name"
+        f" select * replace ('defaulted' as status, date '{LAST}' - 40 as status_on, {late},"
+        "   principal * 9 as principal, instalment * 9 as instalment) from raw.loans"
+        "   qualify row_number() over (partition by loan_id order by known_at desc) = 1;"
+        "insert into raw.credit_bureau by name"
+        f" select * replace ({late}, 7777 as total_balance, reported_on + 20 as reported_on)"
+        " from raw.credit_bureau;"
+        f"insert into raw.labels by name select * replace ({late}, 'false' as value) from raw.labels"
+        f" where client_id = '{LENDER}';"
+        "insert into raw.labels by name select client_id, 'desk' as source, 'customer' as entity,"
+        " customer_id as entity_id, 'default' as label, 'true' as value,"
+        f" timestamp '{LAST}' - interval 90 day as event_at, {late}, 1 as _record"
+        " from raw.loans where loan_id = 'L0'"
+        f" and _load_id <> 'late' limit 1;"
+        f"insert into raw.accounts by name select * replace ({late}, 9999 as credit_limit) from raw.accounts"
+        f" where client_id = '{LENDER}'"
     )
 
 
@@ -132,9 +165,10 @@ def test_a_past_vector_never_learns_later_news(past: Warehouse) -> None:
     add_other_news(later)
     change_merchants(later)
     later.set_dates(DATES, tonight=[NEXT])
-    build = ("build", "--select", *(f"+{table}" for table in FEATURES), "--resource-type", "model")
+    build = ("build", "--select", *(f"+{table}" for table in BORROWED), "--resource-type", "model")
+    add_lending_news(later)
     later.dbt(*build, "--full-refresh")
-    for table in FEATURES:
+    for table in BORROWED:
         pd.testing.assert_frame_equal(vectors(later, table), vectors(past, table), obj=table)
     _assert_news_arrived(later)
 
@@ -158,8 +192,20 @@ def _assert_news_arrived(later: Warehouse) -> None:
         "select count(*) filter (where transaction_key like 'late-%') as late, max(is_away) as away"
         f" from features.features_transactions where as_of_date = date '{NEXT}'"
     )
+    lent = later.frame(
+        "select count(*) filter (where is_in_default) as failed, max(own_credit_limit) as own_limit,"
+        " max(total_balance) as owed from features.features_credit"
+        f" where as_of_date = date '{NEXT}' and client_id = '{LENDER}'"
+    )
+    assert lent.failed[0] > 8 and lent.own_limit[0] == 9999 and lent.owed[0] == 7777
     # Two of the fourteen stand in the period that was taken back.
     assert described.values.tolist() == [[12, 1.0]]
+    (told,) = later.frame(
+        "select seconds_since_new_device, amount_to_merchant_mean_30d, merchant_transactions_1h"
+        " from features.features_velocity where transaction_key = 'late-pay-2'"
+    ).to_dict("records")
+    assert told["seconds_since_new_device"] == 22 * 3600, "the device that became known late"
+    assert told["amount_to_merchant_mean_30d"] > 10 and told["merchant_transactions_1h"] >= 0
 
 
 # Below: real files and real nights.
@@ -298,7 +344,8 @@ def test_a_snapshot_of_files_cut_at_its_cutoff_equals_the_stored_one(
     stored = described(daily, "features_customers", [day])
     pd.testing.assert_frame_equal(described(cut, "features_customers", [day]), stored)
     # Where the cut date is the first, it describes the whole history: its own part must be the same.
-    stored = described(daily, "features_transactions", [day]).set_index("transaction_key")
-    whole = described(cut, "features_transactions", [day]).set_index("transaction_key")
-    assert len(stored) > 10 and len(whole) > len(stored)
-    pd.testing.assert_frame_equal(whole.loc[stored.index], stored)
+    for table in ("features_transactions", "features_velocity"):
+        stored = described(daily, table, [day]).set_index("transaction_key")
+        whole = described(cut, table, [day]).set_index("transaction_key")
+        assert len(stored) > 10 and len(whole) > len(stored)
+        pd.testing.assert_frame_equal(whole.loc[stored.index], stored, obj=table)

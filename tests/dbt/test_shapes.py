@@ -13,6 +13,8 @@ FEW = {
     "int_accounts": "stated and closed",
     "int_customer_statements": "stated and closed",
     "int_customers": "stated and closed",
+    "int_loan_statements": "stated and changed",
+    "int_loans": "stated and changed",
     "int_descriptors": "the marks of intermediaries",
     "int_merchant_keys": "the countries of clients",
     "int_merchant_matches": "the rules with a phrase",

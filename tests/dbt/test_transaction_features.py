@@ -5,38 +5,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from tests.dbt.factory import Warehouse
-from tests.dbt.payments import CLIENT, DATES, PaymentsBank, make_payments
+from tests.dbt.payments import CLIENT, DATES, PaymentsBank
 from tests.dbt.transaction_recomputation import vectors
 
-MODELS = (
-    "build",
-    "--select",
-    "+features_transactions",
-    "--resource-type",
-    "model",
-    "--resource-type",
-    "seed",
-)
 VECTORS = "select * from features.features_transactions order by client_id, transaction_key, as_of_date"
-
-
-@pytest.fixture(scope="module")
-def payments() -> PaymentsBank:
-    """The rows and the facts behind them."""
-    return make_payments()
-
-
-@pytest.fixture(scope="module")
-def described(home: Path, payments: PaymentsBank) -> Warehouse:
-    """All dates built in one night."""
-    warehouse = Warehouse(home, "payments")
-    payments.write(warehouse)
-    warehouse.set_dates([], tonight=DATES)
-    warehouse.dbt(*MODELS)
-    return warehouse
 
 
 def test_transaction_features_equal_a_second_implementation(
@@ -69,17 +43,6 @@ def _is_equal(found: float, expected: float | None) -> bool:
     if expected is None:
         return bool(pd.isna(found))
     return math.isclose(found, expected, rel_tol=2e-6, abs_tol=1e-6)
-
-
-@pytest.fixture(scope="module")
-def night_by_night(home: Path, payments: PaymentsBank) -> Warehouse:
-    """Each date built in its own night, with all rows that will ever come lying in raw."""
-    warehouse = Warehouse(home, "payments_by_night")
-    payments.write(warehouse)
-    for number, day in enumerate(DATES):
-        warehouse.set_dates(DATES[:number], tonight=[day])
-        warehouse.dbt(*MODELS)
-    return warehouse
 
 
 def test_nights_describe_transactions_as_a_whole_build_does(

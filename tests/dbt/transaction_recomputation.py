@@ -11,15 +11,14 @@ MODES = {"card": 1, "upi": 2, "wallet": 3, "transfer": 4}
 Vector = dict[str, float | None]
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """The moment (UTC) at which the bank's day begins."""
     return datetime.combine(day, time(), ZONE).astimezone(UTC).replace(tzinfo=None)
 
 
-def _stands_at(payment: Payment) -> datetime:
+def stands_at(payment: Payment) -> datetime:
     """A payment of which only the day is known is over when the day is."""
-    return payment.event_at or _midnight(payment.business_date + timedelta(days=1)) - timedelta(
-        microseconds=1
-    )
+    return payment.event_at or midnight(payment.business_date + timedelta(days=1)) - timedelta(microseconds=1)
 
 
 def vectors(bank: PaymentsBank, as_of: date, previous: date | None) -> dict[str, Vector]:
@@ -47,9 +46,9 @@ def vectors(bank: PaymentsBank, as_of: date, previous: date | None) -> dict[str,
 
 
 def _vector(bank: PaymentsBank, payment: Payment, known: list[Payment], as_of: date) -> Vector:
-    begins = payment.event_at or _midnight(payment.business_date)
-    own = [p for p in known if p.customer_id == payment.customer_id and _stands_at(p) < begins]
-    made = [p for p in own if KINDS[p.kind][1] and _stands_at(p) >= begins - timedelta(days=365)]
+    begins = payment.event_at or midnight(payment.business_date)
+    own = [p for p in known if p.customer_id == payment.customer_id and stands_at(p) < begins]
+    made = [p for p in own if KINDS[p.kind][1] and stands_at(p) >= begins - timedelta(days=365)]
     with_card = [p.event_at for p in made if p.event_at and p.instrument == payment.instrument]
     amounts = [-p.amount for p in _since(own, begins, days=90) if KINDS[p.kind][0]]
     median = statistics.median(amounts) if amounts else None
@@ -77,7 +76,7 @@ def _vector(bank: PaymentsBank, payment: Payment, known: list[Payment], as_of: d
 
 
 def _since(payments: Iterable[Payment], begins: datetime, *, days: int) -> list[Payment]:
-    return [payment for payment in payments if _stands_at(payment) >= begins - timedelta(days=days)]
+    return [payment for payment in payments if stands_at(payment) >= begins - timedelta(days=days)]
 
 
 def _spend(payments: Iterable[Payment]) -> float:

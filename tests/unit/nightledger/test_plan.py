@@ -5,7 +5,7 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
-from nightledger import operations, plan
+from nightledger import model_ledger, plan
 from nightledger.clients import Client
 
 
@@ -68,7 +68,8 @@ def warehouse_without_pins() -> duckdb.DuckDBPyConnection:
     plan.create_tables(connection)
     connection.execute(
         "create table operations.model_decisions"
-        " (id int, model varchar, version varchar, decision varchar, trained_on_as_of date)"
+        " (id int, model varchar, version varchar, decision varchar, champion_after varchar,"
+        " applies_after date)"
     )
     return connection
 
@@ -79,71 +80,94 @@ def pinning():
         yield connection
 
 
-def pins(connection, settings, day: date) -> list[str]:
+def pins(connection, settings, day: date) -> dict[str, str]:
+    """Version of each role that scores a night of this date."""
     connection.execute("update ops.as_of_dates set is_tonight = false")
     connection.execute("insert or replace into ops.as_of_dates values ('c', ?, '2030-01-01', true)", [day])
     plan.pin_models(connection, settings)
-    return [
-        row[0]
-        for row in connection.execute(
-            "select model_version from ops.model_pins where as_of_date = ?", [day]
+    return dict(
+        connection.execute(
+            "select role, model_version from ops.model_pins where as_of_date = ?", [day]
         ).fetchall()
-    ]
+    )
+
+
+def decide(connection, version: str, decision: str, champion: str | None, day: str = "2026-01-31") -> None:
+    """Append a decision that applies to the dates after `day`."""
+    connection.execute(
+        "insert into operations.model_decisions"
+        " select coalesce(max(id), 0) + 1, 'churn', ?, ?, ?, ? from operations.model_decisions",
+        [version, decision, champion, day],
+    )
 
 
 def test_a_model_scores_only_dates_after_the_one_it_was_trained_on(pinning, settings):
     """Catches a score made by a model that had not been trained then."""
-    pinning.execute(
-        "insert into operations.model_decisions values (1, 'churn', 'v1', 'promoted', '2026-01-31')"
-    )
-    assert pins(pinning, settings, date(2026, 1, 31)) == []
-    assert pins(pinning, settings, date(2026, 2, 1)) == ["v1"]
+    decide(pinning, "v1", "promoted", "v1")
+    assert pins(pinning, settings, date(2026, 1, 31)) == {}
+    assert pins(pinning, settings, date(2026, 2, 1)) == {"champion": "v1"}
 
 
-def test_a_rebuilt_date_keeps_the_version_that_first_scored_it(pinning, settings):
-    """Catches a backfill that scores the past with today's champion."""
-    pinning.execute(
-        "insert into operations.model_decisions values (1, 'churn', 'v1', 'promoted', '2026-01-31')"
-    )
-    assert pins(pinning, settings, date(2026, 2, 1)) == ["v1"]
-    pinning.execute(
-        "insert into operations.model_decisions values (2, 'churn', 'v2', 'promoted', '2026-01-31')"
-    )
-    assert pins(pinning, settings, date(2026, 2, 1)) == ["v1"]
-    assert pins(pinning, settings, date(2026, 2, 2)) == ["v2"]
+def test_a_rebuilt_date_keeps_the_versions_that_first_scored_it(pinning, settings):
+    """Catches a backfill that scores the past with today's champion, or adds today's challenger to it."""
+    decide(pinning, "v1", "promoted", "v1")
+    assert pins(pinning, settings, date(2026, 2, 1)) == {"champion": "v1"}
+    decide(pinning, "v2", "kept_as_challenger", "v1")
+    assert pins(pinning, settings, date(2026, 2, 1)) == {"champion": "v1"}
+    assert pins(pinning, settings, date(2026, 2, 2)) == {"champion": "v1", "challenger": "v2"}
+    decide(pinning, "v3", "promoted", "v3")
+    assert pins(pinning, settings, date(2026, 2, 2)) == {"champion": "v1", "challenger": "v2"}
+    assert pins(pinning, settings, date(2026, 2, 3)) == {"champion": "v3"}
 
 
-def test_a_rollback_and_another_promotion_leave_a_date_its_first_version(pinning, settings):
+def test_a_rollback_and_another_promotion_leave_a_date_its_first_versions(pinning, settings):
     """Catches a replay that scores with today's champion because the warehouse went back behind the pin."""
-    first = "insert into operations.model_decisions values (1, 'churn', 'v1', 'promoted', '2026-01-31')"
-    second = "insert into operations.model_decisions values (2, 'churn', 'v2', 'promoted', '2026-01-31')"
-    pinning.execute(first)
-    assert pins(pinning, settings, date(2026, 2, 1)) == ["v1"]
+    decide(pinning, "v1", "promoted", "v1")
+    decide(pinning, "v2", "kept_as_challenger", "v1")
+    first = {"champion": "v1", "challenger": "v2"}
+    assert pins(pinning, settings, date(2026, 2, 1)) == first
     with warehouse_without_pins() as rolled_back:
-        rolled_back.execute(f"{first}; {second}")
-        assert pins(rolled_back, settings, date(2026, 2, 1)) == ["v1"]
-        assert pins(rolled_back, settings, date(2026, 2, 2)) == ["v2"]
+        decide(rolled_back, "v1", "promoted", "v1")
+        decide(rolled_back, "v2", "kept_as_challenger", "v1")
+        decide(rolled_back, "v3", "promoted", "v3")
+        assert pins(rolled_back, settings, date(2026, 2, 1)) == first
+        assert pins(rolled_back, settings, date(2026, 2, 2)) == {"champion": "v3"}
 
 
 def test_pins_that_only_a_publication_holds_are_recorded(pinning, settings):
     """Catches an installation that pinned in the warehouse alone, and forgets it."""
-    pinning.execute(
-        "insert into operations.model_decisions values (2, 'churn', 'v2', 'promoted', '2026-01-31')"
-    )
+    decide(pinning, "v2", "promoted", "v2")
     pinning.execute("insert into ops.model_pins values ('churn', '2026-02-01', 'v1', 'champion')")
-    assert pins(pinning, settings, date(2026, 2, 1)) == ["v1"]
-    assert operations.fix_pins(settings, {("churn", date(2026, 2, 1)): "v9"}) == {
-        ("churn", date(2026, 2, 1)): "v1"
-    }
+    assert pins(pinning, settings, date(2026, 2, 1)) == {"champion": "v1"}
+    key = ("churn", date(2026, 2, 1))
+    assert model_ledger.fix_pins(settings, {key: {"champion": "v9"}}) == {key: {"champion": "v1"}}
 
 
-def test_challengers_and_refused_models_score_nothing(pinning, settings):
-    """Catches a model in production that nobody promoted."""
-    pinning.execute(
-        "insert into operations.model_decisions values"
-        " (1, 'churn', 'v1', 'kept_as_challenger', '2026-01-31'), (2, 'churn', null, 'refused', '2026-01-31')"
-    )
-    assert pins(pinning, settings, date(2026, 2, 1)) == []
+def test_only_a_champion_and_the_latest_challenger_in_its_shadow_score(pinning, settings):
+    """Catches a model in production that nobody promoted, and an old challenger that is scored for ever."""
+    decide(pinning, "v0", "kept_as_challenger", None)
+    decide(pinning, "v0", "refused", None)
+    assert pins(pinning, settings, date(2026, 2, 1)) == {}
+    decide(pinning, "v1", "promoted", "v1")
+    assert pins(pinning, settings, date(2026, 2, 2)) == {"champion": "v1"}
+    decide(pinning, "v2", "kept_as_challenger", "v1")
+    decide(pinning, "v3", "awaiting_approval", "v1")
+    assert pins(pinning, settings, date(2026, 2, 3)) == {"champion": "v1", "challenger": "v3"}
+    decide(pinning, "v3", "rejected", "v1")
+    assert pins(pinning, settings, date(2026, 2, 4)) == {"champion": "v1", "challenger": "v2"}
+
+
+def test_a_demotion_concerns_the_dates_after_it_and_the_demoted_version_none(pinning, settings):
+    """Catches a demoted version that goes on in the shadow, and a rebuilt date without its own champion."""
+    decide(pinning, "v1", "promoted", "v1")
+    decide(pinning, "v2", "promoted", "v2")
+    assert pins(pinning, settings, date(2026, 2, 1)) == {"champion": "v2"}
+    decide(pinning, "v2", "demoted", "v1", "2026-02-01")
+    assert pins(pinning, settings, date(2026, 2, 1)) == {"champion": "v2"}
+    assert pins(pinning, settings, date(2026, 2, 2)) == {"champion": "v1"}
+    decide(pinning, "v1", "withdrawn", None, "2026-02-02")
+    decide(pinning, "v3", "awaiting_approval", None, "2026-02-02")
+    assert pins(pinning, settings, date(2026, 2, 3)) == {}
 
 
 def test_the_cutoff_follows_the_clients_clock_through_summer_time():
@@ -159,3 +183,71 @@ def test_an_interchange_rate_is_a_share_not_a_percentage():
     assert Client(**client, interchange_rate="0.011").interchange_rate == Decimal("0.011")
     with pytest.raises(ValidationError, match="interchange_rate"):
         Client(**client, interchange_rate="1.1")
+
+
+def test_an_alert_has_a_cost_and_a_day_a_number_of_them():
+    """A client without these settings whose queue is empty or endless, or that alerts on everything."""
+    client = {"client_id": "c", "name": "C", "base_currency": "GBP"}
+    assert (Client(**client).alert_cost, Client(**client).alerts_per_day) == (Decimal(5), 50)
+    with pytest.raises(ValidationError, match="alert_cost"):
+        Client(**client, alert_cost=-1)
+    with pytest.raises(ValidationError, match="alerts_per_day"):
+        Client(**client, alerts_per_day=-1)
+
+
+def test_what_is_unusual_has_a_quota_that_the_warehouse_is_told():
+    """A list without an end, a negative one, or a warehouse of an older release that lacks the column."""
+    client = {"client_id": "c", "name": "C", "base_currency": "GBP"}
+    assert Client(**client).anomalies_per_day == 20
+    with pytest.raises(ValidationError, match="anomalies_per_day"):
+        Client(**client, anomalies_per_day=-1)
+    own, day = Client(**client, anomalies_per_day=3), date(2026, 1, 10)
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create schema ops; create table ops.loads (client_id varchar);"
+            " insert into ops.loads values ('c'); create table ops.clients (client_id varchar, name varchar,"
+            " base_currency varchar, timezone varchar, country varchar)"
+        )
+        plan.create_tables(connection)
+        plan.write_dates(connection, {("c", day): own.cutoff_at(day)}, [day], {"c": own})
+        assert connection.execute("select anomalies_per_day from ops.clients").fetchall() == [(3,)]
+
+
+def test_the_weights_of_the_risk_assessment_add_up_to_one():
+    """40 for 0.4, a weight forgotten, a negative one: levels that mean nothing."""
+    client = {"client_id": "c", "name": "C", "base_currency": "GBP"}
+    own = {"credit": "0.1", "fraud": "0.6", "anomaly": "0.2", "churn": "0.1"}
+    assert Client(**client, risk_weights=own).risk_weights.fraud == Decimal("0.6")
+    assert sum(Client(**client).risk_weights.model_dump().values()) == 1
+    for wrong in (
+        own | {"fraud": "0.5"},
+        own | {"churn": "-0.1", "fraud": "0.8"},
+        own | {"other": "0"},
+        {"credit": 1},
+    ):
+        with pytest.raises(ValidationError, match="risk_weights"):
+            Client(**client, risk_weights=wrong)
+
+
+def test_the_warehouse_is_told_a_clients_settings_even_in_an_older_table():
+    """A publication of an older release whose clients lack a column: no alert, or a night that stops."""
+    weights = {"credit": "0.1", "fraud": "0.6", "anomaly": "0.2", "churn": "0.1"}
+    client = Client(
+        client_id="c", name="C", base_currency="GBP", alert_cost="2.5", alerts_per_day=7, risk_weights=weights
+    )
+    day = date(2026, 1, 10)
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create schema ops; create table ops.loads (client_id varchar);"
+            " insert into ops.loads values ('c');"
+            " create table ops.clients (client_id varchar, name varchar, base_currency varchar,"
+            " timezone varchar, country varchar)"
+        )
+        plan.create_tables(connection)
+        plan.write_dates(connection, {("c", day): client.cutoff_at(day)}, [day], {"c": client})
+        told = connection.execute("select alert_cost, alerts_per_day, interchange_rate from ops.clients")
+        assert told.fetchall() == [(Decimal("2.5"), 7, Decimal(0))]
+        told = connection.execute(
+            f"select {', '.join(f'risk_weight_{name}' for name in weights)} from ops.clients"
+        )
+        assert told.fetchall() == [tuple(Decimal(weight) for weight in weights.values())]

@@ -13,10 +13,12 @@ from sklearn.metrics import average_precision_score
 
 from simulation.__main__ import main
 from simulation.ceiling import compute_ceiling, true_probabilities
+from simulation.ceilings import default_ceiling, true_defaults
 from simulation.days import Days
 from simulation.latent import State, probability_of_silence
+from simulation.lender_files import build_lending
 from simulation.parameters import Bank, Parameters
-from simulation.truth import TruthError, read_truth
+from simulation.truth import TruthError, read_truth, write_identity
 from simulation.world import build_world
 
 LABELLED = """
@@ -100,6 +102,19 @@ def test_ceiling_command_prints_the_same_precision_as_the_library(
     assert printed["rows"] == table.num_rows
 
 
+def test_the_true_probabilities_can_be_laid_beside_a_model(
+    bank_folder: Path, predictions: Path, tmp_path: Path
+) -> None:
+    """Catches a file for `make evaluate CEILING=` with other rows, or with the model's own scores."""
+    truth, file = bank_folder / "truth", tmp_path / "ceiling.parquet"
+    given = ["ceiling", "--truth", str(truth), "--predictions", str(predictions), "--write", str(file)]
+    assert main(given) == 0
+    written, rows = pq.read_table(file), pq.read_table(predictions)
+    assert written.drop_columns(["score"]).equals(rows.drop_columns(["score"]))
+    probability = true_probabilities(read_truth(truth), rows["customer_id"], rows["as_of_date"])
+    assert written["score"].to_pylist() == probability.tolist()
+
+
 def test_rows_that_the_truth_does_not_know_are_refused(bank_folder: Path) -> None:
     """Catches a ceiling computed on another bank's rows, or on a window that was never simulated."""
     truth = read_truth(bank_folder / "truth")
@@ -127,3 +142,83 @@ def test_monthly_payments_fall_due_once_a_month() -> None:
     due = days.falls_due[:, 1:, :].sum(axis=2)
     assert set(due[0].ravel().tolist()) == {12}
     assert due.min() >= 11 and due.max() <= 13
+
+
+LENDER = Bank(customers=3_000, start=date(2024, 1, 1), days=730, seed=31)
+MONTH_ENDS = {date(2024, 9, 30): 8, date(2025, 3, 31): 14}
+"""As-of dates, and the number of their month."""
+
+
+@pytest.fixture(scope="module")
+def lender_truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Truth folder of a lender: who it is; the rest is drawn again from that."""
+    folder = tmp_path_factory.mktemp("lender") / "truth"
+    folder.mkdir()
+    write_identity(folder, LENDER, Parameters())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def borrowers(lender_truth: Path) -> pa.Table:
+    """Everybody who owes a loan and is not in default, with what came of it within six months."""
+    lending = build_lending(LENDER, Parameters())
+    rows = []
+    for day, month in MONTH_ENDS.items():
+        owed = lending.purses.owed
+        runs = (lending.borrowers.granted <= month) & (owed[month] < 4)
+        for who in np.flatnonzero(runs).tolist():
+            row = {
+                "client_id": "lender",
+                "customer_id": lending.borrowers.customer_id[who],
+                "as_of_date": day,
+            }
+            label, score = int(owed[month + 6, who] >= 4), float(owed[month, who])
+            rows.append(row | {"label": label, "score": score})
+    return pa.Table.from_pylist(rows)
+
+
+def test_the_ceiling_of_default_stands_on_the_rows_of_the_model(
+    lender_truth: Path, borrowers: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches a window of another length, months that are off by one, rows of other borrowers."""
+    predictions = tmp_path / "owed.parquet"
+    pq.write_table(borrowers, predictions)
+    arguments = ["ceiling", "--task", "default", "--months", "6", "--predictions", str(predictions)]
+    assert main([*arguments, "--truth", f"lender={lender_truth}"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"] == borrowers.num_rows
+    assert found["model_average_precision"] + 0.05 < found["average_precision"] < 0.97
+    # Calibrated in the large: a window of one month more or less would expect a sixth more or less.
+    expected, n = found["expected_base_rate"], found["rows"]
+    assert abs(found["base_rate"] - expected) < 3 * np.sqrt(expected * (1 - expected) / n)
+    longer = true_defaults(lender_truth, borrowers["customer_id"], borrowers["as_of_date"], 12)
+    assert longer.mean() > 1.5 * expected
+    pq.write_table(borrowers.slice(0, 3), predictions)
+    assert main([*arguments, "--truth", f"other={lender_truth}"]) == 1
+    assert "truth was not given" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("customer", "day", "months", "message"),
+    [
+        ("nobody", date(2024, 9, 30), 6, "without a loan"),
+        (None, date(2024, 9, 29), 6, "ends of months"),
+        (None, date(2024, 9, 30), 30, "outside"),
+        (None, date(2023, 12, 31), 6, "outside"),
+    ],
+)
+def test_borrowers_whom_the_lender_does_not_know_are_refused(
+    lender_truth: Path, borrowers: pa.Table, customer: str | None, day: date, months: int, message: str
+) -> None:
+    """Catches a ceiling of another lender's rows, of a day within a month, or of months never simulated."""
+    one = customer or borrowers["customer_id"][0].as_py()
+    with pytest.raises(TruthError, match=message):
+        true_defaults(lender_truth, pa.array([one]), pa.array([day]), months)
+
+
+def test_the_ceiling_of_default_takes_another_window(lender_truth: Path) -> None:
+    """Catches `--months` that changes nothing, or the label and not the probability."""
+    year, half = default_ceiling(lender_truth), default_ceiling(lender_truth, 6)
+    assert year["expected_base_rate"] > 1.4 * half["expected_base_rate"]
+    assert abs(half["base_rate"] - half["expected_base_rate"]) < 0.01
+    assert main(["ceiling", "--task", "default", "--months", "0", "--truth", str(lender_truth)]) == 1

@@ -22,6 +22,7 @@ not_yet_seen as (
         cast('0001-01-01' as timestamp) as known_at,
         cast('9999-12-31' as timestamp) as superseded_at,
         -1 as transactions,
+        -amount as amount,
         0 as frauds
     from unsteady
     where last_seen_on is null
@@ -37,6 +38,7 @@ still_seen as (
         cast('0001-01-01' as timestamp) as known_at,
         cast('9999-12-31' as timestamp) as superseded_at,
         1 as transactions,
+        amount,
         0 as frauds
     from unsteady
     where last_seen_on is not null
@@ -52,6 +54,7 @@ reported as (
         reports.known_at,
         coalesce(reports.superseded_at, cast('9999-12-31' as timestamp)) as superseded_at,
         0 as transactions,
+        0 as amount,
         1 as frauds
     from reports
     inner join {{ ref('int_payments_seen') }} as visits
@@ -83,6 +86,7 @@ summed as (
         changes.known_at,
         changes.superseded_at,
         cast(sum(changes.transactions) as bigint) as transactions,
+        sum(changes.amount) as amount,
         cast(sum(changes.frauds) as bigint) as frauds
     from changes
     cross join scopes

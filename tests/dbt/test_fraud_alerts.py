@@ -1,0 +1,109 @@
+"""The queue of fraud alerts, night after night on a real warehouse."""
+
+import hashlib
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.dbt.factory import Warehouse
+from tests.dbt.payments import CLIENT, DATES, LAST, make_payments
+
+KINDS = ("--resource-type", "model", "--resource-type", "seed")
+MARTS = (
+    *("run", "--select", "int_dates_to_build", "stg_scores", "stg_score_reasons", "fct_scores"),
+    *("fct_score_reasons", "fct_transactions", "mart_fraud_alerts"),
+)
+DAYS = [*DATES[:3], LAST]
+FIRST = DAYS[-2]
+BUDGET = 2
+
+
+def queue(warehouse: Warehouse, day: date) -> pd.DataFrame:
+    """The queue of a date, from its top."""
+    return warehouse.frame(
+        f"select * from marts.mart_fraud_alerts where as_of_date = date '{day}' order by rank"
+    )
+
+
+def score(warehouse: Warehouse, version: str, day: date) -> pd.DataFrame:
+    """Score what a date describes, as ml would; returns transaction, score and expected loss."""
+    scored = warehouse.frame(
+        "select distinct transaction_key, amount from features.features_transactions"
+        f" where client_id = '{CLIENT}' and as_of_date = date '{day}' order by 1"
+    )
+    digests = [hashlib.sha256(f"{version}{key}".encode()).digest()[0] for key in scored.transaction_key]
+    scored["score"] = [digest / 256 for digest in digests]
+    scored["loss"] = [
+        (Decimal(digest) / 256 * Decimal(f"{amount:.2f}")).quantize(Decimal("0.0001"))
+        for digest, amount in zip(digests, scored.amount, strict=True)
+    ]
+    keys = [(CLIENT, key) for key in scored.transaction_key]
+    warehouse.write_scores(
+        *(version, day, dict(zip(keys, scored.score, strict=True))),
+        **{"model": "fraud", "entity": "transaction", "values": dict(zip(keys, scored.loss, strict=True))},
+    )
+    return scored
+
+
+def expected(scored: pd.DataFrame, alert_cost: int) -> list[tuple[str, Decimal, bool]]:
+    """Transactions worth an alert, greatest loss first."""
+    worth = scored[scored.loss > alert_cost].sort_values(
+        ["loss", "score", "transaction_key"], ascending=[False, False, True]
+    )
+    rows = zip(worth.transaction_key, worth.loss, strict=True)
+    return [(key, loss, number < BUDGET) for number, (key, loss) in enumerate(rows)]
+
+
+@pytest.fixture(scope="module")
+def first_night(home: Path) -> tuple[Warehouse, pd.DataFrame]:
+    """A history whose last date is scored."""
+    warehouse = Warehouse(home, "fraud_alerts")
+    make_payments().write(warehouse)
+    warehouse.execute(f"update ops.clients set alert_cost = 5, alerts_per_day = {BUDGET}")
+    warehouse.set_dates([], tonight=DAYS[:-1])
+    warehouse.dbt("build", "--select", "+features_transactions", *KINDS)
+    scored = score(warehouse, "v1", FIRST)
+    warehouse.dbt(*MARTS)
+    return warehouse, scored
+
+
+def test_a_night_ranks_what_is_worth_an_alert(first_night: tuple[Warehouse, pd.DataFrame]) -> None:
+    """A queue by score, one that lets losses below their cost in, a budget over all clients or dates."""
+    warehouse, scored = first_night
+    found = queue(warehouse, FIRST)
+    rows = list(zip(found.transaction_key, found.expected_loss, found.is_within_budget, strict=True))
+    assert [(key, Decimal(str(loss)), within) for key, loss, within in rows] == expected(scored, 5)
+    assert BUDGET < len(found) < len(scored), "neither everything nor only what the budget allows"
+    amounts = scored.set_index("transaction_key").amount
+    assert found.amount.tolist() == pytest.approx(amounts[found.transaction_key].tolist())
+    assert found.reason_1.eq("because of v1").all() and found.customer_id.notna().all()
+
+
+def test_a_past_queue_stays_and_tonights_is_written_again(
+    first_night: tuple[Warehouse, pd.DataFrame], home: Path
+) -> None:
+    """A past night cut again by today's settings or postings; a repeated night that doubles its queue."""
+    before, _ = first_night
+    night = Warehouse(home, "fraud_alerts_next", before)
+    night.execute("update ops.clients set alert_cost = 20")
+    night.set_dates(DAYS[:-1], tonight=[LAST])
+    night.dbt("build", "--select", "+features_transactions", *KINDS)
+    score(night, "v2", LAST)
+    night.dbt(*MARTS)
+    night.empty_lake()  # as opening the night again leaves it
+    scored = score(night, "v3", LAST)
+    night.dbt(*MARTS, "--full-refresh")
+    pd.testing.assert_frame_equal(queue(night, FIRST), queue(before, FIRST))
+    found = queue(night, LAST)
+    rows = list(zip(found.transaction_key, found.expected_loss, found.is_within_budget, strict=True))
+    assert [(key, Decimal(str(loss)), within) for key, loss, within in rows] == expected(scored, 20)
+    assert set(found.model_version) == {"v3"} and found.alert_cost.eq(20).all()
+    # Some were pending when they were scored, and are posted or corrected by the last date.
+    moved = night.frame(
+        "select count(*) as n from marts.mart_fraud_alerts as a join marts.fct_transactions as t"
+        f" using (client_id, transaction_key) where a.as_of_date = date '{FIRST}' and not t.is_current"
+    )
+    assert moved.n[0] > 0
