@@ -5,7 +5,8 @@ copy of the last publication, so a failed or killed one has changed nothing that
 
 ### Inputs and outputs
 Inputs: the inbox (files matched by `sources/*.yml`), the current publication, the champions of the registry.
-Output: a publication under `builds/`, and the asset event `publication`.
+Output: a publication under `builds/`, and the asset event `publication`. A champion that has lost more than a
+client's `loss_limits` allow, by the labels that this publication knows, is taken back (`make decisions`).
 Which date: `as_of_date` of a run by hand; the first day of the interval of a scheduled one. Dates between the
 last publication and that one are built as well, oldest first: after a pause, the schedule starts one run, for
 the last date that is over.
@@ -44,9 +45,11 @@ Errors are tried again; failed tests, a failed audit and a refused publication f
 | score | 2 | 2 h | the partition of each model and as-of date |
 | audit | 2 | 1 h | `audit.json` of the build |
 | publish | 2 | 30 min | nothing; it goes on from the step it had reached |
+| watch_losses | 2 | 30 min | nothing; a champion is demoted once |
 """
 
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, chain, dag, task
@@ -67,6 +70,26 @@ def score() -> dict[str, Any]:
     with operations.stage(settings, run, "score") as detail:
         detail.update(scoring.score_night(settings, build=night.current_build(settings, run)))
     return detail
+
+
+# After every night, since each one knows more labels; after publish, since it reads a publication only, and
+# what it finds concerns the next as-of date.
+@task(execution_timeout=timedelta(minutes=30))
+def watch_losses() -> list[dict[str, Any]]:
+    """Go back from champions that have lost more than a client allows."""
+    from ml import losses, standing
+    from nightledger import model_demotion, model_ledger
+
+    settings, run = Settings(), steps.run_name()
+    champions = model_ledger.champions(settings)
+    breaches = losses.breaches(settings, champions)
+    for breach in breaches:
+        model = breach["model"]
+        why_not = partial(standing.why_not, settings, model)
+        model_demotion.demote_for_loss(settings, breach, run, why_not)
+        now = model_ledger.standing(model_ledger.decisions(settings, model))
+        standing.align(settings, model, now.champion, now.challenger)
+    return breaches
 
 
 @dag(
@@ -97,6 +120,7 @@ def nightly() -> None:
         steps.dbt.override(task_id="dbt_marts")("marts"),
         steps.audit(),
         steps.publish(),
+        watch_losses(),
     )
 
 

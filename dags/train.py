@@ -1,79 +1,151 @@
 """
 ### What
-Trains a model on the current publication, judges it on later dates beside its baselines, and registers it.
-What becomes of it (champion, challenger, refused) is decided by the rules in the model's YAML; the first
-champion needs no person.
+Trains every model of `ml/models/`, or the one that is named, on the current publication: judges it on later
+dates beside its baselines and the champion, and registers it. What becomes of it (champion, challenger,
+refused) is decided by the rules in the model's YAML. Where a client's settings ask for it (`approval`), a
+version that the rules would promote waits for a person.
 
 ### Inputs and outputs
-Inputs: the current publication; `ml/models/<model>.yml`.
-Outputs: a registered version, its metrics and the decision with its reason in `operations.db`; the asset
-event `champion` when there is a new one. Nights score with it from their next as-of date on.
+Inputs: the current publication, leased against pruning until the run is over, for a day at most;
+`ml/models/<model>.yml`; the clients' `approval`.
+Outputs: registered versions, their metrics and the decisions with who, when and why in `operations.db`
+(`make decisions`); the asset event `champion` when there is a new one. Nights score with it from their next
+as-of date on.
 
 ### When it is urgent
-Never: nights go on with the champion they have, or publish without scores.
+Never: nights go on with the champions they have, or publish without scores. An approval that waits shows
+under *Required Actions*; after seven days without an answer the version keeps waiting and the run ends.
 
 ### How to run it again
-Trigger it again with the same `model`. The same publication gives the same model; a refusal is a result,
-not a failure: `champion` is skipped and its log says why.
+Trigger it again. The same publication gives the same models; a refusal is a result, not a failure: `champion`
+is skipped and its log says why. One model that fails does not hold up the others. A champion that should go:
+`make demote MODEL=… REASON=…`.
 
 ### Tasks
+Those from `train` to `champion` run once for each model.
+
 | task | retries | timeout | what a retry overwrites |
 |---|---|---|---|
-| publication | 2 | 5 min | nothing, it reads |
-| train | 1 | 3 h | nothing; a version that the first try registered stays without a decision |
+| publication | 2 | 5 min | nothing; a retry keeps the lease of the first try |
+| train | 1 | 3 h | nothing; it is judged against the champion that the run began with |
 | record | 2 | 5 min | nothing; a decision is recorded once a run |
-| champion | 2 | 5 min | nothing; it announces |
+| approve | 2 | 168 h of waiting | nothing; the first answer counts |
+| champion | 2 | 5 min | nothing; an answer is recorded once a run |
+| release | 2 | 5 min | nothing; the lease is the run's own |
 """
 
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, Param, chain, dag, get_current_context, task
+from airflow.sdk import CronTriggerTimetable, Param, chain, dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from nightledger import airflow_tasks
+from nightledger.airflow_approval import PromotionApproval
 from nightledger.settings import Settings
 
 
 @task(execution_timeout=timedelta(minutes=5))
-def publication() -> str:
-    """Id of what the model is to learn from."""
-    from nightledger import publications
-
-    current = publications.current_id(Settings())
-    if current is None:
-        raise publications.PublicationError("Nothing is published yet: run the DAG history first.")
-    return current
-
-
-@task(execution_timeout=timedelta(hours=3), retries=1)
-def train_model(model: str, publication_id: str) -> dict[str, Any]:
-    """Train, judge and register."""
-    from ml import training
-    from nightledger import operations
+def publication() -> list[dict[str, Any]]:
+    """What is to be trained, on what, and against which champions: all that the run is pinned to."""
+    from ml import config, training
+    from nightledger import leases, model_governance, model_ledger, publications
+    from nightledger.clients import load_clients
 
     settings = Settings()
-    with operations.stage(settings, airflow_tasks.run_name(), "train") as detail:
-        outcome = training.train(settings, model, publication_id).as_dict()
+    model_governance.check_clients(load_clients(settings), config.names())
+    current = publications.current_id(settings)
+    if current is None:
+        raise publications.PublicationError("Nothing is published yet: run the DAG history first.")
+    leased = leases.lease(settings, airflow_tasks.run_name(), current)
+    wanted = get_current_context()["params"]["model"]
+    members = training.members(settings, leased)
+    models = [model for model in members if wanted in (None, model, model.partition(".")[0])]
+    if not models:
+        raise config.ConfigError(f"no model {wanted!r}; there are: {', '.join(members) or 'none'}")
+    champions = model_ledger.champions(settings)
+    return [{"model": name, "publication_id": leased, "champion": champions.get(name)} for name in models]
+
+
+# One after another: each uses all the threads there are.
+@task(execution_timeout=timedelta(hours=3), retries=1, max_active_tis_per_dagrun=1)
+def train_model(job: dict[str, Any]) -> dict[str, Any]:
+    """Train, judge and register."""
+    from ml import standing, training
+    from nightledger import operations
+
+    settings, model = Settings(), job["model"]
+    with operations.stage(settings, airflow_tasks.run_name(), f"train {model}") as detail:
+        standing.align(settings, model, job["champion"], None)
+        outcome = training.train(settings, model, job["publication_id"]).as_dict()
         detail.update(verdict=outcome["verdict"], version=outcome["version"])
     return outcome
 
 
 @task(execution_timeout=timedelta(minutes=5))
-def record(outcome: dict[str, Any]) -> None:
-    """Keep what was measured and decided."""
-    from nightledger import operations
+def record(job: dict[str, Any], outcome: dict[str, Any]) -> dict[str, Any]:
+    """Keep what was measured and decided, or that a person is to decide."""
+    from nightledger import model_governance
+    from nightledger.clients import load_clients
 
-    operations.record_training(Settings(), outcome, airflow_tasks.run_name())
+    settings, model = Settings(), job["model"]
+    decision = model_governance.record_training(
+        settings,
+        outcome,
+        airflow_tasks.run_name(),
+        compared_with=job["champion"],
+        approvers=model_governance.who_approves(load_clients(settings), model),
+    )
+    _align(settings, model)
+    return model_governance.request(settings, decision)
 
 
-@task(execution_timeout=timedelta(minutes=5), outlets=[airflow_tasks.CHAMPION])
-def champion(outcome: dict[str, Any]) -> None:
-    """Tell whoever waits for a new champion; skipped when there is none."""
-    if outcome["verdict"] != "promoted":
-        raise AirflowSkipException(f"No new champion: {outcome['verdict']}. {outcome['reason']}")
-    extra = {key: outcome[key] for key in ("model", "version", "publication_id")}
+@task(execution_timeout=timedelta(minutes=5), trigger_rule="none_failed", outlets=[airflow_tasks.CHAMPION])
+def champion(recorded: dict[str, Any], answer: dict[str, Any] | None) -> None:
+    """Keep what a person answered, and tell whoever waits for a new champion; skipped when there is none."""
+    from nightledger import model_governance
+
+    settings, model = Settings(), recorded["model"]
+    decision = model_governance.settle(settings, airflow_tasks.run_name(), model, answer)
+    _align(settings, model)
+    if not model_governance.is_new_champion(decision):
+        raise AirflowSkipException(f"No new champion: {decision['decision']}. {decision['reason']}")
+    extra = {key: decision[key] for key in ("model", "version", "publication_id")}
     get_current_context()["outlet_events"][airflow_tasks.CHAMPION].extra = extra
+
+
+@task(execution_timeout=timedelta(minutes=5))
+def release() -> None:
+    """Let the publication go, whatever became of the models."""
+    from nightledger import leases
+
+    leases.release(Settings(), airflow_tasks.run_name())
+
+
+def _align(settings: Settings, model: str) -> None:
+    """Let the registry's aliases follow the decisions."""
+    from ml import standing
+    from nightledger import model_ledger
+
+    now = model_ledger.standing(model_ledger.decisions(settings, model))
+    standing.align(settings, model, now.champion, now.challenger)
+
+
+@task_group(prefix_group_id=False)
+def one_model(job: dict[str, Any]) -> None:
+    """From training to the decision."""
+    recorded = record(job, train_model.override(task_id="train")(job))
+    approve = PromotionApproval(
+        task_id="approve",
+        is_wanted=recorded["is_awaiting"],
+        subject=recorded["subject"],
+        body=recorded["body"],
+        # Without an answer nothing changes: what is chosen by the clock is told from what a person chose.
+        defaults=PromotionApproval.REJECT,
+        response_timeout=timedelta(days=7),
+        params={"comment": Param(None, type=["null", "string"], title="Why")},
+    )
+    champion(recorded, approve.output)
 
 
 @dag(
@@ -84,7 +156,10 @@ def champion(outcome: dict[str, Any]) -> None:
     default_args=airflow_tasks.DEFAULT_ARGS,
     params={
         "model": Param(
-            "churn", type="string", title="Model", description="A file in ml/models, without .yml."
+            None,
+            type=["null", "string"],
+            title="Model",
+            description="A file in ml/models, without .yml; none: all of them.",
         )
     },
     doc_md=__doc__,
@@ -93,8 +168,7 @@ def champion(outcome: dict[str, Any]) -> None:
 def train() -> None:
     """Order of the steps."""
     pinned = publication()
-    outcome = train_model.override(task_id="train")("{{ params.model }}", pinned)
-    chain(pinned, outcome, record(outcome), champion(outcome))
+    chain(pinned, one_model.expand(job=pinned), release().as_teardown(setups=pinned))
 
 
 train()

@@ -3,7 +3,7 @@
 Reads a publication only. The definition stands in docs/metric-decisions.md, "Realised loss": the exposure of
 events that the champion did not point out, as a share of the exposure of all that it scored, over the last
 matured days. A use case's module may say with `POINTED_OUT` (client_id, entity_id, as_of_date; parameter
-`version`) what people were told to look at; else it is the highest band.
+`version`) what people were told to look at; else it is band `high` and those above.
 """
 
 from collections.abc import Mapping
@@ -26,6 +26,9 @@ DAYS = 28
 """Matured days that are looked at."""
 LEAST_DAYS = 7
 """Fewer of them that the champion has scored tell nothing yet."""
+
+BAND = "high"
+"""From it on, people act; of a use case without a band of this name, the highest one."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def realised(
     register_dates(connection, settings, use_case, scored)
     label, exposure = module_sql(use_case, "LABEL"), module_sql(use_case, "EXPOSURE")
     pointed_out = module_sql(use_case, "POINTED_OUT", optional=True) or (
-        "select client_id, entity_id, as_of_date from scored where band = $band"
+        "select client_id, entity_id, as_of_date from scored where list_contains($bands, band)"
     )
     statement = f"""
         with scored as (
@@ -142,13 +145,14 @@ def realised(
             coalesce(sum(exposure) filter (where label = 1 and is_missed), 0), coalesce(sum(exposure), 0)
         from judged group by client_id having count(distinct day) >= $least_days order by client_id
     """  # noqa: S608 - the use case's own SQL
+    bands = list(use_case.bands)
     values = {
         "model": use_case.name,
         "version": version,
         "days": DAYS,
         "least_days": LEAST_DAYS,
         "matures_after": use_case.matures_after,
-        "band": list(use_case.bands)[-1],
+        "bands": bands[bands.index(BAND) if BAND in bands else -1 :],
         **parameters(use_case, statement),
     }
     found = connection.execute(

@@ -10,7 +10,7 @@ import sys
 
 from ml import config
 from ml.datasets import read_publication
-from ml.features import DatasetError, read_features
+from ml.features import DatasetError, published_hash, read_features
 from ml.registry import Registry, RegistryError
 from nightledger import warehouse
 from nightledger.settings import Settings
@@ -37,17 +37,9 @@ def why_not(settings: Settings, model: str, version: str) -> str:
         features = read_features(publication.path, use_case)
     except (RegistryError, DatasetError) as error:
         return str(error)
-    hashes = []
     with warehouse.connect(publication.path, settings=settings) as connection:
-        for table in use_case.features:
-            found = connection.execute(
-                f'select distinct _definition_hash from features."{table}"'  # noqa: S608 - from the manifest
-                " where as_of_date = ? order by 1",
-                [publication.as_of_date],
-            ).fetchall()
-            hashes += [row[0] for row in found]
-    whole = len(hashes) == len(use_case.features)
-    return loaded.differences(features, " ".join(hashes) if whole else None)
+        definition_hash = published_hash(connection, use_case, publication.as_of_date)
+    return loaded.differences(features, definition_hash)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,11 +25,20 @@ class AirflowError(RuntimeError):
 
 @dataclass(frozen=True)
 class TaskState:
-    """A task of a run: its state (None = not yet looked at) and the seconds it ran, if it did."""
+    """A task of a run: its state (None = not yet looked at) and the seconds it ran, if it did.
+
+    `map_index` tells those apart that run once for each of several things; -1: the task runs once.
+    """
 
     task_id: str
     state: str | None
     seconds: float | None
+    map_index: int = -1
+
+    @property
+    def name(self) -> str:
+        """As it is shown to people."""
+        return self.task_id if self.map_index < 0 else f"{self.task_id} {self.map_index + 1}"
 
 
 @dataclass(frozen=True)
@@ -153,24 +162,36 @@ class AirflowClient:
         """Tasks of a run: those that started in their order, then the others."""
         found = self._call("GET", f"{_run(dag_id, run_id)}/taskInstances")["task_instances"]
         found.sort(key=lambda task: (task["start_date"] is None, task["start_date"] or "", task["task_id"]))
-        return [TaskState(task["task_id"], task["state"], _seconds(task)) for task in found]
+        return [
+            TaskState(task["task_id"], task["state"], _seconds(task), task["map_index"]) for task in found
+        ]
 
     def result(self, dag_id: str, run_id: str) -> RunResult:
         """How a run ended, or its present state."""
         state = self._call("GET", _run(dag_id, run_id))["state"]
         tasks = self.tasks(dag_id, run_id)
-        failed = next((task.task_id for task in tasks if task.state == "failed"), None)
-        # Those that were skipped because of another took no time.
-        skipped = next((task.task_id for task in tasks if task.state == "skipped" and task.seconds), None)
+        failed = next((task for task in tasks if task.state == "failed"), None)
+        # Those that were skipped because of another took no time; the last of the others tells how it ended.
+        skipped = next((task for task in reversed(tasks) if task.state == "skipped" and task.seconds), None)
         telling = failed or skipped
-        tail = self.log_tail(dag_id, run_id, telling) if telling else []
-        return RunResult(dag_id, run_id, state, tasks, failed, skipped, tail)
+        tail = self.log_tail(dag_id, run_id, telling.task_id, telling.map_index) if telling else []
+        return RunResult(
+            dag_id,
+            run_id,
+            state,
+            tasks,
+            failed_task=failed.task_id if failed else None,
+            skipped_task=skipped.task_id if skipped else None,
+            log_tail=tail,
+        )
 
-    def log_tail(self, dag_id: str, run_id: str, task_id: str) -> list[str]:
+    def log_tail(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> list[str]:
         """Last lines of the log of a task's last try, without what Airflow says of its own start."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}"
-        last_try = self._call("GET", path)["try_number"]
-        log = self._call("GET", f"{path}/logs/{last_try}", params={"full_content": True})["content"]
+        one = path if map_index < 0 else f"{path}/{map_index}"
+        last_try = self._call("GET", one)["try_number"]
+        which = {"full_content": True, "map_index": map_index}
+        log = self._call("GET", f"{path}/logs/{last_try}", params=which)["content"]
         lines = [line for entry in _unfolded(log) for line in _log_lines(entry)]
         return lines[-LOG_TAIL:]
 

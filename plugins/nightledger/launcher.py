@@ -188,11 +188,12 @@ def _tell(tasks: list[TaskState], told: set[tuple[str, str | None]], line: Statu
     """Print each task that has ended since the last call, and show those that run."""
     for task in tasks:
         # One that was skipped or failed because of another took no time.
-        if task.state in ENDED and task.seconds and (task.task_id, task.state) not in told:
-            told.add((task.task_id, task.state))
+        if task.state in ENDED and task.seconds and (task.name, task.state) not in told:
+            told.add((task.name, task.state))
             word = "" if task.state == "success" else task.state.replace("_", " ")
-            console.print(f"  {ENDED[task.state]} {task.task_id:<16}{task.seconds:7.1f} s {word}".rstrip())
-    active = [task.task_id for task in tasks if task.state in ("queued", "running", "up_for_reschedule")]
+            console.print(f"  {ENDED[task.state]} {task.name:<16}{task.seconds:7.1f} s {word}".rstrip())
+    active = [task.name for task in tasks if task.state in ("queued", "running", "up_for_reschedule")]
+    active += [f"{task.name} waits for a person" for task in tasks if task.state == "awaiting_input"]
     line.update(", ".join(active) or "waiting")
 
 

@@ -95,8 +95,16 @@ model_pins = sa.Table(
     metadata,
     sa.Column("model", sa.String, primary_key=True),
     sa.Column("as_of_date", sa.Date, primary_key=True),
+    sa.Column("role", sa.String, primary_key=True),
     sa.Column("model_version", sa.String, nullable=False),
-    sa.Column("role", sa.String, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
+publication_leases = sa.Table(
+    "publication_leases",
+    metadata,
+    sa.Column("run_id", sa.String, primary_key=True),
+    sa.Column("publication_id", sa.String, nullable=False),
+    sa.Column("expires_at", sa.DateTime, nullable=False),
     sa.Column("recorded_at", sa.DateTime, nullable=False),
 )
 file_orders = sa.Table(
@@ -125,9 +133,13 @@ model_decisions = sa.Table(
     sa.Column("publication_id", sa.String),
     sa.Column("trained_on_as_of", sa.Date, nullable=False),
     sa.Column("artefact_sha256", sa.String),
+    sa.Column("compared_with", sa.String),
+    sa.Column("champion_after", sa.String),
+    sa.Column("applies_after", sa.Date, nullable=False),
+    sa.Column("evidence", sa.Text),
     sa.Column("known_at", sa.DateTime, nullable=False),
     sa.Column("recorded_at", sa.DateTime, nullable=False),
-    sa.UniqueConstraint("run_id", "model", name="one_decision_a_run"),
+    sa.UniqueConstraint("run_id", "model", "decision", name="each_decision_once_a_run"),
 )
 model_metrics = sa.Table(
     "model_metrics",
@@ -146,6 +158,19 @@ model_metrics = sa.Table(
     sa.Column("hi", sa.Float),
     sa.Column("n", sa.BigInteger),
     sa.Column("base_rate", sa.Float),
+    sa.Column("known_at", sa.DateTime, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+)
+model_importances = sa.Table(
+    "model_importances",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.String, nullable=False, index=True),
+    sa.Column("model", sa.String, nullable=False),
+    sa.Column("version", sa.String, nullable=False),
+    sa.Column("feature", sa.String, nullable=False),
+    sa.Column("feature_group", sa.String, nullable=False),
+    sa.Column("importance", sa.Float, nullable=False),
     sa.Column("known_at", sa.DateTime, nullable=False),
     sa.Column("recorded_at", sa.DateTime, nullable=False),
 )

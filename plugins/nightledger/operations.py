@@ -28,6 +28,7 @@ from nightledger.operational_schema import (
     merchant_corrections,
     merchant_versions,
     model_decisions,
+    model_importances,
     model_metrics,
     model_pins,
     node_results_table,
@@ -52,6 +53,7 @@ SNAPSHOT = (
     cutoffs,
     model_decisions,
     model_metrics,
+    model_importances,
     model_pins,
     file_orders,
     merchant_corrections,
@@ -107,7 +109,8 @@ def reading_engine(settings: Settings) -> sa.Engine:
     )
 
 
-def _rows(settings: Settings, query: sa.Select[Any]) -> list[dict[str, Any]]:
+def read(settings: Settings, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    """What a query finds; nothing before anything has happened."""
     url = sa.make_url(settings.operations_dsn)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return []  # nothing has happened yet
@@ -199,7 +202,7 @@ def record_nodes(settings: Settings, run_id: str, selector: str, nodes: Sequence
 def node_results(settings: Settings, run_id: str) -> list[dict[str, Any]]:
     """What dbt did in a run, node by node, slowest first."""
     table = node_results_table
-    return _rows(settings, sa.select(table).where(table.c.run_id == run_id).order_by(table.c.seconds.desc()))
+    return read(settings, sa.select(table).where(table.c.run_id == run_id).order_by(table.c.seconds.desc()))
 
 
 def record_files(settings: Settings, run_id: str, verdicts: Sequence[Mapping[str, Any]]) -> None:
@@ -219,7 +222,7 @@ def file_verdicts(settings: Settings, run_id: str) -> list[dict[str, Any]]:
     """What became of each file of a run: refused first, then those with quarantined records."""
     table = file_verdicts_table
     refused_first = sa.case((table.c.verdict == "refused", 0), else_=1)
-    return _rows(
+    return read(
         settings,
         sa.select(table)
         .where(table.c.run_id == run_id)
@@ -242,7 +245,7 @@ def record_publication(settings: Settings, **values: Any) -> None:
 
 def publication_log(settings: Settings) -> list[dict[str, Any]]:
     """The publications log, oldest first."""
-    return _rows(settings, sa.select(publications).order_by(publications.c.id))
+    return read(settings, sa.select(publications).order_by(publications.c.id))
 
 
 def fix_cutoffs(
@@ -270,42 +273,8 @@ def fix_cutoffs(
 def recorded_cutoffs(settings: Settings) -> dict[tuple[str, date], datetime]:
     """Every cutoff that is fixed, by client and as-of date."""
     return {
-        (row["client_id"], row["as_of_date"]): row["cutoff_at"] for row in _rows(settings, sa.select(cutoffs))
+        (row["client_id"], row["as_of_date"]): row["cutoff_at"] for row in read(settings, sa.select(cutoffs))
     }
-
-
-def fix_pins(settings: Settings, wanted: Mapping[tuple[str, date], str]) -> dict[tuple[str, date], str]:
-    """Record which version scores each (model, as-of date) once; the first recorded one is used for good.
-
-    So a replay after a rollback and another promotion scores a date with what scored it first.
-
-    Args:
-        settings: of the installation.
-        wanted: the version to be used where none is recorded yet.
-
-    Returns:
-        The version by model and date.
-    """
-    now = clock()
-    with engine(settings).begin() as connection:
-        known = {
-            (row.model, row.as_of_date): row.model_version
-            for row in connection.execute(sa.select(model_pins))
-        }
-        missing = [
-            {
-                "model": model,
-                "as_of_date": day,
-                "model_version": version,
-                "role": "champion",
-                "recorded_at": now,
-            }
-            for (model, day), version in wanted.items()
-            if (model, day) not in known
-        ]
-        if missing:
-            connection.execute(model_pins.insert(), missing)
-    return {key: known.get(key, version) for key, version in wanted.items()}
 
 
 def order_file(settings: Settings, **values: Any) -> None:
@@ -316,7 +285,7 @@ def order_file(settings: Settings, **values: Any) -> None:
 
 def file_order_log(settings: Settings) -> list[dict[str, Any]]:
     """Every order about a file, oldest first."""
-    return _rows(settings, sa.select(file_orders).order_by(file_orders.c.id))
+    return read(settings, sa.select(file_orders).order_by(file_orders.c.id))
 
 
 def record_correction(settings: Settings, **values: Any) -> int:
@@ -330,7 +299,7 @@ def record_correction(settings: Settings, **values: Any) -> int:
 
 def correction_log(settings: Settings) -> list[dict[str, Any]]:
     """Every correction of a merchant and every withdrawal, oldest first."""
-    return _rows(settings, sa.select(merchant_corrections).order_by(merchant_corrections.c.id))
+    return read(settings, sa.select(merchant_corrections).order_by(merchant_corrections.c.id))
 
 
 def take_up_corrections(settings: Settings, known_at: datetime) -> int:
@@ -358,69 +327,6 @@ def keep_merchant_versions(settings: Settings, run_id: str, rows: Sequence[Mappi
         _upsert(connection, merchant_versions, [dict(row, run_id=run_id, recorded_at=now) for row in rows])
 
 
-def record_training(settings: Settings, outcome: Mapping[str, Any], run_id: str) -> None:
-    """Append what a training decided and measured; a second call for the same run changes nothing.
-
-    Args:
-        outcome: `ml.training.TrainingOutcome.as_dict()`.
-        run_id: the training run.
-    """
-    now = clock()
-    known_at = datetime.fromisoformat(str(outcome["known_at"]))
-    decision = {
-        "model": outcome["model"],
-        "version": outcome["version"],
-        "decision": outcome["verdict"],
-        "reason": outcome["reason"],
-        "decided_by": "promotion rules",
-        "run_id": run_id,
-        "publication_id": outcome["publication_id"],
-        "trained_on_as_of": date.fromisoformat(str(outcome["trained_on_as_of"])),
-        "artefact_sha256": outcome["artefact_sha256"],
-        "known_at": known_at,
-        "recorded_at": now,
-    }
-    names = {column.name for column in model_metrics.columns} - {"id", "run_id"}
-    with engine(settings).begin() as connection:
-        of_model = model_decisions.c.model == outcome["model"]
-        of_run = sa.select(model_decisions.c.id).where(of_model, model_decisions.c.run_id == run_id)
-        if connection.execute(of_run).first():
-            return
-        if outcome["verdict"] == "unchanged":
-            of_version = sa.select(model_decisions.c.id).where(
-                of_model, model_decisions.c.version == outcome["version"]
-            )
-            if connection.execute(of_version).first():
-                return
-            # An earlier try judged the version and died before anybody could record it.
-            decision["decision"] = outcome["standing"]
-        connection.execute(model_decisions.insert(), decision)
-        of_metrics = sa.select(model_metrics.c.id).where(
-            model_metrics.c.model == outcome["model"], model_metrics.c.version == outcome["version"]
-        )
-        if outcome["metrics"] and not connection.execute(of_metrics).first():
-            connection.execute(
-                model_metrics.insert(),
-                [
-                    {key: value for key, value in row.items() if key in names}
-                    | {"run_id": run_id, "known_at": known_at, "recorded_at": now}
-                    for row in outcome["metrics"]
-                ],
-            )
-
-
-def last_decision(settings: Settings, model: str) -> dict[str, Any] | None:
-    """The newest decision about a model, or None."""
-    rows = _rows(
-        settings,
-        sa.select(model_decisions)
-        .where(model_decisions.c.model == model)
-        .order_by(model_decisions.c.id.desc())
-        .limit(1),
-    )
-    return rows[0] if rows else None
-
-
 def snapshot(settings: Settings, warehouse: DuckDBPyConnection) -> None:
     """Copy the whole operational database into schema `operations` of an open build."""
     warehouse.execute("create schema if not exists operations")
@@ -435,17 +341,8 @@ def snapshot(settings: Settings, warehouse: DuckDBPyConnection) -> None:
             warehouse.unregister("_snapshot")
 
 
-def metrics_of(settings: Settings, model: str, version: str) -> list[dict[str, Any]]:
-    """What was measured when a version was trained, of the model and of its baselines."""
-    table = model_metrics
-    return _rows(
-        settings,
-        sa.select(table).where(table.c.model == model, table.c.version == version).order_by(table.c.id),
-    )
-
-
 def last_stages(settings: Settings) -> list[dict[str, Any]]:
     """The finished stages of the last run of each DAG, in the order they ran."""
-    done = _rows(settings, sa.select(stages).where(stages.c.state == "done").order_by(stages.c.id))
+    done = read(settings, sa.select(stages).where(stages.c.state == "done").order_by(stages.c.id))
     last_runs = {row["run_id"].partition("/")[0]: row["run_id"] for row in done}
     return [row for row in done if row["run_id"] in last_runs.values()]

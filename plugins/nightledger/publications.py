@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from nightledger import operations, warehouse
+from nightledger import leases, operations, warehouse
 from nightledger.settings import Settings, SettingsError, read_settings
 
 log = logging.getLogger(__name__)
@@ -219,11 +219,11 @@ def on_disk(settings: Settings) -> list[dict[str, Any]]:
 
 
 def prune(settings: Settings, run_id: str) -> list[str]:
-    """Remove publications beyond the last `keep_publications`, the last of each month and the current one."""
+    """Remove publications but the last `keep_publications`, the last of each month, current and leased."""
     existing = on_disk(settings)
     last_of_month = {row["as_of_date"].strftime("%Y-%m"): row["publication_id"] for row in existing}
     keep = {row["publication_id"] for row in existing[-settings.keep_publications :]}
-    keep |= {*last_of_month.values(), current_id(settings)}
+    keep |= {*last_of_month.values(), *leases.leased(settings), current_id(settings)}
     removed = [row["publication_id"] for row in existing if row["publication_id"] not in keep]
     for publication_id in removed:
         remove(settings.builds / publication_id)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from nightledger import night, operations, publications
+from nightledger import model_governance, model_ledger, night, operations, publications
 from nightledger.settings import Settings
 
 LAST = date(2025, 12, 15)
@@ -40,23 +40,29 @@ def simulate(home: Path, through: date, *, customers: int, days: int) -> None:
 
 def first_model(settings: Settings) -> None:
     """Train churn on the current publication and promote it, however weak: these tests are about nights."""
+    train_churn(settings, "train/first", verdict="promoted")
+
+
+def train_churn(settings: Settings, run_id: str, verdict: str, seed: int = 7) -> str | None:
+    """Train churn on the current publication and record this verdict, whatever it is worth."""
     from ml import config, training
 
     churn = config.load("churn")
     easier = churn.model_copy(
         update={
-            "minimums": config.Minimums(leavers=5, stayers=5),
-            "promotion": config.Promotion(
-                over_baselines=dict.fromkeys(churn.baselines, -1.0), over_champion=0
-            ),
+            "minimums": config.Minimums(events=5, others=5),
+            "seed": seed,
         }
     )
     # A bank on which a good model shows would take minutes.
     with mock.patch.object(config, "load", lambda _model: easier):
         outcome = training.train(settings, "churn").as_dict()
     if outcome["version"] is not None:
-        outcome["verdict"] = "promoted"
-    operations.record_training(settings, outcome, "train/first")
+        outcome["verdict"] = verdict
+    champion = model_ledger.champions(settings).get("churn")
+    model_governance.record_training(settings, outcome, run_id, compared_with=champion)
+    version: str | None = outcome["version"]
+    return version
 
 
 def run_night(

@@ -83,9 +83,7 @@ def test_a_restored_home_is_what_it_was_but_for_publications(home, empty, tmp_pa
     assert made.path.name == "2026-01-10T01-30-00Z"
     backup.restore(empty, tmp_path / "backups")
     assert content(empty.home) == content(home.home)
-    assert operations._rows(empty, operations.runs.select()) == operations._rows(
-        home, operations.runs.select()
-    )
+    assert operations.read(empty, operations.runs.select()) == operations.read(home, operations.runs.select())
     assert [a.sha256 for a in landing.arrivals(empty)] == [a.sha256 for a in landing.arrivals(home)]
     assert {a.arrived_at for a in landing.arrivals(empty)} == {NOW}
     with contextlib.closing(sqlite3.connect(empty.registry / "mlflow.db")) as database:
@@ -187,7 +185,7 @@ def test_a_backup_while_a_night_writes_holds_one_moment(home, empty, tmp_path):
         stopping.set()
         writer.join()
     backup.restore(empty, tmp_path / "backups")
-    checks = [row["check"] for row in operations._rows(empty, operations.audits.select())]
+    checks = [row["check"] for row in operations.read(empty, operations.audits.select())]
     assert 5 <= len(checks) / 2 <= at_backup + 1
     assert {name[1:] for name in checks if name[0] == "a"} == {name[1:] for name in checks if name[0] == "b"}
 
