@@ -23,7 +23,8 @@ export NIGHTLEDGER_HOME ?= $(CURDIR)/var
 define as_typed
 override export $(1) := $$(value $(1))
 endef
-$(foreach name,FILE REASON SOURCE TO FROM QUERY DESCRIPTOR PATTERN MERCHANT SUBCATEGORY NUMBER SELECT ROWS TABLE KEY FIGURE A B,$(eval $(call as_typed,$(name))))
+$(foreach name,FILE REASON SOURCE TO FROM QUERY DESCRIPTOR PATTERN MERCHANT SUBCATEGORY NUMBER SELECT ROWS TABLE KEY FIGURE A B MODEL \
+	VERSION RECEIPT ALLOW_MISSING OUT LABEL_DELAY TRAIN_DAYS CEILING,$(eval $(call as_typed,$(name))))
 
 ##@ The main job
 
@@ -62,6 +63,18 @@ status: $(VENV)/.installed ## Tell what is running
 .PHONY: train
 train: $(VENV)/.installed ## Train the models on the current publication (Airflow must be up)
 	@$(RUN) -m nightledger.launcher trigger train
+	@$(RUN) -m nightledger.demo models
+
+.PHONY: models
+models: $(VENV)/.installed ## Each model's last version beside its baselines and the ceiling
+	@$(RUN) -m nightledger.demo models
+
+.PHONY: evaluate
+evaluate: $(VENV)/.installed ## How good a model would have been: MODEL=… FROM=date TO=date [LABEL_DELAY=days] [TRAIN_DAYS=days] [OUT=folder]
+	@test -n "$$MODEL" -a -n "$$FROM" -a -n "$$TO" \
+		|| { echo "Say what and when: make evaluate MODEL=churn FROM=2026-03-01 TO=2026-03-31 [LABEL_DELAY=7] [TRAIN_DAYS=28]"; exit 1; }
+	@$(RUN) -m ml.evaluate --from "$$FROM" --to "$$TO" $${LABEL_DELAY:+--label-delay "$$LABEL_DELAY"} \
+		$${TRAIN_DAYS:+--train-days "$$TRAIN_DAYS"} $${OUT:+--out "$$OUT"} $${CEILING:+--ceiling "$$CEILING"} -- "$$MODEL"
 
 .PHONY: backfill
 backfill: $(VENV)/.installed ## Run the nights FROM=date TO=date again, one after another (Airflow must be up)
@@ -130,6 +143,32 @@ merchant-corrections: $(VENV)/.installed ## What people have said about merchant
 merchant-impact: $(VENV)/.installed ## How many rows today's rules and waiting corrections would change, before a night does it
 	@$(RUN) -m nightledger.merchants.impact
 
+##@ Decisions about models
+
+.PHONY: decisions
+decisions: $(VENV)/.installed ## Who decided what about models, when and why: [MODEL=name]
+	@$(RUN) -m nightledger.model_decisions list --model "$$MODEL"
+
+.PHONY: demote
+demote: $(VENV)/.installed ## Go back to an earlier champion: MODEL=name REASON="why" [TO=version | TO=none: score with nothing]
+	@$(RUN) -m nightledger.model_decisions demote --reason "$$REASON" --to "$$TO" -- "$$MODEL"
+
+##@ Scores and the registry
+
+.PHONY: replay
+replay: $(VENV)/.installed ## Compute a published score again, from the archive: RECEIPT=receipt_id of marts.fct_scores
+	@test -n "$$RECEIPT" || { echo "Say which: make replay RECEIPT=… (receipt_id of marts.fct_scores)"; exit 1; }
+	@$(RUN) -m ml.replay -- "$$RECEIPT"
+
+.PHONY: score-file
+score-file: $(VENV)/.installed ## Score a CSV of features, publish nothing: FILE=file.csv MODEL=churn [VERSION=…] [TO=file.csv] [ALLOW_MISSING=yes]
+	@test -n "$$FILE" -a -n "$$MODEL" || { echo "Say what, and by which model: make score-file FILE=features.csv MODEL=churn"; exit 1; }
+	@$(RUN) -m ml.score_file --version="$$VERSION" --to="$$TO" $${ALLOW_MISSING:+--allow-missing="$$ALLOW_MISSING"} -- "$$MODEL" "$$FILE"
+
+.PHONY: mlflow
+mlflow: $(VENV)/.installed .venv-mlflow/.installed ## MLflow's pages on the registry, until Ctrl-C
+	@exec $(RUN) -m nightledger.mlflow_pages
+
 ##@ Keep and compare
 
 .PHONY: backup
@@ -145,8 +184,8 @@ restore: $(VENV)/.installed ## Fill an empty home: FROM=backup NIGHTLEDGER_HOME=
 drill-faults: $(VENV)/.installed-dev ## Disturb a night in every way (at most 30 minutes); writes docs/reference/faults.md
 	@$(RUN) -m tests.drills
 
-.PHONY: replay
-replay: $(VENV)/.installed-dev ## Run NIGHTS=30 twice from one start and compare the hashes: [CUSTOMERS=400] [WRITE=page]
+.PHONY: drill-replay
+drill-replay: $(VENV)/.installed-dev ## Run NIGHTS=30 twice from one start and compare the hashes: [CUSTOMERS=400] [WRITE=page]
 	@$(RUN) -m tests.drills.replay --nights $(or $(NIGHTS),30) --customers $(or $(CUSTOMERS),400) \
 		$(if $(WRITE),--write "$(WRITE)")
 
@@ -155,6 +194,10 @@ replay: $(VENV)/.installed-dev ## Run NIGHTS=30 twice from one start and compare
 .PHONY: benchmark-ingestion
 benchmark-ingestion: $(VENV)/.installed ## Ingestion beside a bare read_csv: [ROWS=10000000]
 	@$(RUN) benchmarks/ingestion.py --rows "$(or $(ROWS),10000000)"
+
+.PHONY: anomaly-evaluation
+anomaly-evaluation: $(VENV)/.installed-dev ## What the anomaly models point out on Birmingham's cards (with DATA=… or NIGHTLEDGER_HOME=…); writes docs/reference/anomalies-birmingham.md
+	@$(RUN) -m benchmarks.anomalies --write docs/reference/anomalies-birmingham.md
 
 .PHONY: merchant-evaluation
 merchant-evaluation: $(VENV)/.installed-dev ## How well merchants are resolved, by labelled descriptors; writes docs/reference/merchants.md
@@ -186,6 +229,10 @@ reference: $(VENV)/.installed ## Write docs/reference/features.md from the defin
 bench-warehouse: $(VENV)/.installed-dev ## The warehouse beside bare DuckDB, pandas and Polars: [ROWS="1000000 10000000"]
 	@$(RUN) -m benchmarks.warehouse --rows $(or $(ROWS),1000000 10000000) --write docs/reference/warehouse-speed.md
 
+.PHONY: bench-scoring
+bench-scoring: $(VENV)/.installed-dev ## Scoring beside the bare booster; writes docs/reference/scoring-speed.md
+	@$(RUN) benchmarks/scoring.py --write docs/reference/scoring-speed.md
+
 ##@ Develop
 
 .PHONY: check
@@ -207,14 +254,15 @@ format: $(VENV)/.installed-dev ## Format Python and SQL
 	@cd dbt_project && ../$(VENV)/bin/sqlfluff fix --disable-progress-bar models tests
 
 .PHONY: lock
-lock: $(VENV)/.installed ## Compile requirements.txt and requirements-dev.txt from their .in files
+lock: $(VENV)/.installed ## Compile requirements.txt, requirements-dev.txt and requirements-mlflow.txt from their .in files
 	@$(VENV)/bin/uv pip compile -q requirements.in -o requirements.txt $(COMPILE)
 	@$(VENV)/bin/uv pip compile -q requirements-dev.in -o requirements-dev.txt $(COMPILE)
+	@$(VENV)/bin/uv pip compile -q requirements-mlflow.in -o requirements-mlflow.txt $(COMPILE)
 COMPILE := --python-version 3.11 --no-header --annotation-style line
 
 .PHONY: clean
 clean: ## Remove the environment and what tests leave; never NIGHTLEDGER_HOME
-	@rm -rf $(VENV) .tests-one.log *.egg-info .pytest_cache .mypy_cache .ruff_cache dbt_project/target dbt_project/logs
+	@rm -rf $(VENV) .venv-mlflow .tests-one.log *.egg-info .pytest_cache .mypy_cache .ruff_cache dbt_project/target dbt_project/logs
 
 ##@ Help
 
@@ -242,4 +290,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@echo "Adding what tests and checks need …"
 	@$(INSTALL) -r requirements-dev.txt
+	@touch $@
+
+.venv-mlflow/.installed: $(VENV)/.installed requirements-mlflow.txt
+	@echo "Making MLflow's environment in .venv-mlflow: $$(grep -c == requirements-mlflow.txt) pinned packages (about 650 MB) …"
+	@$(PYTHON) -m venv .venv-mlflow
+	@$(INSTALL) --python .venv-mlflow/bin/python -r requirements-mlflow.txt
 	@touch $@

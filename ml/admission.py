@@ -26,13 +26,11 @@ def too_few_dates(days: Sequence[date], use_case: UseCase) -> str:
     text = f"Too few matured dates: {len(have)} {unit} have known labels{span}"
     label = use_case.label
     if label is None:
-        return (
-            f"{text}. Needed are {use_case.dates.test} to test on and {use_case.dates.training} to train on."
-        )
+        return f"{text}. Needed are {use_case.dates.test} to test on and {use_case.dates.least} to train on."
     if label.max_silent_days is not None:
         text += f" and no hole of more than {label.max_silent_days} days in the data of their outcome"
     return (
-        f"{text}. Needed are {use_case.dates.test} to test on and {use_case.dates.training} to train on, "
+        f"{text}. Needed are {use_case.dates.test} to test on and {use_case.dates.least} to train on, "
         f"each of these at least {label.matures_after} days before the test ({label.horizon_days} days of "
         f"outcome, {label.delay_days} of delay)."
     )

@@ -106,6 +106,14 @@ class Catalogue:
         )
         return cls.from_rows(found.fetchall())
 
+    def rows(self) -> list[list[str]]:
+        """Rows that `from_rows` makes the same catalogue of."""
+        given = [
+            [code, self.causes[code], feature, str(self.directions[feature]), self.sentences[code], "true"]
+            for feature, code in self.codes.items()
+        ]
+        return given + [["", "", feature, "", "", "false"] for feature in sorted(self.withheld)]
+
     def unknown(self, features: Iterable[str]) -> list[str]:
         """Features of a model that the catalogue does not mention at all."""
         return sorted(set(features) - set(self.codes) - self.withheld)

@@ -7,6 +7,7 @@ threads.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,10 @@ from ml.config import UseCase
 from ml.datasets import Rows
 
 Vector = NDArray[np.float64]
+MOST_FOLDS = 3
+"""Splits of the fitted days that the search averages over."""
+LEAST_EVENTS = 10
+"""Events on either side of a split that the search looks at."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,8 @@ class Fitted:
 def fit(use_case: UseCase, fitted: Rows, calibration: Rows, threads: int) -> Fitted:
     """Search, fit and calibrate.
 
-    The search fits on all but the latest of the fitted days and compares by log-loss on those; early stopping
-    and calibration use the calibration days, which neither trees nor search ever see.
+    The search compares by log-loss on the later of the fitted days what was fitted on earlier ones; early
+    stopping and calibration use the calibration days, which neither trees nor search ever see.
 
     Where only a share of the rows without the event is fitted, the prior is put back: with r the share kept,
     the odds are multiplied by r (Elkan 2001, "The foundations of cost-sensitive learning", theorem 2).
@@ -173,32 +178,61 @@ def _train(
 def _search(
     use_case: UseCase, thinned: Rows, fitted: Rows, params: Mapping[str, Any], threads: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The best numbers of a bounded search, and every trial."""
+    """The best numbers of a bounded search, and every trial; the YAML's own numbers are the first.
+
+    The winner counts only when it beats the YAML's by more than two standard errors of the paired difference
+    of the rows' log-loss: of many trials one is always luckiest.
+    """
     search = use_case.boosted.search
-    days = sorted(set(fitted.table["day"].to_pylist()))
-    if search is None or len(days) < 2:
+    folds = _folds(use_case, thinned, fitted)
+    if search is None or not folds:
         return {}, []
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # As long a stretch as the calibration has, and at least one day.
-    edge = max(1, len(days) - use_case.dates.calibration)
-    early, late = thinned.of(days[:edge]), fitted.of(days[edge:])
-    if min(early.labels().sum(), late.labels().sum()) == 0:
-        return {}, []
     trials: list[dict[str, Any]] = []
+    losses_of: list[Vector] = []
 
     def objective(trial: Any) -> float:
         numbers = {name: _suggest(trial, name, ends) for name, ends in search.space.items()}
-        booster = _train(use_case.boosted, {**params, **numbers}, early, late, threads)
-        margins = BoostedTrees(booster, fitted.features).margins(late.table, threads)
-        loss = _log_loss(late.labels(), margins + math.log(use_case.boosted.keep_others))
+        losses = []
+        for early, late in folds:
+            booster = _train(use_case.boosted, {**params, **numbers}, early, late, threads)
+            margins = BoostedTrees(booster, fitted.features).margins(late.table, threads)
+            losses.append(_log_loss(late.labels(), margins + math.log(use_case.boosted.keep_others)))
+        losses_of.append(np.concatenate(losses))
+        loss = float(losses_of[-1].mean())
         trials.append({**numbers, "log_loss": round(loss, 8)})
         return loss
 
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=use_case.seed))
+    study.enqueue_trial({name: params[name] for name in search.space if name in params})
     study.optimize(objective, n_trials=search.trials)
-    return dict(study.best_params), trials
+    gain = losses_of[0] - losses_of[study.best_trial.number]
+    is_better = gain.mean() > 2 * gain.std() / math.sqrt(len(gain))
+    return (dict(study.best_params) if is_better else {}), trials
+
+
+def _folds(use_case: UseCase, thinned: Rows, fitted: Rows) -> list[tuple[Rows, Rows]]:
+    """Earlier and later fitted days, from the latest split back.
+
+    Between the two lies the horizon: days whose outcomes overlap share their answers, and a model that knows
+    its customers by heart would look best.
+    """
+    days = sorted(set(fitted.table["day"].to_pylist()))
+    size = use_case.dates.calibration
+    gap = timedelta(days=use_case.label.horizon_days if use_case.label else 0)
+    folds = []
+    for end in range(len(days), 0, -size):
+        late_days = days[max(0, end - size) : end]
+        early_days = [day for day in days if day < late_days[0] and day + gap <= late_days[0]]
+        early, late = thinned.of(early_days), fitted.of(late_days)
+        if min(early.labels().sum(), late.labels().sum()) < LEAST_EVENTS:
+            break
+        folds.append((early, late))
+        if len(folds) == MOST_FOLDS:
+            break
+    return folds
 
 
 def _suggest(trial: Any, name: str, ends: config.Range) -> float | int:
@@ -207,6 +241,6 @@ def _suggest(trial: Any, name: str, ends: config.Range) -> float | int:
     return float(trial.suggest_float(name, ends.low, ends.high, log=ends.log))
 
 
-def _log_loss(labels: Vector, margins: Vector) -> float:
-    """Mean of log(1 + exp(-margin)) over events and log(1 + exp(margin)) over the others."""
-    return float(np.mean(np.logaddexp(0, np.where(labels == 1, -margins, margins))))
+def _log_loss(labels: Vector, margins: Vector) -> Vector:
+    """log(1 + exp(-margin)) of events and log(1 + exp(margin)) of the others, by row."""
+    return np.asarray(np.logaddexp(0, np.where(labels == 1, -margins, margins)), dtype=np.float64)

@@ -1,10 +1,12 @@
 """A use case: every number a reviewer may want to change, read from `models/<name>.yml`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nightledger.settings import read_settings
 
 MODELS = Path(__file__).with_name("models")
 
@@ -46,14 +48,24 @@ class Dates(_Section):
     training: int = Field(
         ge=2, description="the calibration dates are the latest of them, the others are fitted"
     )
-    calibration: int = Field(1, ge=1, description="stop, search and calibrate; never fitted")
+    least_training: int | None = Field(
+        None, ge=2, description="with fewer there is no training; default: `training`"
+    )
+    calibration: int = Field(1, ge=1, description="stop and calibrate; never fitted")
     test: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _something_is_fitted(self) -> "Dates":
-        if self.calibration >= self.training:
+        if self.calibration >= self.least:
             raise ValueError("dates.calibration must leave at least one training date to fit on")
+        if self.least > self.training:
+            raise ValueError("dates.least_training must not exceed dates.training")
         return self
+
+    @property
+    def least(self) -> int:
+        """Fewest training dates."""
+        return self.least_training or self.training
 
 
 class Minimums(_Section):
@@ -108,7 +120,7 @@ class Forest(_Section):
     kind: Literal["isolation_forest"]
     trees: int = Field(ge=10)
     sample: int = Field(ge=64, description="rows that each tree sees")
-    quota: Share = Field(description="share of rows a night that is called unusual")
+    quota: Share = Field(description="share of the training rows that is unusual: where that band begins")
     least_stability: float = Field(ge=0, le=1, description="of the ranks under another seed, to be promoted")
     most_score_psi: float = Field(
         0.25, gt=0, description="of the latest rows' scores against the training rows'"
@@ -210,6 +222,17 @@ class Reasons(_Section):
     texts: dict[str, ReasonText] = {}
 
 
+class Attributes(_Section):
+    """Which columns of tables of attributes are features, and which of their rows count."""
+
+    columns: list[str] | Literal["all"] = "all"
+    exclude: list[str] = Field([], description="columns that name things, or that know the outcome")
+    max_age_days: int | None = Field(
+        None, ge=1, description="of month-ends: a row that is older tells nothing; default: none is too old"
+    )
+    most_values: int = Field(1000, ge=2, description="different values that a column of text may have")
+
+
 class UseCase(_Section):
     """One model's configuration."""
 
@@ -219,9 +242,17 @@ class UseCase(_Section):
     features: list[str] = Field(
         min_length=1, description="models of dbt schema `features`, or attributes.<source>"
     )
+    allowed_as: str | None = Field(
+        None, description="what the features' `allowed_in` must name; default: the model's own name"
+    )
+    attributes: Attributes = Attributes()
+    module: str | None = Field(
+        None,
+        description="file of `ml/models` with the SQL, such as `labelled`; default: the model's own name",
+    )
     scope: Literal["global", "client", "vertical", "segment"] = "global"
     estimator: Annotated[Boosted | Forest, Field(discriminator="kind")]
-    parameters: dict[str, int | float | str] = Field({}, description="of the SQL in the module")
+    parameters: dict[str, int | float | str | list[str]] = Field({}, description="of the SQL in the module")
     label: Label | None = None
     dates: Dates
     minimums: Minimums
@@ -232,6 +263,16 @@ class UseCase(_Section):
     bands: dict[str, float]
     confidence: Confidence = Confidence(lower_quantile=0.01, upper_quantile=0.99)
     reasons: Reasons
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bands_follow_from_the_quota(cls, values: Any) -> Any:
+        """A forest's quota says where its upper band begins; the YAML says it once."""
+        estimator = values.get("estimator")
+        quota = estimator.get("quota") if isinstance(estimator, dict) else None
+        if isinstance(quota, float):
+            values = {"bands": {"usual": 0.0, "unusual": round(1 - quota, 9)}} | values
+        return values
 
     @model_validator(mode="after")
     def _numbers_fit_together(self) -> "UseCase":
@@ -246,6 +287,10 @@ class UseCase(_Section):
         if self.reasons.from_band is not None and self.reasons.from_band not in self.bands:
             raise ValueError("reasons.from_band must be one of the bands")
         if isinstance(self.estimator, Forest):
+            if list(self.bands.values())[1:] != [round(1 - self.estimator.quota, 9)]:
+                raise ValueError("the bands of a forest follow from estimator.quota; leave them out")
+            if self.reasons.from_band != list(self.bands)[-1]:
+                raise ValueError("reasons.from_band of a forest must be unusual: nobody else is compared")
             return self
         if self.label is None or self.evaluation is None or self.promotion is None:
             raise ValueError("a model that learns from labels needs label, evaluation and promotion")
@@ -271,21 +316,31 @@ class UseCase(_Section):
 
 
 def names(folder: Path | None = None) -> list[str]:
-    """The use cases there are, by file."""
-    return sorted(path.stem for path in (folder or MODELS).glob("*.yml"))
+    """The use cases there are, by file: those of the project, and of the folders of NIGHTLEDGER_MODELS."""
+    return sorted(_files(folder))
 
 
 def load(model: str, folder: Path | None = None) -> UseCase:
     """The use case `model`.
 
     Raises:
-        ConfigError: there is none of that name, or its file is not valid.
+        ConfigError: there is none of that name, its file is not valid, or two files have its name.
     """
-    folder = folder or MODELS
-    known = names(folder)
-    if model not in known:
-        raise ConfigError(f"no model {model!r}; there are: {', '.join(known) or 'none'}")
+    files = _files(folder)
+    if model not in files:
+        raise ConfigError(f"no model {model!r}; there are: {', '.join(sorted(files)) or 'none'}")
     try:
-        return UseCase(name=model, **yaml.safe_load((folder / f"{model}.yml").read_text()))
+        return UseCase(name=model, **yaml.safe_load(files[model].read_text()))
     except (ValidationError, yaml.YAMLError, TypeError) as error:
         raise ConfigError(f"{model}.yml: {error}") from error
+
+
+def _files(folder: Path | None) -> dict[str, Path]:
+    """The file of each use case."""
+    files: dict[str, Path] = {}
+    for place in [folder] if folder else [MODELS, *read_settings().model_folders]:
+        for path in sorted(place.glob("*.yml")):
+            if path.stem in files:
+                raise ConfigError(f"two files describe the model {path.stem}: {files[path.stem]} and {path}")
+            files[path.stem] = path
+    return files

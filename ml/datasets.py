@@ -5,8 +5,8 @@ the outcome matured.
 """
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ class Rows:
     table: pa.Table
     features: tuple[str, ...]
     definition_hash: str
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of each text: the values that have a code, which is their place from 1; see `ml.attributes`."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -124,8 +126,17 @@ def read_rows(
     use_case: UseCase,
     features: Sequence[Feature],
     pairs: Iterable[tuple[str, date]],
+    judged_at: datetime | None = None,
 ) -> Rows:
     """Rows of these (client, day) pairs, labelled where the use case has labels.
+
+    Args:
+        connection: on a publication.
+        settings: of the installation.
+        use_case: the model.
+        features: its columns; texts stay texts until they have codes.
+        pairs: which days of which clients.
+        judged_at: when outcomes are looked at (UTC); default: at the cutoff of the day on which they mature.
 
     Raises:
         DatasetError: the rows were made with different definitions, or a client has no settings.
@@ -136,7 +147,7 @@ def read_rows(
         as_of = [pair for pair in as_of_dates(connection, use_case) if pair[1] >= first]
     else:
         as_of = wanted
-    register_dates(connection, settings, use_case, as_of)
+    register_dates(connection, settings, use_case, as_of, judged_at)
     connection.register(
         "wanted",
         pa.table(

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 import duckdb
 import pyarrow as pa
 
+from ml import attributes
 from ml.config import UseCase
 from ml.features import DatasetError
 from ml.statements import module_sql, parameters
@@ -38,14 +39,14 @@ def matured_days(
     Raises:
         DatasetError: a client has no settings.
     """
-    if use_case.dates.every == "day":
+    every_day = use_case.dates.every == "day"
+    candidates = module_sql(use_case, "DAYS", optional=not every_day)
+    if candidates:
         register_dates(connection, settings, use_case, as_of_dates(connection, use_case))
-        candidates = module_sql(use_case, "DAYS")
     else:
-        candidates = (
-            f'select client_id, as_of_date as day from features."{use_case.features[0]}"'  # noqa: S608
-            " where as_of_date = last_day(as_of_date)"
-        )
+        candidates = f"select client_id, as_of_date as day from ({_as_of_dates_sql(use_case)})"  # noqa: S608
+    if not every_day:
+        candidates = f"select client_id, day from ({candidates}) where day = last_day(day)"  # noqa: S608
     ended = connection.execute(
         f"""
         select distinct candidates.client_id, candidates.day
@@ -112,9 +113,9 @@ def split(days: Sequence[date], use_case: UseCase) -> Split | None:
         return None
     gap = timedelta(days=use_case.matures_after)
     training = [day for day in ordered if day + gap <= test[0] and day < test[0]][-numbers.training :]
-    if len(training) < numbers.training:
+    if len(training) < numbers.least:
         return None
-    edge = numbers.training - numbers.calibration
+    edge = len(training) - numbers.calibration
     return Split(fit=tuple(training[:edge]), calibration=tuple(training[edge:]), test=tuple(test))
 
 
@@ -123,8 +124,16 @@ def register_dates(
     settings: Settings,
     use_case: UseCase,
     pairs: Iterable[tuple[str, date]],
+    judged_at: datetime | None = None,
 ) -> None:
     """Make the relations `dates` and `cutoffs`: as the nights fixed them, else by the client's settings.
+
+    Args:
+        connection: on a build or publication.
+        settings: of the installation.
+        use_case: the model.
+        pairs: (client, as-of date).
+        judged_at: stands for every cutoff by which an outcome is judged (UTC); default: the day's own.
 
     Raises:
         DatasetError: a client has no settings.
@@ -154,15 +163,20 @@ def register_dates(
         first = min(days) - timedelta(days=366 if use_case.dates.every == "day" else 0)
         last = max(days) + timedelta(days=use_case.matures_after)
         span = (first + timedelta(days=n) for n in range((last - first).days + 1))
-        calendar += [(client, day, cutoff(client, day)) for day in span]
+        calendar += [(client, day, judged_at or cutoff(client, day)) for day in span]
     connection.register("cutoffs", _table(calendar, ("client_id", "day", "cutoff_at")))
 
 
 def as_of_dates(connection: duckdb.DuckDBPyConnection, use_case: UseCase) -> list[tuple[str, date]]:
     """(client, as-of date) pairs that the first feature table has rows of."""
-    return connection.execute(
-        f'select distinct client_id, as_of_date from features."{use_case.features[0]}" order by all'  # noqa: S608
-    ).fetchall()
+    return connection.execute(f"{_as_of_dates_sql(use_case)} order by all").fetchall()
+
+
+def _as_of_dates_sql(use_case: UseCase) -> str:
+    table = use_case.features[0]
+    if attributes.source_of(table) is not None:
+        return attributes.as_of_dates_sql(table)
+    return f'select distinct client_id, as_of_date from features."{table}"'  # noqa: S608 - from the YAML
 
 
 def _table(rows: list[tuple[str, date, datetime]], names: tuple[str, str, str]) -> pa.Table:

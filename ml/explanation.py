@@ -1,6 +1,6 @@
 """Why a score is what it is: which features pushed it, in words, and what it would be without each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +9,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml import adverse_action, reasons
+from ml import adverse_action, deviations, reasons
 from ml.adverse_action import Catalogue
 from ml.boosted import BoostedTrees
 from ml.config import UseCase
+from ml.deviations import LEAST_PEERS, Deviations
 from ml.features import Feature
 from ml.model import Model
+from ml.reasons import Causes
 
 Matrix = NDArray[np.float32]
-LEAST_PEERS = 20
-"""With fewer rows of its client and vertical, a row is compared with all of its client."""
+Why = Callable[[pa.Table, Matrix, int], Causes]
+"""Causes of the rows of a table and matrix, with so many threads."""
+
+
+MOST_PEERS = 200_000
+"""Medians of more rows than about so many are taken over a fixed part of them, by the hash of their ids."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +104,30 @@ class Explainer:
         use_case: UseCase,
         features: Sequence[Feature],
         model: Model,
-        peers: Mapping[tuple[str, str | None], Matrix],
+        peers: Mapping[tuple[str, str | None], Matrix] | None,
         catalogue: Catalogue | None = None,
+        why: Why | None = None,
+        group: str = "vertical",
     ) -> None:
+        """With a model and the words for it.
+
+        Args:
+            use_case: bands and words.
+            features: in the model's order.
+            model: scores.
+            peers: medians by client and group; None: no what-ifs are asked.
+            catalogue: where the use case has one.
+            why: says what speaks for scores; default: contributions of boosted trees, nothing for a forest
+                without anything to compare with.
+            group: the column that says who are peers.
+        """
         self._use_case = use_case
         self._model = model
         self._features = tuple(features)
         self._peers = peers
-        self._catalogue = catalogue
+        self.catalogue = catalogue
+        self._why = why or _why(use_case, self._features, model)
+        self._group = group
         self._reference = np.array(
             [model.reference.get(name, 0.0) for name in model.features], dtype=np.float32
         )
@@ -115,7 +137,7 @@ class Explainer:
         """Score the rows of a batch.
 
         Args:
-            table: the features by name, `client_id`, `vertical`.
+            table: the features by name; for what-ifs also `client_id` and the group.
             matrix: the same features, rows × features in the model's order; missing is nan.
             threads: do not change the result.
 
@@ -123,26 +145,22 @@ class Explainer:
             ArithmeticError: contributions do not add up to the margin.
         """
         model, wanted = self._model, self._use_case.reasons
-        everything = wanted.from_band is None
-        contributions = np.zeros((0, len(model.features)), dtype=np.float32)
-        if everything and isinstance(model.estimator, BoostedTrees):
-            contributions, margins = model.estimator.contributions(table, threads)
+        rows = np.arange(table.num_rows)
+        if wanted.from_band is None:
+            causes = self._why(table, matrix, threads)
+            margins = causes.margins
         else:
             margins = model.margins(table, threads)
         scores = model.probabilities(margins).astype(np.float32)
         bands = np.searchsorted(self._thresholds, scores, side="right") - 1
-        rows = np.arange(len(scores))
-        if not everything:
-            rows = np.flatnonzero(bands >= self._bands.index(wanted.from_band or ""))
-            if isinstance(model.estimator, BoostedTrees) and len(rows):
-                contributions = model.estimator.contributions(table.take(pa.array(rows)), threads)[0]
-        given = self._given(contributions, matrix[rows])
+        if wanted.from_band is not None:
+            rows = np.flatnonzero(bands >= self._bands.index(wanted.from_band))
+            causes = self._why(table.take(pa.array(rows)), matrix[rows], threads)
+        given = self._given(causes)
         row = rows[given.row]
-        typical = (
-            self._typical(table, row)[np.arange(len(row)), given.feature]
-            if len(row)
-            else np.zeros(0, np.float32)
-        )
+        typical = np.full(len(row), np.nan, np.float32)
+        if self._peers is not None and len(row):
+            typical = self._typical(table, row, self._peers)[np.arange(len(row)), given.feature]
         return Told(
             scores=scores,
             margins=margins,
@@ -156,15 +174,23 @@ class Explainer:
             code=given.code,
             text=given.text,
             typical=typical,
-            without=self._without(matrix, row, given.feature, typical, threads),
+            without=np.full(len(row), np.nan, np.float32)
+            if self._peers is None
+            else self._without(matrix, row, given.feature, typical, threads),
         )
 
-    def _given(self, contributions: Matrix, matrix: Matrix) -> "_Given":
-        """The reasons of rows, by their contributions (rows × features)."""
+    def usual(self, table: pa.Table, told: Told) -> dict[str, Any] | None:
+        """What rows with reasons were compared with, columns of `ml.deviations.USUAL`; None: with nothing."""
+        if not isinstance(self._why, Deviations):
+            return None
+        return self._why.usual(table.take(pa.array(np.unique(told.row))))
+
+    def _given(self, causes: Causes) -> "_Given":
+        """The reasons of rows."""
         wanted, model = self._use_case.reasons, self._model
-        if self._catalogue is not None:
+        if self.catalogue is not None:
             told = adverse_action.reasons(
-                contributions, model.features, model.reference, self._catalogue, wanted.top
+                causes.contributions, model.features, model.reference, self.catalogue, wanted.top
             )
             flat = [(row, rank, reason) for row, of in enumerate(told) for rank, reason in enumerate(of)]
             places = {name: at for at, name in enumerate(model.features)}
@@ -176,12 +202,9 @@ class Explainer:
                 code=[reason.code for _, _, reason in flat],
                 text=[reason.sentence for _, _, reason in flat],
             )
-        pushes = contributions - self._reference
-        row, rank, feature = self._top(pushes, wanted.top)
-        words = [
-            reasons.words(self._use_case, self._features[at], float(value), model.medians[model.features[at]])
-            for at, value in zip(feature, matrix[row, feature], strict=True)
-        ]
+        pushes = causes.contributions - self._reference
+        row, rank, feature = self._top(np.abs(pushes) if causes.is_two_sided else pushes, wanted.top)
+        words = [causes.words(*place) for place in zip(row.tolist(), feature.tolist(), strict=True)]
         return _Given(
             row=row,
             rank=rank,
@@ -193,16 +216,18 @@ class Explainer:
 
     @staticmethod
     def _top(pushes: Matrix, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """(row, rank from 0, feature) of the largest positive contributions of each row."""
+        """(row, rank from 0, feature) of the strongest of each row; only above 0."""
         order = np.argsort(-pushes, axis=1, kind="stable")[:, :most]
         row, rank = np.nonzero(np.take_along_axis(pushes, order, axis=1) > 0)
         return row, rank, order[row, rank]
 
-    def _typical(self, table: pa.Table, rows: NDArray[np.int64]) -> Matrix:
+    def _typical(
+        self, table: pa.Table, rows: NDArray[np.int64], peers: Mapping[tuple[str, str | None], Matrix]
+    ) -> Matrix:
         """Medians of the peers of these rows, rows × features."""
-        chosen = table.select(["client_id", "vertical"]).take(pa.array(rows)).to_pydict()
-        keys = list(zip(chosen["client_id"], chosen["vertical"], strict=True))
-        return np.stack([self._peers.get(key, self._peers[key[0], None]) for key in keys])
+        chosen = table.select(["client_id", self._group]).take(pa.array(rows)).to_pydict()
+        keys = list(zip(*chosen.values(), strict=True))
+        return np.stack([peers.get(key, peers[key[0], None]) for key in keys])
 
     def _without(
         self,
@@ -223,23 +248,59 @@ class Explainer:
         return self._model.scores(table, threads).astype(np.float32)
 
 
+def _why(use_case: UseCase, features: Sequence[Feature], model: Model) -> Why:
+    """What an estimator says by itself."""
+    trees = model.estimator
+    if not isinstance(trees, BoostedTrees):
+        return Deviations(use_case, features, model, {}, {}, "vertical")
+
+    def contributions(table: pa.Table, matrix: Matrix, threads: int) -> Causes:
+        parts, margins = (
+            trees.contributions(table, threads)
+            if table.num_rows
+            else (np.zeros((0, len(features)), np.float32), np.zeros(0))
+        )
+
+        def words(row: int, feature: int) -> tuple[str, str]:
+            typical = model.medians[model.features[feature]]
+            return reasons.words(use_case, features[feature], float(matrix[row, feature]), typical)
+
+        return Causes(parts, margins, words)
+
+    return contributions
+
+
 def of(
     connection: duckdb.DuckDBPyConnection, use_case: UseCase, features: Sequence[Feature], model: Model
 ) -> Explainer:
-    """The explainer of the rows in the temporary table `_rows`."""
+    """The explainer of the rows in the temporary table `_rows`.
+
+    Peers are the rows of a client that share `peers`, where the use case's `POPULATION` gives it, else those
+    of a vertical.
+    """
+    columns = [column for column, *_ in connection.execute("describe _rows").fetchall()]
+    group = "peers" if "peers" in columns else "vertical"
+    (rows,) = connection.execute("select count(*) from _rows").fetchone() or (0,)
     medians = ", ".join(f'median("{name}") as "{name}"' for name in model.features)
     found = connection.execute(
         f"""
-        select client_id, vertical, grouping(vertical) as is_whole, count(*) as peers, {medians}
-        from _rows group by grouping sets ((client_id, vertical), (client_id))
-        """  # noqa: S608 - names were compared with the manifest
+        select client_id, "{group}", grouping("{group}") as is_whole, count(*) as n, {medians}
+        from _rows where hash(entity_id) % $step = 0
+        group by grouping sets ((client_id, "{group}"), (client_id))
+        """,  # noqa: S608 - names were compared with the manifest
+        {"step": max(1, rows // MOST_PEERS)},
     ).fetchall()
     peers: dict[tuple[str, str | None], Matrix] = {}
-    for client, vertical, is_whole, n, *middle in found:
+    for client, name, is_whole, n, *middle in found:
         values = np.array([np.nan if value is None else value for value in middle], dtype=np.float32)
         if is_whole:
             peers[client, None] = values
-        elif vertical is not None and n >= LEAST_PEERS:
-            peers[client, vertical] = values
+        elif name is not None and n >= LEAST_PEERS:
+            peers[client, name] = values
     catalogue = Catalogue.from_build(connection) if use_case.reasons.catalogue else None
-    return Explainer(use_case, features, model, peers, catalogue)
+    why = (
+        None
+        if isinstance(model.estimator, BoostedTrees)
+        else deviations.of(connection, use_case, features, model, group)
+    )
+    return Explainer(use_case, features, model, peers, catalogue, why, group)

@@ -3,8 +3,12 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
+import duckdb
+
+from ml import attributes
 from ml.config import UseCase
 
 
@@ -23,6 +27,15 @@ class Feature:
     """Hash of name, type and meta."""
     table: str = "features_customers"
     group: str = ""
+    type: str = ""
+    """Of a column of attributes: DuckDB's name of its type."""
+    values: tuple[str, ...] | None = None
+    """Of a text: those that a model knows, in the order of their codes, which begin at 1."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its numbers are codes of texts."""
+        return self.type == "VARCHAR"
 
 
 def read_features(build: Path, use_case: UseCase) -> tuple[Feature, ...]:
@@ -30,7 +43,8 @@ def read_features(build: Path, use_case: UseCase) -> tuple[Feature, ...]:
 
     Args:
         build: a publication, or an open build, whose manifest still lies in dbt's target directory.
-        use_case: names the feature tables; a column's `allowed_in` names the use cases.
+        use_case: names the feature tables; a column's `allowed_in` names the use cases, or what they are
+            `allowed_as`.
 
     Raises:
         DatasetError: the manifest has no such model, or no column of it is allowed.
@@ -39,14 +53,18 @@ def read_features(build: Path, use_case: UseCase) -> tuple[Feature, ...]:
     manifest = open_manifest if open_manifest.exists() else build / "manifest.json"
     nodes = json.loads(manifest.read_text())["nodes"].values()
     models = {node["name"]: node for node in nodes if node["resource_type"] == "model"}
-    features = []
+    name = use_case.allowed_as or use_case.name
+    features: list[Feature] = []
     for table in use_case.features:
+        if attributes.source_of(table) is not None:
+            features += _of_attributes(build, use_case, table)
+            continue
         if table not in models:
             raise DatasetError(f"the dbt manifest has no model {table}")
         found = []
         for column in models[table]["columns"].values():
             meta = column.get("config", {}).get("meta") or column.get("meta") or {}
-            if use_case.name not in meta.get("allowed_in", ()):
+            if name not in meta.get("allowed_in", ()):
                 continue
             definition = json.dumps([column["name"], column.get("data_type"), meta], sort_keys=True)
             found.append(
@@ -60,9 +78,49 @@ def read_features(build: Path, use_case: UseCase) -> tuple[Feature, ...]:
                 )
             )
         if not found:
-            raise DatasetError(f"no column of {table} is allowed in {use_case.name}")
+            raise DatasetError(f"no column of {table} is allowed in {name}")
         features += found
     twice = sorted({f.name for f in features if sum(f.name == other.name for other in features) > 1})
     if twice:
         raise DatasetError(f"{use_case.name}: two feature tables have a column {', '.join(twice)}")
     return tuple(features)
+
+
+def published_hash(connection: duckdb.DuckDBPyConnection, use_case: UseCase, as_of_date: date) -> str | None:
+    """`_definition_hash` of the vectors of an as-of date, as `ml.statements.vectors_sql` puts it together.
+
+    Returns:
+        None when a table has no rows of the date, or rows of several definitions.
+    """
+    hashes = []
+    for table in use_case.features:
+        if attributes.source_of(table) is not None:
+            hashes.append(attributes.definition_hash(table))
+            continue
+        found = connection.execute(
+            f'select distinct _definition_hash from features."{table}" where as_of_date = ?',  # noqa: S608
+            [as_of_date],
+        ).fetchall()
+        if len(found) != 1:
+            return None
+        hashes.append(found[0][0])
+    return " ".join(hashes)
+
+
+def _of_attributes(build: Path, use_case: UseCase, table: str) -> list[Feature]:
+    try:
+        found = attributes.columns(build, use_case, table)
+    except attributes.AttributesError as error:
+        raise DatasetError(str(error)) from error
+    return [
+        Feature(
+            name=name,
+            label=name.replace("_", " "),
+            unit="code" if data_type == "VARCHAR" else "number",
+            definition=attributes.definition(name, data_type),
+            table=table,
+            group=table,
+            type=data_type,
+        )
+        for name, data_type in found
+    ]

@@ -1,10 +1,17 @@
-"""Isolation forest: how few random cuts set a row apart from the others (Liu, Ting, Zhou 2008)."""
+"""Isolation forest: how few random cuts set a row apart from the others (Liu, Ting, Zhou 2008).
+
+Its cuts lie within the range of the rows it was grown on, so by itself it takes a value a hundred times as
+large as any of them for the largest. What lies outside the range is therefore set apart by fewer cuts still,
+by one for each doubling of the distance (a penalty of the kind that Liu, Ting, Zhou 2010, "On detecting
+clustered anomalies using SCiForest", give to values outside a node's range).
+"""
 
 import io
 import json
+import math
 import re
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +24,8 @@ from ml.datasets import Rows
 Vector = NDArray[np.float64]
 _STEPS = 1000
 """Quantiles of the training rows' margins that a rank is read from."""
+_MOST_CUTS = 5.0
+"""That a single feature saves at most: what is 31 ranges away need not be told from what is farther."""
 _TRUSTED = [
     "sklearn.ensemble._iforest.IsolationForest",
     "sklearn.tree._classes.ExtraTreeRegressor",
@@ -33,6 +42,9 @@ class Forest:
     features: tuple[str, ...]
     medians: tuple[float, ...]
     """What stands for a missing value: it cannot set a row apart."""
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+    """Range of each feature in the training rows."""
     quantiles: tuple[float, ...]
     """Of the margins of the training rows, from the least to the most unusual."""
 
@@ -45,7 +57,10 @@ class Forest:
         """
         # One thread: with several, scikit-learn adds the trees up in the order in which they finish.
         del threads
-        return np.asarray(-self.trees.score_samples(self._matrix(table)), dtype=np.float64)
+        matrix = self._matrix(table)
+        # A score is 2 ** (-cuts / expected cuts).
+        score = -self.trees.score_samples(matrix) * 2.0 ** (self._saved(matrix) / self._expected())
+        return np.asarray(np.minimum(score, 1.0), dtype=np.float64)
 
     def ranks(self, margins: Vector) -> Vector:
         """Share of the training rows that were less unusual, 0 to 1."""
@@ -55,7 +70,7 @@ class Forest:
         """As a skops archive, which holds data and no code."""
         import skops.io
 
-        beside = {"medians": list(self.medians), "quantiles": list(self.quantiles)}
+        beside = {name: list(getattr(self, name)) for name in _BESIDE}
         return _canonical(bytes(skops.io.dumps({"trees": self.trees, "beside": json.dumps(beside)})))
 
     @classmethod
@@ -69,12 +84,29 @@ class Forest:
 
         found = skops.io.loads(content, trusted=_TRUSTED)
         beside = json.loads(found["beside"])
-        return cls(found["trees"], features, tuple(beside["medians"]), tuple(beside["quantiles"]))
+        return cls(found["trees"], features, *(tuple(beside[name]) for name in _BESIDE))
+
+    def _saved(self, matrix: NDArray[np.float32]) -> Vector:
+        """Cuts that each row needs less because values of it lie outside the training rows' range."""
+        low, high = np.asarray(self.lows), np.asarray(self.highs)
+        width = high - low
+        beyond = np.maximum(matrix - high, low - matrix)
+        ranges = np.divide(beyond, width, out=np.zeros_like(beyond), where=(beyond > 0) & (width > 0))
+        return np.asarray(np.minimum(np.log2(1 + ranges), _MOST_CUTS).sum(axis=1), dtype=np.float64)
+
+    def _expected(self) -> float:
+        """Cuts that an unsuccessful search needs in a tree of so many rows (Liu et al. 2008, equation 1)."""
+        n = int(self.trees.max_samples_)
+        return 2 * (math.log(n - 1) + np.euler_gamma) - 2 * (n - 1) / n
 
     def _matrix(self, table: pa.Table) -> NDArray[np.float32]:
         columns = [np.asarray(table[name].to_pandas(), dtype=np.float32) for name in self.features]
         matrix = np.column_stack(columns)
         return np.where(np.isnan(matrix), np.asarray(self.medians, dtype=np.float32), matrix)
+
+
+_BESIDE = ("medians", "lows", "highs", "quantiles")
+"""What a file holds beside the trees."""
 
 
 def _canonical(archive: bytes) -> bytes:
@@ -106,17 +138,17 @@ def fit(settings: config.Forest, rows: Rows, seed: int) -> Forest:
     """
     from sklearn.ensemble import IsolationForest
 
-    medians = []
-    for name in rows.features:
-        known = rows.table[name].drop_null().to_numpy()
-        medians.append(float(np.median(known)) if len(known) else 0.0)
+    known = [rows.table[name].drop_null().to_numpy() for name in rows.features]
+    medians, lows, highs = (
+        tuple(float(of(values)) if len(values) else 0.0 for values in known)
+        for of in (np.median, np.min, np.max)
+    )
     trees = IsolationForest(
         n_estimators=settings.trees,
         max_samples=min(settings.sample, len(rows)),
         random_state=seed,
     )
-    forest = Forest(trees, rows.features, tuple(medians), ())
+    forest = Forest(trees, rows.features, medians, lows, highs, ())
     trees.fit(forest._matrix(rows.table))
-    margins = forest.margins(rows.table, 1)
-    quantiles = np.quantile(margins, np.linspace(0, 1, _STEPS + 1))
-    return Forest(trees, rows.features, tuple(medians), tuple(map(float, quantiles)))
+    quantiles = np.quantile(forest.margins(rows.table, 1), np.linspace(0, 1, _STEPS + 1))
+    return replace(forest, quantiles=tuple(map(float, quantiles)))

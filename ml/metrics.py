@@ -186,7 +186,7 @@ def calibration_error(rows: Ranking, *, bins: int) -> float:
     """
     total = rows.total
     limits = rows.all * np.arange(1, bins) / bins
-    # A step lies in the bin of its middle; the first step of a bin is the one that crosses the limit or the next.
+    # A step lies in the bin of its middle: a bin begins with the step that crosses its limit, or the next.
     step = np.minimum(np.searchsorted(total, limits), len(total) - 1)
     middle = (total[step] + np.where(step > 0, total[step - 1], 0.0)) / 2
     first = np.append(0, rows.rows.ends + 1)[step + (middle < limits)]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class Model:
     """Contribution of each feature that reasons are counted from: mean over the approved; empty: from 0."""
     use_case: dict[str, Any]
     """Numbers of the use case: the same estimator under other rules is another version."""
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of each text among the features: the values that have a code, which is their place from 1."""
 
     @property
     def kind(self) -> str:
@@ -108,6 +110,7 @@ class Model:
             "medians": self.medians,
             "ranges": self.ranges,
             "reference": self.reference,
+            "categories": dict(self.categories),
             "use_case": self.use_case,
         }
         return {name: content, SIDECAR: json.dumps(sidecar, indent=1).encode()}
@@ -139,6 +142,7 @@ class Model:
             ranges={name: tuple(ends) if ends else None for name, ends in sidecar["ranges"].items()},
             reference=sidecar["reference"],
             use_case=sidecar["use_case"],
+            categories={name: tuple(values) for name, values in sidecar.get("categories", {}).items()},
         )
 
 

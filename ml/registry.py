@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -63,10 +64,34 @@ class Registry:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._client = mlflow.MlflowClient(settings.registry_uri, settings.registry_uri)
+        self._is_served = settings.registry_uri.startswith("http")
 
     def find(self, model: str, version: str) -> Registered | None:
         """A version by its id, or None."""
         return next((found for found in self._versions(model) if found.version == version), None)
+
+    def known(self, model: str, version: str) -> Registered:
+        """A version by its id.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        registered = self.find(model, version)
+        if registered is None:
+            raise RegistryError(f"model {model} has no version {version} in the registry")
+        return registered
+
+    def document(self, model: str, version: str, name: str) -> str:
+        """A document that was saved beside a version.
+
+        Raises:
+            RegistryError: there is no such version, or the document is gone.
+        """
+        path = self._folder(self.known(model, version)) / name
+        try:
+            return path.read_text()
+        except FileNotFoundError as error:
+            raise RegistryError(f"model {model} {version}: {name} is gone") from error
 
     def champion(self, model: str) -> Registered | None:
         """The champion, or None before the first one."""
@@ -82,10 +107,8 @@ class Registry:
         Raises:
             RegistryError: unknown, its files are gone, or a hash differs.
         """
-        registered = self.find(model, version)
-        if registered is None:
-            raise RegistryError(f"model {model} has no version {version} in the registry")
-        folder = self._root / self._source(registered).removeprefix(_SCHEME)
+        registered = self.known(model, version)
+        folder = self._folder(registered)
         files = {
             path.name: path.read_bytes() for path in sorted(folder.glob("model.*")) if path.suffix != ".md"
         }
@@ -134,7 +157,9 @@ class Registry:
             part = target.with_suffix(f".{os.getpid()}.part")
             pq.write_table(predictions, part)
             part.replace(target)
-        return self.find(model, version) or self._register(model, version, sha256(files), params, metrics)
+        return self.find(model, version) or self._register(
+            model, version, sha256(files), params, metrics, documents
+        )
 
     def decide(self, registered: Registered, verdict: str, reason: str, alias: str | None) -> None:
         """Give a version its alias, then record its verdict; without a verdict it is judged again."""
@@ -159,7 +184,13 @@ class Registry:
                 self._client.delete_registered_model_alias(model, alias)
 
     def _register(
-        self, model: str, version: str, digest: str, params: Mapping[str, Any], metrics: Mapping[str, float]
+        self,
+        model: str,
+        version: str,
+        digest: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        documents: Mapping[str, str],
     ) -> Registered:
         from mlflow.exceptions import MlflowException
 
@@ -174,6 +205,8 @@ class Registry:
             self._client.log_param(run.info.run_id, key, value)
         for key, number in metrics.items():
             self._client.log_metric(run.info.run_id, key, number)
+        for name, text in documents.items():
+            self._show(run.info.artifact_uri, run.info.run_id, name, text)
         self._client.set_terminated(run.info.run_id)
         try:
             self._client.create_registered_model(model)
@@ -188,6 +221,15 @@ class Registry:
         )
         return Registered(model, version, digest, "", "", created.version)
 
+    def _show(self, location: str, run_id: str, name: str, text: str) -> None:
+        """Put a document where MLflow's pages look for it: they show artefacts of runs, not of versions."""
+        if self._is_served:
+            self._client.log_text(run_id, text, name)
+            return
+        folder = self._root / location.removeprefix(_SCHEME)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
     def _by_alias(self, model: str, alias: str) -> Registered | None:
         from mlflow.exceptions import MlflowException
 
@@ -201,8 +243,9 @@ class Registry:
     def _versions(self, model: str) -> list[Registered]:
         return [self._described(v) for v in self._client.search_model_versions(f"name='{model}'")]
 
-    def _source(self, registered: Registered) -> str:
-        return str(self._client.get_model_version(registered.model, registered.number).source)
+    def _folder(self, registered: Registered) -> Path:
+        source = self._client.get_model_version(registered.model, registered.number).source
+        return self._root / str(source).removeprefix(_SCHEME)
 
     @staticmethod
     def _described(version: Any) -> Registered:

@@ -22,12 +22,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml import config, explanation
+from ml import attributes, config, explanation
 from ml.config import UseCase
 from ml.dates import register_dates
-from ml.features import Feature, read_features
+from ml.deviations import USUAL
+from ml.features import Feature, published_hash, read_features
+from ml.forest import Forest
 from ml.model import Model
-from ml.registry import Registry
+from ml.receipts import Circumstances
+from ml.registry import CHALLENGER, Registry
 from ml.statements import module_sql, rows_sql
 from nightledger import warehouse
 from nightledger.settings import Settings
@@ -68,6 +71,7 @@ class Scorer:
     use_case: UseCase
     features: tuple[Feature, ...]
     model: Model
+    artefact_sha256: str
     pin: Pin
     threads: int
 
@@ -104,24 +108,28 @@ def score_night(settings: Settings, build: Path) -> dict[str, Any]:
         scored = []
         for pin in pins:
             use_case = config.load(pin.use_case)
+            model = registry.load(pin.model, pin.version)
             scorer = Scorer(
                 use_case,
-                read_features(build, use_case),
-                registry.load(pin.model, pin.version),
+                attributes.coded(read_features(build, use_case), model.categories),
+                model,
+                registry.known(pin.model, pin.version).artefact_sha256,
                 pin,
                 settings.threads,
             )
-            _refuse_other_features(connection, scorer)
-            rows = _score(connection, settings, build, scorer)
-            scored.append(
-                {
-                    "model": pin.model,
-                    "version": pin.version,
-                    "role": pin.role,
-                    "as_of_date": pin.as_of_date.isoformat(),
-                    "rows": rows,
-                }
-            )
+            said = {
+                "model": pin.model,
+                "version": pin.version,
+                "role": pin.role,
+                "as_of_date": pin.as_of_date.isoformat(),
+            }
+            if refusal := _other_features(connection, scorer):
+                # A night fails rather than go out with scores of other features. A shadow only stays away.
+                if pin.role != CHALLENGER:
+                    raise ScoringRefused(refusal)
+                scored.append(said | {"rows": 0, "why": refusal})
+                continue
+            scored.append(said | {"rows": _score(connection, settings, build, scorer)})
     return {"scored": sum(row["rows"] for row in scored), "pins": scored}
 
 
@@ -153,25 +161,29 @@ def matrix_of(table: pa.Table, features: Sequence[str]) -> NDArray[np.float32]:
     return np.column_stack([np.asarray(table[name].to_pandas(), dtype=np.float32) for name in features])
 
 
-def _refuse_other_features(connection: duckdb.DuckDBPyConnection, scorer: Scorer) -> None:
-    pin, tables = scorer.pin, scorer.use_case.features
-    hashes = [
-        connection.execute(
-            f'select distinct _definition_hash from features."{table}"'  # noqa: S608 - from the manifest
-            " where as_of_date = ? order by 1",
-            [pin.as_of_date],
-        ).fetchall()
-        for table in tables
-    ]
-    definition_hash = None
-    if all(len(found) == 1 for found in hashes):
-        definition_hash = " ".join(found[0][0] for found in hashes)
-    if differences := scorer.model.differences(scorer.features, definition_hash):
-        raise ScoringRefused(
-            f"{pin.model} {pin.version} was trained on other features than {', '.join(tables)} has for "
-            f"{pin.as_of_date}: {differences}. Run the DAG history for this date, which publishes the "
-            "new features without scores, and then train."
+def confidence(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Share of the features with a value on known ground, of each row of rows × features in model order."""
+    low, high = (
+        np.array(
+            [ends[side] if ends else np.nan for ends in map(model.ranges.get, model.features)], np.float32
         )
+        for side in (0, 1)
+    )
+    return np.asarray(((matrix >= low) & (matrix <= high)).mean(axis=1), dtype=np.float32)
+
+
+def _other_features(connection: duckdb.DuckDBPyConnection, scorer: Scorer) -> str:
+    """Why a version cannot score this build; empty when it can."""
+    pin, tables = scorer.pin, scorer.use_case.features
+    definition_hash = published_hash(connection, scorer.use_case, pin.as_of_date)
+    differences = scorer.model.differences(scorer.features, definition_hash)
+    if not differences:
+        return ""
+    return (
+        f"{pin.model} {pin.version} was trained on other features than {', '.join(tables)} has for "
+        f"{pin.as_of_date}: {differences}. Run the DAG history for this date, which publishes the "
+        "new features without scores, and then train."
+    )
 
 
 def _score(connection: duckdb.DuckDBPyConnection, settings: Settings, build: Path, scorer: Scorer) -> int:
@@ -199,11 +211,23 @@ def _score(connection: duckdb.DuckDBPyConnection, settings: Settings, build: Pat
             *((name, pa.float32()) for name in scorer.model.features),
         ]
     )
+    Circumstances(
+        pin.model,
+        pin.version,
+        pin.as_of_date,
+        scorer.artefact_sha256,
+        use_case,
+        scorer.features,
+        explain.catalogue,
+    ).write(_folder(build / "lake", "vectors", pin))
     rows = 0
     with ExitStack() as stack:
+        schemas = {**warehouse.LAKE_SCHEMAS, "vectors": vectors}
+        if isinstance(scorer.model.estimator, Forest):
+            schemas["usual"] = USUAL
         writers = {
             kind: stack.enter_context(_partition(build / "lake", kind, pin, schema))
-            for kind, schema in {**warehouse.LAKE_SCHEMAS, "vectors": vectors}.items()
+            for kind, schema in schemas.items()
         }
         for batch in connection.execute("from _rows order by client_id, entity_id").to_arrow_reader(BATCH):
             table = pa.Table.from_batches([batch])
@@ -222,32 +246,29 @@ def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -
     told = explain(table, matrix, scorer.threads)
     common = {
         "client_id": table["client_id"],
-        "model": [pin.use_case] * n,
-        "model_version": [pin.version] * n,
-        "entity": [use_case.entity] * n,
+        "model": pa.repeat(pin.use_case, n),
+        "model_version": pa.repeat(pin.version, n),
+        "entity": pa.repeat(use_case.entity, n),
         "entity_id": table["entity_id"],
         "as_of_date": table["as_of_date"],
     }
     about = (pin.use_case, use_case.entity, pin.as_of_date.isoformat(), pin.version)
     receipt_ids = receipts(table["client_id"].to_pylist(), table["entity_id"].to_pylist(), about, matrix)
-    low, high = (
-        np.array([ends[side] if ends else np.nan for ends in map(model.ranges.get, model.features)])
-        for side in (0, 1)
-    )
     exposure = np.asarray(table["exposure"].to_pandas(), dtype=np.float64)
     expected = pa.array(np.round(told.scores.astype(np.float64) * exposure, 4), from_pandas=True)
     return {
         "scores": {
             **common,
-            "role": [pin.role] * n,
+            "role": pa.repeat(pin.role, n),
             "score": told.scores,
             "margin": told.margins.astype(np.float32),
             "band": told.bands,
-            "confidence": ((matrix >= low) & (matrix <= high)).mean(axis=1).astype(np.float32),
+            "confidence": confidence(model, matrix),
             "expected_value": expected.cast(pa.decimal128(18, 4)),
             "receipt_id": receipt_ids,
         },
         "reasons": told.reasons(common),
+        **({"usual": usual} if (usual := explain.usual(table, told)) is not None else {}),
         "what_if": told.what_ifs(common),
         "vectors": {
             **{
@@ -260,15 +281,21 @@ def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -
     }
 
 
+def _folder(lake: Path, kind: str, pin: Pin) -> Path:
+    return lake / kind / f"model={pin.model}" / f"version={pin.version}" / f"as_of={pin.as_of_date}"
+
+
 @contextmanager
 def _partition(lake: Path, kind: str, pin: Pin, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """Writer of one partition, which replaces the old file only when all was written."""
-    folder = lake / kind / f"model={pin.model}" / f"version={pin.version}" / f"as_of={pin.as_of_date}"
+    folder = _folder(lake, kind, pin)
     folder.mkdir(parents=True, exist_ok=True)
     # One name for every try: what a killed one left is overwritten, and never gets into the archive.
     part = folder / "part.parquet.part"
     try:
-        with pq.ParquetWriter(part, schema) as writer:
+        # Dictionaries of features would be given up after the first page: numbers hardly repeat.
+        texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        with pq.ParquetWriter(part, schema, use_dictionary=texts) as writer:
             yield writer
         part.replace(folder / "part.parquet")
     finally:

@@ -9,8 +9,10 @@ A use case's module (`models/<name>.py`) holds SQL that reads two relations, whi
 `POPULATION` gives client_id, entity_id, as_of_date, day, customer_id: who is scored. `LABEL` gives the same
 and `label` (1 = the event). `day` is the as-of date, or the row's own business date where rows are events.
 `EXPOSURE` (may be left out) gives client_id, entity_id, as_of_date, exposure: the money that the event would
-cost. `DAYS` (only with `dates.every: day`) gives client_id, day: days whose rows can be judged. Parameters
+cost. `DAYS` (needed with `dates.every: day`) gives client_id, day: days whose rows can be judged. Parameters
 are those of the YAML's `parameters`, and `horizon_days`, `delay_days`, `matures_after`.
+
+A use case may name another's module, or `labelled`, which any label can be learnt with.
 """
 
 import importlib
@@ -20,7 +22,8 @@ from typing import Any
 
 import duckdb
 
-from ml.config import UseCase
+from ml import attributes
+from ml.config import ConfigError, UseCase
 from ml.features import DatasetError, Feature
 
 ENTITY_KEYS = {
@@ -33,9 +36,22 @@ ENTITY_KEYS = {
 
 
 def module_sql(use_case: UseCase, name: str, *, optional: bool = False) -> str:
-    """A statement of the use case's module; with `optional`, empty when it has none of that name."""
-    module: Any = importlib.import_module(f"ml.models.{use_case.name}")
-    return str(getattr(module, name, "")) if optional else str(getattr(module, name))
+    """A statement of the use case's module; with `optional`, empty when it has none of that name.
+
+    A module for any use case has functions of those names, which make the statement for one.
+
+    Raises:
+        ConfigError: there is no such module.
+    """
+    file = f"ml.models.{use_case.module or use_case.name}"
+    try:
+        module: Any = importlib.import_module(file)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{use_case.name}.yml: there is no {file.replace('.', '/')}.py; name the one it uses as `module`"
+        ) from error
+    found = getattr(module, name, "") if optional else getattr(module, name)
+    return str(found(use_case) if callable(found) else found)
 
 
 def parameters(use_case: UseCase, statement: str) -> dict[str, Any]:
@@ -102,24 +118,38 @@ def rows_sql(
 def vectors_sql(use_case: UseCase, features: Sequence[Feature]) -> str:
     """SQL of the feature vectors: client_id, entity_id, as_of_date, the features, `_definition_hash`.
 
-    The first table says which rows there are; what another one does not know is missing. Features are FLOAT.
-    `_definition_hash` holds the tables' hashes in their order, separated by spaces.
+    The first table says which rows there are; what another one does not know is missing. Features are FLOAT,
+    but for texts whose codes are not fixed yet. `_definition_hash` holds the tables' hashes in their order,
+    separated by spaces. With attributes it reads `dates`.
     """
-    key = ENTITY_KEYS[use_case.entity]
-    base, *others = use_case.features
+    tables = use_case.features
+    own = {table: attributes.source_of(table) is not None for table in tables}
+    keys = {table: "entity_id" if own[table] else ENTITY_KEYS[use_case.entity] for table in tables}
+    relations = {
+        table: f"({attributes.vectors_sql(use_case, table, features)})"
+        if own[table]
+        else f'features."{table}"'
+        for table in tables
+    }
     columns = ", ".join(
-        f'"{feature.table}"."{feature.name}"::float as "{feature.name}"' for feature in features
+        f'"{feature.table}"."{feature.name}"{"" if own[feature.table] else "::float"} as "{feature.name}"'
+        for feature in features
     )
-    hashes = ", ".join(f'"{table}"._definition_hash' for table in use_case.features)
+    hashes = ", ".join(
+        f"'{attributes.definition_hash(table)}'" if own[table] else f'"{table}"._definition_hash'
+        for table in tables
+    )
+    base, *others = tables
     joins = " ".join(
-        f'left join features."{table}" as "{table}" on "{table}".client_id = "{base}".client_id'
-        f' and "{table}"."{key}" = "{base}"."{key}" and "{table}".as_of_date = "{base}".as_of_date'
+        f'left join {relations[table]} as "{table}" on "{table}".client_id = "{base}".client_id'
+        f' and "{table}"."{keys[table]}" = "{base}"."{keys[base]}"'
+        f' and "{table}".as_of_date = "{base}".as_of_date'
         for table in others
     )
     return (
-        f'select "{base}".client_id, "{base}"."{key}" as entity_id, "{base}".as_of_date, {columns},'  # noqa: S608
+        f'select "{base}".client_id, "{base}"."{keys[base]}" as entity_id, "{base}".as_of_date, {columns},'  # noqa: S608
         f" concat_ws(' ', {hashes}) as _definition_hash"
-        f' from features."{base}" as "{base}" {joins}'
+        f' from {relations[base]} as "{base}" {joins}'
     )
 
 

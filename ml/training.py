@@ -17,7 +17,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml import admission, baselines, boosted, cards, config, evaluation, forest, promotion, registry
+from ml import (
+    admission,
+    attributes,
+    baselines,
+    boosted,
+    cards,
+    config,
+    evaluation,
+    forest,
+    promotion,
+    registry,
+)
 from ml.adverse_action import mean_of_approved
 from ml.config import Boosted, Forest, UseCase
 from ml.datasets import KEY, Publication, Rows, read_publication, read_rows
@@ -121,9 +132,7 @@ def train(settings: Settings, model: str, publication_id: str | None = None) -> 
     started = time.perf_counter()
     name, _, member = model.partition(".")
     use_case = config.load(name)
-    if bool(member) != (use_case.scope != "global"):
-        asked = f"{name}.<{use_case.scope}>" if use_case.scope != "global" else name
-        raise config.ConfigError(f"{name}.yml: scope is {use_case.scope}; ask for {asked}, not for {model}")
+    check_scope(use_case, model)
     publication = read_publication(settings, publication_id)
     outcome = TrainingOutcome(
         model=model,
@@ -150,6 +159,18 @@ def train(settings: Settings, model: str, publication_id: str | None = None) -> 
     return replace(outcome, seconds=time.perf_counter() - started)
 
 
+def check_scope(use_case: UseCase, model: str) -> None:
+    """Refuse a model that is asked for without, or with, a member of its scope.
+
+    Raises:
+        ml.config.ConfigError: says what to ask for.
+    """
+    name = use_case.name
+    if ("." in model) != (use_case.scope != "global"):
+        asked = f"{name}.<{use_case.scope}>" if use_case.scope != "global" else name
+        raise config.ConfigError(f"{name}.yml: scope is {use_case.scope}; ask for {asked}, not for {model}")
+
+
 class TooLittle(Exception):
     """There is not enough to learn from, or to judge by; the message says what is missing."""
 
@@ -172,6 +193,11 @@ def training_rows(job: Job, member: str = "") -> tuple[Rows, Split]:
         )
     if member:
         rows = rows.where(pc.equal(rows.table["scope"], member))
+    try:
+        known = attributes.categories(rows.of(dates.fit), job.features, use_case.attributes.most_values)
+    except attributes.AttributesError as error:
+        raise TooLittle(str(error)) from error
+    rows = attributes.code(rows, known)
     if reason := admission.too_few_outcomes(rows, dates, use_case) or admission.leak(
         rows.of(dates.fit), use_case
     ):
@@ -181,12 +207,13 @@ def training_rows(job: Job, member: str = "") -> tuple[Rows, Split]:
 
 def fit(use_case: UseCase, features: Sequence[Feature], rows: Rows, dates: Split, threads: int) -> Model:
     """Fit and calibrate. The same rows and numbers give the same model, whatever the number of threads."""
-    return _fit(use_case, features, rows, dates, threads)[0]
+    return search_and_fit(use_case, features, rows, dates, threads)[0]
 
 
-def _fit(
+def search_and_fit(
     use_case: UseCase, features: Sequence[Feature], rows: Rows, dates: Split, threads: int
 ) -> tuple[Model, boosted.Fitted | None]:
+    """As `fit`; also what the search found, of boosted trees."""
     fitted = rows.of(dates.fit)
     found: boosted.Fitted | None = None
     estimator: boosted.BoostedTrees | forest.Forest
@@ -212,6 +239,7 @@ def _fit(
         medians=medians,
         ranges=ranges,
         reference={},
+        categories=rows.categories,
         use_case=use_case.model_dump(mode="json", exclude={"description", "reasons"}),
     )
     if use_case.reasons.relative_to == "approved":
@@ -230,7 +258,7 @@ def _mean_of_approved(use_case: UseCase, model: Model, fitted: Rows, threads: in
 
 def _judged(job: Job, rows: Rows, dates: Split, outcome: TrainingOutcome) -> TrainingOutcome:
     use_case, settings = job.use_case, job.settings
-    model, found = _fit(use_case, job.features, rows, dates, settings.threads)
+    model, found = search_and_fit(use_case, job.features, rows, dates, settings.threads)
     files = model.files()
     version = registry.version_id(job.publication.as_of_date, sha256(files))
     shelf = Registry(settings)
@@ -243,7 +271,9 @@ def _judged(job: Job, rows: Rows, dates: Split, outcome: TrainingOutcome) -> Tra
     if champion is not None:
         rival = shelf.load(job.name, champion.version)
         incomparable = rival.differences(job.features, rows.definition_hash)
-        champion_scores = None if incomparable else rival.scores(test.table, settings.threads)
+        if not incomparable:
+            as_it_reads = attributes.recode(test.table, rows.categories, rival.categories)
+            champion_scores = rival.scores(as_it_reads, settings.threads)
     window = " to ".join(sorted({dates.test[0].isoformat(), dates.test[-1].isoformat()}))
     named = evaluation.Named(job.name, version, window)
     if isinstance(use_case.estimator, Boosted):
@@ -269,7 +299,8 @@ def _judged(job: Job, rows: Rows, dates: Split, outcome: TrainingOutcome) -> Tra
         params=_params(job, rows.of(dates.training), dates, model, found),
         metrics=judged.numbers(),
         documents={
-            "model_card.md": cards.write(job, version, model, dates, rows, found, judged, importances)
+            "model_card.md": cards.write(job, version, model, dates, rows, found, judged, importances),
+            "features.json": json.dumps([asdict(feature) for feature in job.features], indent=1),
         },
     )
     if judged.unusual is not None:

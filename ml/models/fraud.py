@@ -19,6 +19,8 @@ POPULATION = """
         on transactions.client_id = vectors.client_id
         and transactions.transaction_key = vectors.transaction_key
         and transactions.version = vectors.version
+        and transactions.known_at < dates.cutoff_at
+        and (transactions.superseded_at is null or transactions.superseded_at >= dates.cutoff_at)
 """
 """Every transaction that a night describes."""
 
@@ -66,6 +68,8 @@ EXPOSURE = """
         on transactions.client_id = vectors.client_id
         and transactions.transaction_key = vectors.transaction_key
         and transactions.version = vectors.version
+        and transactions.known_at < dates.cutoff_at
+        and (transactions.superseded_at is null or transactions.superseded_at >= dates.cutoff_at)
 """
 """The transaction's amount in base currency."""
 

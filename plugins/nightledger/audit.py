@@ -10,6 +10,8 @@ import duckdb
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from nightledger.ingestion.feeds import BY_SOURCE
+
 log = logging.getLogger(__name__)
 
 SHOWN = 5
@@ -47,6 +49,7 @@ def run_checks(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[dict[
         One row a check: check, severity, status (`passed`, `failed`), violations, detail.
     """
     connection.execute("set variable run_id = ?", [run_id])
+    _count_rows_of_sources(connection)
     results = []
     for check in load_checks():
         cursor = connection.execute(check.sql)
@@ -71,6 +74,22 @@ def run_checks(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[dict[
             logging.WARNING if failed else logging.INFO, "audit %s: %s", check.name, results[-1]["status"]
         )
     return results
+
+
+def _count_rows_of_sources(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make `rows_of_sources` (_load_id, feed, n): rows of the tables that no fixed SQL can name."""
+    tables = connection.execute(
+        "select table_name, feed from ops.raw_tables where list_contains($feeds, feed) order by 1",
+        {"feeds": list(BY_SOURCE)},
+    ).fetchall()
+    counts = [
+        f"""select _load_id, '{feed}' as feed, count(*) as n from raw."{table}" group by 1"""  # noqa: S608
+        for table, feed in tables
+    ]
+    nothing = "select null::varchar as _load_id, null::varchar as feed, 0::bigint as n where false"
+    connection.execute(
+        f"create or replace temp table rows_of_sources as {' union all '.join([nothing, *counts])}"
+    )
 
 
 def raise_for(results: Sequence[dict[str, Any]]) -> None:

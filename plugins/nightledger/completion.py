@@ -11,6 +11,12 @@ from nightledger.lock import Night
 from nightledger.publications import PublicationError, damage
 from nightledger.settings import Settings
 
+ARCHIVED = (
+    *("id", "as_of_date", "as_of_dates", "kind", "night_of", "run", "base", "code_revision", "duckdb"),
+    *("models", "content_hash", "warehouse_sha256"),
+)
+"""What the archive keeps of `publication.json`; the rest, tables and files, is long."""
+
 
 def complete(settings: Settings, night: Night, build: Path) -> None:
     """Write manifest, results, description and archive; may be repeated.
@@ -20,7 +26,7 @@ def complete(settings: Settings, night: Night, build: Path) -> None:
     """
     if (build / "publication.json").exists() and damage(build) is None:
         # A try that died while it was sealing: dbt's own files may be gone, and nothing has changed since.
-        _archive_scores(settings, night.publication_id, build / "lake")
+        archive_scores(settings, night.publication_id, build)
         return
     shutil.copyfile(build / "target" / "manifest.json", build / "manifest.json")
     results = {
@@ -59,17 +65,25 @@ def complete(settings: Settings, night: Night, build: Path) -> None:
         "load_ids": [row[0] for row in loads],
     }
     (build / "publication.json").write_text(json.dumps(description, indent=1))
-    _archive_scores(settings, night.publication_id, build / "lake")
+    archive_scores(settings, night.publication_id, build)
 
 
-def _archive_scores(settings: Settings, publication_id: str, lake: Path) -> None:
-    """Keep scores, reasons and vectors, so that a score can be replayed after its publication is gone."""
+def archive_scores(settings: Settings, publication_id: str, build: Path) -> None:
+    """Keep what scoring wrote, so that a score can be replayed after its publication is gone.
+
+    Scores, reasons, vectors and what they were made with (`ml.receipts`) are copied as they are; beside them
+    stands of which publication, and by which git revision.
+    """
     archived = settings.archive / publication_id
     if archived.exists():
         return
     part = archived.with_name(f"{publication_id}.part")
     shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(lake, part, ignore=shutil.ignore_patterns("model=_empty"))
+    shutil.copytree(build / "lake", part, ignore=shutil.ignore_patterns("model=_empty"))
+    description = publications.describe(build)
+    (part / "publication.json").write_text(
+        json.dumps({name: description[name] for name in ARCHIVED if name in description}, indent=1)
+    )
     part.rename(archived)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nightledger import ingestion, launcher, operations, report, warehouse
+from nightledger import ingestion, launcher, model_ledger, operations, report, report_models, warehouse
 from nightledger.airflow_client import AirflowError
 from nightledger.airflow_supervisor import LauncherError, read_state
 from nightledger.settings import Settings, SettingsError, read_settings
@@ -46,7 +46,7 @@ def run(settings: Settings) -> None:
     state = _state_file(settings)
     done = json.loads(state.read_text()) if state.exists() else {}
     if done.get("finished"):
-        report.show(settings, console, ceiling=_ceiling(settings), note=ALREADY_DONE)
+        report.show(settings, console, ceilings=_ceilings(settings), note=ALREADY_DONE)
         return
     if "last" not in done:
         done = {
@@ -57,13 +57,13 @@ def run(settings: Settings) -> None:
     with _airflow(settings):
         if report.latest_as_of(settings) is None:
             _run_dag(settings, "history", {"as_of_date": (last - timedelta(days=1)).isoformat()})
-        if operations.last_decision(settings, report.MODEL) is None:
+        if model_ledger.last_decision(settings, report.MODEL) is None:
             _run_dag(settings, "train", {})
         if report.latest_as_of(settings) != last:
             _run_dag(settings, "nightly", {"as_of_date": last.isoformat()})
     _write_state(settings, done | {"finished": True})
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
-    report.show(settings, console, ceiling=_ceiling(settings), note=f"Done in {minutes} min {seconds} s.")
+    report.show(settings, console, ceilings=_ceilings(settings), note=f"Done in {minutes} min {seconds} s.")
 
 
 def next_night(settings: Settings) -> None:
@@ -82,7 +82,7 @@ def next_night(settings: Settings) -> None:
     _write_state(settings, done | {"last": day.isoformat()})
     with _airflow(settings):
         _run_dag(settings, "nightly", {"as_of_date": day.isoformat()})
-    report.show(settings, console, ceiling=_ceiling(settings), note=f"The night of {day} is published.")
+    report.show(settings, console, ceilings=_ceilings(settings), note=f"The night of {day} is published.")
 
 
 def up(settings: Settings) -> None:
@@ -169,23 +169,25 @@ def _simulation(*arguments: str) -> str:
     return done.stdout
 
 
-def _ceiling(settings: Settings) -> float | None:
-    """Average precision that the simulated bank's truth reaches on the model's out-of-time rows."""
+def _ceilings(settings: Settings) -> dict[str, float]:
+    """By model, the average precision that the simulated bank's truth reaches on the out-of-time rows."""
     truth = settings.home / "bank" / "truth"
-    decision = operations.last_decision(settings, report.MODEL)
-    if not truth.exists() or decision is None or not decision["version"]:
-        return None
-    predictions = settings.registry / "predictions" / report.MODEL / f"{decision['version']}.parquet"
-    if not predictions.exists():
-        return None
-    answer: dict[str, Any] = json.loads(
-        _simulation(
-            "ceiling",
-            *("--truth", f"demo_bank={truth}", "--truth", f"demo_wallet={truth / 'wallet'}"),
-            *("--predictions", str(predictions)),
-        )
-    )
-    return float(answer["average_precision"])
+    if not truth.exists():
+        return {}
+    banks = [f"demo_bank={truth}", f"demo_wallet={truth / 'wallet'}", f"demo_lender={truth / 'lender'}"]
+    found = {}
+    for model, task in (("churn", ("--task", "churn")), ("credit", ("--task", "default", "--months", "6"))):
+        decision = model_ledger.last_decision(settings, model)
+        if decision is None or not decision["version"]:
+            continue
+        predictions = settings.registry / "predictions" / model / f"{decision['version']}.parquet"
+        if predictions.exists():
+            folders = [word for bank in banks for word in ("--truth", bank)]
+            answer: dict[str, Any] = json.loads(
+                _simulation("ceiling", *task, *folders, "--predictions", str(predictions))
+            )
+            found[model] = float(answer["average_precision"])
+    return found
 
 
 def _last_business_date(settings: Settings) -> date:
@@ -199,12 +201,11 @@ def _last_business_date(settings: Settings) -> date:
             ingestion.create_tables(connection)
             far = dict.fromkeys((contract.client for contract in contracts), datetime(9999, 1, 1))  # noqa: DTZ001
             ingestion.load(connection, settings, contracts, far, "demo")
-            row = connection.execute("select max(business_date) from raw.transactions").fetchone()
-    if row is None or row[0] is None:
-        raise DemoError(f"no transaction could be read from {settings.inbox}. {collected.summary()}")
-    console.print(f"[green]✓[/] {settings.inbox} holds transactions up to {row[0]}")
-    last: date = row[0]
-    return last
+            days = ingestion.business_days(connection)
+    if days is None:
+        raise DemoError(f"no record with a day could be read from {settings.inbox}. {collected.summary()}")
+    console.print(f"[green]✓[/] {settings.inbox} holds records up to {days[1]}")
+    return days[1]
 
 
 @contextlib.contextmanager
@@ -244,7 +245,7 @@ def _write_state(settings: Settings, content: dict[str, Any]) -> None:
 def main() -> int:
     """Run a command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="nightledger.demo", description=__doc__)
-    parser.add_argument("command", choices=("run", "next-night", "up", "report", "sql"))
+    parser.add_argument("command", choices=("run", "next-night", "up", "report", "models", "sql"))
     command = parser.parse_args().command
     try:
         settings = read_settings()
@@ -255,8 +256,10 @@ def main() -> int:
                 next_night(settings)
             case "up":
                 up(settings)
+            case "models":
+                report_models.details(settings, console, _ceilings(settings))
             case "report":
-                report.show(settings, console, ceiling=_ceiling(settings))
+                report.show(settings, console, ceilings=_ceilings(settings))
             case "sql":
                 sql(settings)
     except (DemoError, LauncherError, AirflowError, ingestion.ContractError, SettingsError) as error:

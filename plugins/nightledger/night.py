@@ -281,11 +281,11 @@ def ingest(settings: Settings, run_id: str) -> dict[str, Any]:
             operations.record_files(settings, run_id, [verdict.as_dict() for verdict in verdicts])
             if published is not None:
                 removal.note_facts(connection, _loaded_by(settings, run_id))
-            if connection.execute("select count(*) from raw.transactions").fetchone() == (0,):
+            if ingestion.business_days(connection) is None:
                 refused = "; ".join(verdict.message for verdict in verdicts if verdict.verdict == "refused")
                 raise NightError(
-                    f"no transaction has been loaded: there is nothing to publish. Inbox: {settings.inbox}. "
-                    f"{collected.summary()} {refused}".strip()
+                    "no record with a day has been loaded: there is nothing to publish. Inbox: "
+                    f"{settings.inbox}. {collected.summary()} {refused}".strip()
                 )
             if night.kind == "history":
                 since = date.fromisoformat(night.since) if night.since else None

@@ -1,6 +1,7 @@
 """What a person reads after a night: one page in the terminal, made from what was published and recorded."""
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,28 +12,24 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from nightledger import operations, publications, warehouse
+from nightledger import operations, publications, report_models, warehouse
 from nightledger.ingestion.messages import inert
+from nightledger.report_models import table_of
 from nightledger.settings import Settings
 
 MODEL = "churn"
-HEADLINE = (
-    ("average_precision", "average precision"),
-    ("precision_at_budget", "precision at the budget"),
-    ("recall_at_budget", "recall at the budget"),
-    ("roc_auc", "ROC AUC"),
-    ("brier", "Brier score (lower is better)"),
-    ("calibration_error", "calibration error (lower is better)"),
-)
 
 
-def show(settings: Settings, console: Console, *, ceiling: float | None = None, note: str = "") -> None:
+def show(
+    settings: Settings, console: Console, *, ceilings: Mapping[str, float] | None = None, note: str = ""
+) -> None:
     """Print the report of the current publication.
 
     Args:
         settings: of the installation.
         console: where to.
-        ceiling: the average precision that knowing the simulated bank's truth would reach, on the same rows.
+        ceilings: by model, the average precision that knowing the simulated bank's truth would reach on the
+            same rows.
         note: a sentence to begin with.
     """
     path = warehouse.publication_path(settings)
@@ -44,7 +41,7 @@ def show(settings: Settings, console: Console, *, ceiling: float | None = None, 
         parts = [
             _summary(connection, description, path),
             _quarantine(connection),
-            _model(settings, description, ceiling),
+            *report_models.summary(settings, description, ceilings or {}, MODEL),
             _top_customers(connection),
             _stages(settings),
             _next_steps(settings, path),
@@ -53,13 +50,6 @@ def show(settings: Settings, console: Console, *, ceiling: float | None = None, 
     body: list[Any] = [Text(note, style="green")] if note else []
     console.print()
     console.print(Panel(Group(*body, *(part for part in parts if part)), title=title, padding=(1, 2)))
-
-
-def _table(title: str, *headings: tuple[str, str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading, justify in headings:
-        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    return table
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
@@ -93,7 +83,7 @@ def _summary(connection: duckdb.DuckDBPyConnection, description: dict[str, Any],
     scores = f"{scored:,} customers" if scored else "none: no model has been promoted (see below)"
     audit = json.loads((path / "audit.json").read_text())["checks"]
     warned = [row["check"] for row in audit if row["status"] == "failed"]
-    table = _table("", ("", "left"), ("", "left"))
+    table = table_of("", ("", "left"), ("", "left"))
     table.show_header = False
     for name, value in (
         (
@@ -127,7 +117,7 @@ def _quarantine(connection: duckdb.DuckDBPyConnection) -> Table | None:
     ).fetchall()
     if not rows:
         return None
-    table = _table(
+    table = table_of(
         "\nWhy records were quarantined (shapes, never values)",
         *(
             ("feed", "left"),
@@ -141,57 +131,6 @@ def _quarantine(connection: duckdb.DuckDBPyConnection) -> Table | None:
         cells = (Text(inert(text or "–")) for text in (feed, column, reason, shape))
         table.add_row(*cells, f"{count:,}")
     return table
-
-
-def _model(settings: Settings, description: dict[str, Any], ceiling: float | None) -> Table | Group:
-    decision = operations.last_decision(settings, MODEL)
-    if decision is None:
-        return Group(Text(f"\nModel {MODEL}: not trained yet.", style="yellow"))
-    if decision["decision"] == "refused":
-        return Group(
-            Text(
-                f"\nModel {MODEL}: training refused, so the night published without scores.", style="yellow"
-            ),
-            Text(decision["reason"]),
-            *_metrics_group(settings, decision, ceiling),
-        )
-    pinned = ", ".join(sorted({row["version"] for row in description["models"]})) or "none"
-    heading = Text(f"\nModel {MODEL}: {decision['version']} {decision['decision']}. {decision['reason']}")
-    return Group(
-        heading, Text(f"This night was scored by: {pinned}"), *_metrics_group(settings, decision, ceiling)
-    )
-
-
-def _metrics_group(settings: Settings, decision: dict[str, Any], ceiling: float | None) -> list[Table]:
-    rows = operations.metrics_of(settings, decision["model"], decision["version"] or "")
-    found = [row for row in rows if row["dataset"] == "out_of_time" and row["client_id"] == ""]
-    if not found:
-        return []
-    own = next(row for row in found if row["baseline"] == "")
-    base_rate, n = own["base_rate"] or 0.0, own["n"] or 0
-    names = ["", *sorted({row["baseline"] for row in found} - {""})]
-    title = (
-        f"\nOut of time, {own['window_label']}: {n:,} customers, base rate {base_rate:.1%} "
-        "(95 % intervals by bootstrap over customers)"
-    )
-    headings = [("", "left"), *((name.replace("_", " ") or "model", "right") for name in names)]
-    table = _table(title, *headings, *((("ceiling (true hazards)", "right"),) if ceiling is not None else ()))
-    values = {(row["metric"], row["baseline"]): row for row in found}
-    for metric, label in HEADLINE:
-        if (metric, "") not in values:
-            continue
-        cells = [_interval(values.get((metric, name))) for name in names]
-        reach = f"{ceiling:.3f}" if ceiling is not None and metric == "average_precision" else ""
-        table.add_row(label, *cells, *((reach,) if ceiling is not None else ()))
-    return [table]
-
-
-def _interval(row: dict[str, Any] | None) -> str:
-    if row is None or row["value"] is None:
-        return "–"
-    if row["lo"] is None or row["hi"] is None:
-        return f"{row['value']:.3f}"
-    return f"{row['value']:.3f} ({row['lo']:.3f}–{row['hi']:.3f})"
 
 
 def _top_customers(connection: duckdb.DuckDBPyConnection) -> Table | None:
@@ -213,7 +152,7 @@ def _top_customers(connection: duckdb.DuckDBPyConnection) -> Table | None:
     ).fetchall()
     if not rows:
         return None
-    table = _table(
+    table = table_of(
         "\nThe ten customers most likely to leave",
         *(("customer", "left"), ("score", "right"), ("band", "left"), ("because", "left")),
     )
@@ -232,7 +171,7 @@ def _stages(settings: Settings) -> Table | None:
     if not rows:
         return None
     runs = list(dict.fromkeys(row["run_id"] for row in rows))
-    table = _table("\nSeconds by stage", ("", "left"), *((run.partition("/")[0], "right") for run in runs))
+    table = table_of("\nSeconds by stage", ("", "left"), *((run.partition("/")[0], "right") for run in runs))
     # The run with most stages has them all in their order; a history has no scoring.
     longest = sorted(runs, key=lambda run: -sum(row["run_id"] == run for row in rows))
     for stage in dict.fromkeys(row["stage"] for run in longest for row in rows if row["run_id"] == run):
@@ -246,7 +185,7 @@ def _stages(settings: Settings) -> Table | None:
 def _next_steps(settings: Settings, path: Path) -> Group:
     home = settings.home
     data = f" DATA={settings.inbox}" if settings.inbox and not settings.inbox.is_relative_to(home) else ""
-    table = _table("\nWhere to look next", ("", "left"), ("", "left"))
+    table = table_of("\nWhere to look next", ("", "left"), ("", "left"))
     table.show_header = False
     for command, what in (
         (f"make up{data}", f"the Airflow UI at http://127.0.0.1:{settings.airflow_port}: runs, tasks, logs"),

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     inbox: Path | None = Field(None, description="where banks drop files; default: <home>/inbox")
     sources: Path = Field(Path("sources"), description="source contracts")
     clients: Path = Field(Path("clients"), description="client settings")
+    models: str = Field("", description="more folders of models' YAML, joined by colons")
     token_key: SecretStr | None = Field(None, description="key of the hash that tokenises personal columns")
     pull_tokens: dict[str, SecretStr] = Field({}, description="token of each contract with `pull`, as JSON")
     operations_dsn: str = Field("", description="SQLAlchemy URL; default: SQLite at <home>/operations.db")
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     min_free_share: float = Field(0.05, ge=0, lt=1, description="refuse a night on a fuller disk")
     airflow_port: int = Field(8080, description="port of the Airflow UI on 127.0.0.1")
     airflow_dsn: str = Field("", description="SQLAlchemy URL of Airflow's metadata; default: SQLite")
+    mlflow_port: int = Field(5000, description="port of `make mlflow` on 127.0.0.1")
     schedule: str = Field("0 2 * * *", description="cron of the nightly DAG in UTC; empty: only by hand")
     schedule_from: date = Field(date(2000, 1, 1), description="first business date that the schedule runs")
 
@@ -88,6 +90,11 @@ class Settings(BaseSettings):
     def project(self) -> Path:
         """Root of the checkout."""
         return PROJECT
+
+    @property
+    def model_folders(self) -> list[Path]:
+        """Folders of models' YAML beside those of the project."""
+        return [self._from_project(Path(folder)) for folder in self.models.split(os.pathsep) if folder]
 
     @property
     def dbt_project(self) -> Path:

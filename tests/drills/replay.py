@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nightledger import operations, publications
+from nightledger import model_ledger, publications
 from nightledger.settings import Settings
 from tests.helpers.steps import LAST, first_model, run_night
 
@@ -83,7 +83,7 @@ def start(settings: Settings, day: date) -> str:
     """History up to a day and a model trained on it; returns what the model is, in words."""
     run(settings, day, "history")
     first_model(settings)
-    decision = operations.last_decision(settings, "churn")
+    decision = model_ledger.last_decision(settings, "churn")
     if decision is None or decision["decision"] != "promoted":
         reason = decision["reason"].rstrip(".") if decision else "none was trained"
         return f"no model, so no scores: {reason}"
@@ -177,7 +177,7 @@ def main() -> int:
         page = [
             "# The same nights twice",
             "",
-            f"Written by `make replay NIGHTS={len(nights)}`. Two homes start as copies of one, with a",
+            f"Written by `make drill-replay NIGHTS={len(nights)}`. Two homes start as copies of one, with a",
             "history and a model; each night runs in both, each home in a process of its own. The hash",
             "covers every row of every published table, and all its characters are compared; rows and",
             "scores are those of A.",

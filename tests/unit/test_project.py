@@ -32,9 +32,22 @@ def test_the_lock_satisfies_its_requirements(stem):
         assert wanted.specifier.contains(pinned[wanted.name.lower()]), f"{wanted} is stale: run `make lock`"
 
 
-def test_every_requirement_says_why():
+def test_mlflows_pages_are_those_of_the_client_that_writes_them():
+    """Catches a server of another version, which would move the registry's tables to its own."""
+    pinned = {
+        of: {requirement.name: str(requirement.specifier) for requirement in requirements(of)}
+        for of in ("requirements.txt", "requirements-mlflow.txt")
+    }
+    assert pinned["requirements-mlflow.txt"]["mlflow"] == pinned["requirements.txt"]["mlflow-skinny"]
+    for wanted in requirements("requirements-mlflow.in"):
+        version = pinned["requirements-mlflow.txt"][wanted.name].removeprefix("==")
+        assert wanted.specifier.contains(version), f"{wanted} is stale: run `make lock`"
+
+
+@pytest.mark.parametrize("name", ["requirements.in", "requirements-mlflow.in"])
+def test_every_requirement_says_why(name):
     """Catches a dependency that nobody can judge later."""
-    for line in (ROOT / "requirements.in").read_text().splitlines():
+    for line in (ROOT / name).read_text().splitlines():
         if line and not line.startswith("#"):
             assert "# " in line, line
 
@@ -83,7 +96,10 @@ COMMANDS = {
     "nightledger.ingestion": ["draft", "x.csv"],
     "nightledger.ingestion.holds": ["hold", "x.csv"],
     "nightledger.launcher": ["status"],
+    "nightledger.mlflow_pages": [],
     "nightledger.publications": ["list"],
+    "ml.replay": ["0" * 64],
+    "ml.score_file": ["churn", "x.csv"],
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ml import config, training
+from tests.unit.ml import loans
 from tests.unit.ml.bank import Bank, publish, use_config
 
 
@@ -34,6 +35,17 @@ def bank(_published: Bank, tmp_path: Path) -> Bank:
 def trained(_trained: tuple[Bank, Any], tmp_path: Path) -> tuple[Bank, Any]:
     """A bank of its own with a first champion, and that training's outcome."""
     return _trained[0].move(tmp_path / "home"), _trained[1]
+
+
+@pytest.fixture(scope="session")
+def _lender(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    return loans.publish(tmp_path_factory.mktemp("lender") / "home")
+
+
+@pytest.fixture
+def lender(_lender: Bank, tmp_path: Path) -> Bank:
+    """A publication of attributes and labels only."""
+    return _lender.move(tmp_path / "home")
 
 
 @pytest.fixture(autouse=True)

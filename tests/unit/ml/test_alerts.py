@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml import alerts, metrics
@@ -54,6 +54,7 @@ def handbook(label, score, context: Context) -> tuple[float, list[int]]:  # type
     return float(np.mean(shares)), compromised
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases(ties=False))
 def test_card_precision_is_the_handbooks(case) -> None:  # type: ignore[no-untyped-def]
     """Catches transactions counted for cards, found cards that stay, and days divided by fewer than k."""
@@ -62,6 +63,7 @@ def test_card_precision_is_the_handbooks(case) -> None:  # type: ignore[no-untyp
     assert found["card_precision_at_k"] == pytest.approx(handbook(label, score, context)[0])
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases(ties=False))
 def test_no_ranking_of_cards_exceeds_the_greatest_and_one_reaches_it(case) -> None:  # type: ignore[no-untyped-def]
     """Catches a reachable value that counts a card on each of its days, or that a lucky order passes."""
@@ -96,6 +98,7 @@ def test_the_greatest_leaves_the_card_that_comes_again_for_its_second_day() -> N
     )
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases(), st.integers(0, 5))
 def test_the_order_of_rows_never_matters(case, seed: int) -> None:  # type: ignore[no-untyped-def]
     """Catches budgets that end within equal scores and take whoever comes first."""
@@ -107,6 +110,7 @@ def test_the_order_of_rows_never_matters(case, seed: int) -> None:  # type: igno
     assert all_of(label[turn], score[turn], turned, weight[turn]) == pytest.approx(first, nan_ok=True)
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases(), st.lists(st.integers(0, 3), min_size=6, max_size=6))
 def test_a_weight_is_a_number_of_equal_customers(case, copies: list[int]) -> None:  # type: ignore[no-untyped-def]
     """Catches a bootstrap draw that is not the sample it stands for; the days of the rows remain."""
@@ -127,6 +131,7 @@ def test_a_weight_is_a_number_of_equal_customers(case, copies: list[int]) -> Non
     assert all_of(label, score, context, weight) == pytest.approx(expected, nan_ok=True)
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases(ties=False))
 def test_alerts_and_savings_are_those_of_a_day_by_day_queue(case) -> None:  # type: ignore[no-untyped-def]
     """Catches a budget over all days together, alerts that cost more than they save, and a wrong order."""

@@ -45,21 +45,37 @@ def halves(found: Rows) -> tuple[Rows, Rows]:
 @pytest.fixture
 def boosted_case(configure: Callable[..., UseCase]) -> Callable[..., UseCase]:
     """The small use case with other numbers of its estimator."""
-    return lambda **changes: configure(estimator=changes, dates={"calibration": 2, "training": 8})
+    return lambda **changes: configure(
+        estimator=changes, dates={"calibration": 2, "training": 8}, label={"horizon_days": 0}
+    )
 
 
 def test_a_search_is_bounded_and_finds_the_same_again(boosted_case: Callable[..., UseCase]) -> None:
     """Catches an unseeded or unbounded search: the same rows must give the same model."""
     space = {"max_depth": config.Range(low=1, high=4, whole=True), "eta": config.Range(low=0.01, high=0.3)}
-    use_case = boosted_case(search=config.Search(trials=5, space=space))
+    params = config.load("churn").boosted.params | {"eta": 0.001}
+    use_case = boosted_case(search=config.Search(trials=5, space=space), params=params, rounds=20)
     fitted, calibration = halves(rows())
     one, two = (boosted.fit(use_case, fitted, calibration, threads) for threads in (1, 2))
     assert len(one.trials) == 5
+    assert (one.trials[0]["max_depth"], one.trials[0]["eta"]) == (3, 0.001), (
+        "the YAML's own numbers come first"
+    )
     assert one.trials == two.trials
     assert one.trees.file() == two.trees.file()
     best = min(one.trials, key=lambda trial: trial["log_loss"])
+    assert best is not one.trials[0]
     assert (one.params["max_depth"], one.params["eta"]) == (best["max_depth"], best["eta"])
-    assert all(1 <= trial["max_depth"] <= 4 and 0.01 <= trial["eta"] <= 0.3 for trial in one.trials)
+    assert all(1 <= trial["max_depth"] <= 4 and 0.01 <= trial["eta"] <= 0.3 for trial in one.trials[1:])
+
+
+def test_a_lucky_trial_does_not_replace_the_yamls_numbers(boosted_case: Callable[..., UseCase]) -> None:
+    """Catches numbers chosen by noise: of many trials one always looks best."""
+    space = {"subsample": config.Range(low=0.79, high=0.81)}
+    fitted, calibration = halves(rows())
+    fit = boosted.fit(boosted_case(search=config.Search(trials=5, space=space)), fitted, calibration, 2)
+    assert min(trial["log_loss"] for trial in fit.trials) < fit.trials[0]["log_loss"]
+    assert fit.params["subsample"] == fit.trials[0]["subsample"]
 
 
 def test_the_search_never_sees_the_calibration_days(boosted_case: Callable[..., UseCase]) -> None:
@@ -125,3 +141,15 @@ def test_columns_in_another_order_give_the_same_margins(boosted_case: Callable[.
     assert isinstance(found, BoostedTrees)
     table = rows(50).table
     assert np.array_equal(found.margins(table, 1), found.margins(table.select(table.column_names[::-1]), 1))
+
+
+def test_days_whose_outcomes_overlap_are_not_compared(boosted_case: Callable[..., UseCase]) -> None:
+    """Catches a search that rewards knowing customers by heart: neighbouring windows share their answers."""
+    use_case = boosted_case(search=config.Search(trials=1, space={"eta": config.Range(low=0.1, high=0.3)}))
+    near = use_case.model_copy(update={"label": use_case.label.model_copy(update={"horizon_days": 2})})
+    far = use_case.model_copy(update={"label": use_case.label.model_copy(update={"horizon_days": 30})})
+    fitted, _ = halves(rows())
+    for early, late in boosted._folds(near, fitted, fitted):
+        assert max(early.table["day"].to_pylist()) + timedelta(days=2) <= min(late.table["day"].to_pylist())
+    assert len(boosted._folds(near, fitted, fitted)) > 0
+    assert boosted._folds(far, fitted, fitted) == []

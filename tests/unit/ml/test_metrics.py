@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
@@ -106,6 +106,7 @@ def rows(draw) -> tuple[metrics.Vector, metrics.Vector, metrics.Vector]:  # type
 
 
 @pytest.mark.parametrize("name", RANKED)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(rows=rows(), seed=st.integers(0, 5))
 def test_a_weight_is_a_number_of_equal_rows_in_any_order(name: str, rows, seed: int) -> None:  # type: ignore[no-untyped-def]
     """Catches a bootstrap draw that is not the sample it stands for, and ties broken by position."""

@@ -176,7 +176,7 @@ def test_a_scorecard_without_features_gives_the_base_rate() -> None:
         scorecard.fit({"same": np.ones(100)}, np.zeros(100))
 
 
-@settings(max_examples=40)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.lists(st.tuples(st.one_of(st.integers(0, 30), st.none()), st.booleans()), min_size=5, max_size=120),
     st.integers(0, 5),

@@ -1,0 +1,269 @@
+"""Compute a published score again, from the archive alone: `python -m ml.replay RECEIPT`.
+
+The archive keeps what each night scored: the vector, what the score was made with, and what came out. The
+version is loaded from the registry, its hash compared with the one archived, and score, margin, band,
+confidence and reasons are computed again and compared bit by bit: with what was archived, and with every
+publication that still has the score. Publications that are gone are not needed.
+"""
+
+import argparse
+import hashlib
+import re
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ml.deviations import Deviations
+from ml.explanation import Explainer
+from ml.forest import Forest
+from ml.model import Model
+from ml.receipts import KEY, REASON, SAID, ReceiptError, Record, Scored, described, find, part
+from ml.registry import Registry, RegistryError
+from ml.scoring import confidence, matrix_of, receipts
+from nightledger import warehouse
+from nightledger.settings import Settings, SettingsError, read_settings
+
+
+class ReplayError(RuntimeError):
+    """A receipt cannot be replayed; the message says why."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A score computed again, and what differs from what was said."""
+
+    scored: Scored
+    model: Model
+    vector_sha256: str
+    now: Record
+    compared: tuple[Record, ...]
+    differences: tuple[str, ...]
+    """In words; empty when all is the same."""
+
+
+def replay(settings: Settings, receipt_id: str) -> list[Replayed]:
+    """Compute a score again, once for each archived publication that scored it.
+
+    Args:
+        settings: archive, registry, publications.
+        receipt_id: of `marts.fct_scores`.
+
+    Raises:
+        ReplayError: no archived score has the receipt, or the artefact is not the one that scored.
+        ml.receipts.ReceiptError: the archive lacks what the score was made with.
+        ml.registry.RegistryError: the version is gone or its hash differs.
+    """
+    if not re.fullmatch(r"[0-9a-f]{64}", receipt_id):
+        raise ReplayError(f"{receipt_id!r} is no receipt: those are 64 characters of 0-9 and a-f")
+    found = find(settings, receipt_id)
+    if not found:
+        raise ReplayError(
+            f"No score with receipt {receipt_id} is in {settings.archive}. Receipts stand in "
+            "marts.fct_scores, column receipt_id."
+        )
+    registry = Registry(settings)
+    published = _published(settings, receipt_id, found)
+    done = []
+    for scored in found:
+        made_with = scored.circumstances
+        model = registry.load(made_with.model, made_with.version)
+        registered = registry.known(made_with.model, made_with.version).artefact_sha256
+        if registered != made_with.artefact_sha256:
+            raise ReplayError(
+                f"{made_with.model} {made_with.version} is not the model that scored: the hash of its "
+                f"artefact was {made_with.artefact_sha256}, and in the registry it is {registered}"
+            )
+        others = published[scored.publication["id"]]
+        done.append(_again(scored, model, receipt_id, [scored.record, *others]))
+    return done
+
+
+def _published(settings: Settings, receipt_id: str, found: Sequence[Scored]) -> dict[str, list[Record]]:
+    """What the publications that are still there say, by the archived publication that they have it from."""
+    nights = {scored.publication["id"]: scored for scored in found}
+    records: dict[str, list[Record]] = {name: [] for name in nights}
+    bases = _bases(settings)
+    for name in sorted(path.name for path in _there(settings)):
+        origin: str | None = name
+        while origin is not None and origin not in nights:
+            origin = bases.get(origin)
+        if origin is None:
+            continue
+        with warehouse.connect(settings.builds / name, settings=settings) as connection:
+            if ("marts", "fct_scores") not in {pair[:2] for pair in warehouse.relations(connection)}:
+                continue
+            scores = connection.execute(
+                "select * from marts.fct_scores where model = $model and model_version = $model_version"
+                " and as_of_date = $as_of_date and receipt_id = $receipt_id",
+                part(nights[origin].key, "model", "model_version", "as_of_date") | {"receipt_id": receipt_id},
+            ).to_arrow_table()
+            for score in scores.to_pylist():
+                reasons = connection.execute(
+                    "select * from marts.fct_score_reasons where client_id = $client_id and model = $model"
+                    " and model_version = $model_version and entity = $entity and entity_id = $entity_id"
+                    " and as_of_date = $as_of_date order by rank",
+                    part(score, *KEY),
+                ).to_arrow_table()
+                records[origin].append(Record.of(f"publication {name}", score, reasons.to_pylist()))
+    return records
+
+
+def _there(settings: Settings) -> list[Path]:
+    """Directories of the publications that are not pruned."""
+    return [
+        path.parent
+        for path in settings.builds.glob("*/publication.json")
+        if not path.parent.is_symlink() and not path.parent.name.endswith((".building", ".part"))
+    ]
+
+
+def _bases(settings: Settings) -> dict[str, str | None]:
+    """The publication that each was built on, also of those that are gone."""
+    files = [
+        *settings.archive.glob("*/publication.json"),
+        *(p / "publication.json" for p in _there(settings)),
+    ]
+    told = [described(path) for path in files]
+    return {one["id"]: one.get("base") for one in told}
+
+
+def _again(scored: Scored, model: Model, receipt_id: str, compared: Sequence[Record]) -> Replayed:
+    made_with, key = scored.circumstances, scored.key
+    by_name = {feature.name: feature for feature in made_with.features}
+    features = [by_name[name] for name in model.features]
+    matrix = matrix_of(scored.vector, model.features)
+    why = None
+    if isinstance(model.estimator, Forest) and scored.usual is not None and scored.usual.num_rows:
+        why = Deviations.kept(made_with.use_case, features, model, scored.usual)
+    explain = Explainer(made_with.use_case, features, model, None, made_with.catalogue, why, "entity_id")
+    told = explain(scored.vector, matrix, 1)
+    now = Record.of(
+        "now",
+        {
+            "role": scored.record.role,
+            "score": told.scores[0],
+            "margin": np.float32(told.margins[0]),
+            "band": told.bands[0],
+            "confidence": confidence(model, matrix)[0],
+        },
+        pa.table(told.reasons({})).to_pylist(),
+    )
+    about = (key["model"], key["entity"], key["as_of_date"].isoformat(), key["model_version"])
+    hashed = receipts([key["client_id"]], [key["entity_id"]], about, matrix)[0]
+    differences = []
+    if hashed != receipt_id:
+        differences.append(
+            f"{scored.record.place}: the vector is not the one that was scored, or not of whom the row says: "
+            f"they hash to {hashed}"
+        )
+    for record in compared:
+        differences += [f"{record.place}: {text}" for text in _differences(record, now)]
+    vector_sha256 = hashlib.sha256(matrix.astype("<f4").tobytes()).hexdigest()
+    return Replayed(scored, model, vector_sha256, now, tuple(compared), tuple(differences))
+
+
+def _differences(then: Record, now: Record) -> list[str]:
+    """What differs, in words; floats by their bits."""
+    found = _unequal("", then.said, now.said, SAID)
+    if len(then.reasons) != len(now.reasons):
+        found.append(f"there were {len(then.reasons)} reasons, now there are {len(now.reasons)}")
+    for was, is_now in zip(then.reasons, now.reasons, strict=False):
+        found += _unequal(f"reason {was['rank']}, ", was, is_now, REASON)
+    return found
+
+
+def _unequal(of: str, then: Mapping[str, Any], now: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    pairs = [(name, _exactly(then[name]), _exactly(now[name])) for name in names]
+    return [f"{of}{name} was {was}, now is {is_now}" for name, was, is_now in pairs if was != is_now]
+
+
+def _exactly(value: Any) -> str:
+    """A text that only the same value has: of a float the shortest digits, and the bits."""
+    if isinstance(value, (float, np.floating)):
+        number = np.float32(value)
+        return "missing" if np.isnan(number) else f"{number} (bits {number.view(np.uint32):08x})"
+    return "missing" if value is None else str(value)
+
+
+def show(settings: Settings, receipt_id: str, done: Sequence[Replayed], console: Console) -> None:
+    """Print who was scored, by what, what came out, and whether it is the same."""
+    last = done[-1]
+    key, made_with, now = last.scored.key, last.scored.circumstances, last.now
+    there = {path.name for path in _there(settings)}
+    facts: list[tuple[str, str]] = [
+        ("receipt", receipt_id),
+        ("who", f"{key['entity']} {key['entity_id']} of client {key['client_id']}"),
+        ("as of", f"{key['as_of_date']}"),
+        ("model", f"{made_with.model} {made_with.version}, {last.scored.record.role}"),
+        ("artefact", f"{made_with.artefact_sha256} (SHA-256, checked)"),
+        ("vector", f"{last.vector_sha256} (SHA-256 of {len(last.model.features)} floats)"),
+        *(("scored for", _publication(one.scored.publication, there)) for one in done),
+        ("score", f"{now.said['score']:.6f}, band {now.said['band']}"),
+        ("margin", f"{now.said['margin']:.6f}"),
+        ("confidence", f"{now.said['confidence']:.4f}"),
+        *(("because" if at == 0 else "", reason["text"]) for at, reason in enumerate(now.reasons)),
+    ]
+    console.print(_table(("", ""), facts, title="The score, computed again"))
+    values = last.scored.vector.select(list(last.model.features)).to_pylist()[0]
+    rows = [
+        (name, *(("–" if number is None else str(np.float32(number))) for number in (value, usual)))
+        for name, value in values.items()
+        for usual in [last.model.medians[name]]
+    ]
+    console.print(_table(("feature", "value", "typical"), rows, title="What it was made from"))
+    differences = [text for one in done for text in one.differences]
+    for text in differences:
+        console.print(f"[red]✗[/] {escape(text)}", soft_wrap=True)
+    if not differences:
+        places = ", ".join(record.place for one in done for record in one.compared)
+        console.print(f"[green]✓[/] matches, bit by bit: {places}", soft_wrap=True)
+
+
+def _publication(kept: Mapping[str, Any], there: Collection[str]) -> str:
+    """A publication, whether it is still there, and its git revision."""
+    state = "still there" if kept["id"] in there else "gone"
+    return f"publication {kept['id']}, {state}; git revision {kept['code_revision']}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        show_header=any(heads),
+        title_style="bold",
+    )
+    for at, heading in enumerate(heads):
+        table.add_column(heading, overflow="fold", justify="right" if any(heads) and at else "left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def main() -> int:
+    """Replay and print; returns the exit code: 0 when all is the same."""
+    parser = argparse.ArgumentParser(prog="ml.replay", description=__doc__)
+    parser.add_argument("receipt", help="receipt_id of marts.fct_scores")
+    given = parser.parse_args()
+    try:
+        settings = read_settings()
+        done = replay(settings, given.receipt.strip())
+    except (ReplayError, ReceiptError, RegistryError, SettingsError, ArithmeticError, duckdb.Error) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    show(settings, given.receipt.strip(), done, Console(highlight=False, width=max(110, Console().width)))
+    return 1 if any(one.differences for one in done) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""What a person reads about the models: one line each, and a table beside baselines and ceiling."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nightledger import model_ledger
+from nightledger.settings import Settings
+
+HEADLINE = (
+    ("average_precision", "average precision"),
+    ("precision_at_budget", "precision at the budget"),
+    ("recall_at_budget", "recall at the budget"),
+    ("card_precision_at_k", "card precision at the daily budget"),
+    ("card_precision_greatest", "the greatest reachable"),
+    ("savings_share", "saved of what fraud costs"),
+    ("savings_of_greatest", "saved of what can be saved"),
+    ("roc_auc", "ROC AUC"),
+    ("ks", "Kolmogorov-Smirnov"),
+    ("brier", "Brier score (lower is better)"),
+    ("calibration_error", "calibration error (lower is better)"),
+    ("seed_agreement", "agreement of ranks under another seed"),
+    ("score_psi", "shift of scores since training (PSI)"),
+)
+FIRST = ("average_precision", "seed_agreement")
+"""What one line about a model shows, whichever it has."""
+
+
+def table_of(title: str, *headings: tuple[str, str]) -> Table:
+    """An empty table in the style of the reports."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading, justify in headings:
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    return table
+
+
+def summary(
+    settings: Settings, description: Mapping[str, Any], ceilings: Mapping[str, float], first: str
+) -> list[RenderableType]:
+    """One line a model, and one of them at length.
+
+    Args:
+        settings: of the installation.
+        description: of the publication; its `models` are those that scored it.
+        ceilings: by model, the average precision that knowing the truth would reach on the same rows.
+        first: the model that is shown at length.
+    """
+    decisions = _last_decisions(settings)
+    if not decisions:
+        return [Text("\nNo model has been trained yet.", style="yellow")]
+    pinned: dict[str, list[str]] = {}
+    for row in description["models"]:
+        if row.get("role", "champion") == "champion":
+            pinned.setdefault(row["model"], []).append(row["version"])
+    table = table_of(
+        "\nModels",
+        *(("model", "left"), ("last version", "left"), ("decision", "left"), ("out of time", "left")),
+        *(("best baseline", "left"), ("ceiling", "right"), ("scored tonight", "left")),
+    )
+    for name, decision in decisions.items():
+        own, rival = _headline(model_ledger.metrics_of(settings, name, decision["version"] or ""))
+        table.add_row(
+            name,
+            decision["version"] or "–",
+            decision["decision"].replace("_", " "),
+            own,
+            rival,
+            f"{ceilings[name]:.3f}" if name in ceilings else "",
+            "yes" if name in pinned else "no",
+        )
+    parts: list[RenderableType] = [table]
+    for name, decision in decisions.items():
+        if name == first or decision["decision"] in ("refused", "awaiting_approval"):
+            parts.append(Text(f"\n{name}: {decision['reason']}"))
+    if first in decisions:
+        parts += _tables(settings, decisions[first], ceilings.get(first))
+    return parts
+
+
+def details(settings: Settings, console: Console, ceilings: Mapping[str, float]) -> None:
+    """Print every model beside its baselines, the champion and the ceiling."""
+    decisions = _last_decisions(settings)
+    if not decisions:
+        console.print("No model has been trained yet: `make train`.")
+    for name, decision in decisions.items():
+        console.print()
+        console.print(
+            f"[bold]{name}[/bold] {decision['version'] or ''} {decision['decision'].replace('_', ' ')}"
+        )
+        console.print(Text(decision["reason"]))
+        for part in _tables(settings, decision, ceilings.get(name)):
+            console.print(part)
+
+
+def _last_decisions(settings: Settings) -> dict[str, dict[str, Any]]:
+    return {row["model"]: row for row in model_ledger.decisions(settings)}
+
+
+def _headline(rows: list[dict[str, Any]]) -> tuple[str, str]:
+    """The first metric of the model, and that of its best baseline."""
+    found = {
+        (row["metric"], row["baseline"]): row
+        for row in rows
+        if row["dataset"] == "out_of_time" and row["client_id"] == ""
+    }
+    metric = next((name for name in FIRST if (name, "") in found), None)
+    if metric is None:
+        return "–", "–"
+    rivals = {
+        baseline: row["value"]
+        for (name, baseline), row in found.items()
+        if name == metric and baseline not in ("", "champion") and row["value"] is not None
+    }
+    best = max(rivals, key=lambda name: rivals[name], default=None)
+    return interval(found[metric, ""]), f"{rivals[best]:.3f} {best.replace('_', ' ')}" if best else "–"
+
+
+def _tables(settings: Settings, decision: Mapping[str, Any], ceiling: float | None) -> list[Table]:
+    rows = model_ledger.metrics_of(settings, decision["model"], decision["version"] or "")
+    found = [row for row in rows if row["dataset"] == "out_of_time" and row["client_id"] == ""]
+    if not found:
+        return []
+    own = next(row for row in found if row["baseline"] == "")
+    n = own["n"] or 0
+    names = ["", *sorted({row["baseline"] for row in found} - {""})]
+    title = f"\nOut of time, {own['window_label']}: {n:,} rows"
+    if own["base_rate"] is not None:
+        title += f", base rate {own['base_rate']:.2%} (95 % intervals by bootstrap over customers)"
+    headings = [("", "left"), *((name.replace("_", " ") or "model", "right") for name in names)]
+    table = table_of(title, *headings, *((("ceiling (the truth)", "right"),) if ceiling is not None else ()))
+    values = {(row["metric"], row["baseline"]): row for row in found}
+    for metric, label in HEADLINE:
+        if (metric, "") not in values:
+            continue
+        cells = [interval(values.get((metric, name))) for name in names]
+        reach = f"{ceiling:.3f}" if ceiling is not None and metric == "average_precision" else ""
+        table.add_row(label, *cells, *((reach,) if ceiling is not None else ()))
+    return [table]
+
+
+def interval(row: Mapping[str, Any] | None) -> str:
+    """A value with its interval, as far as there is one."""
+    if row is None or row["value"] is None:
+        return "–"
+    if row["lo"] is None or row["hi"] is None:
+        return f"{row['value']:.3f}"
+    return f"{row['value']:.3f} ({row['lo']:.3f}–{row['hi']:.3f})"
