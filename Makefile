@@ -65,6 +65,11 @@ train: $(VENV)/.installed ## Train the models on the current publication (Airflo
 	@$(RUN) -m nightledger.launcher trigger train
 	@$(RUN) -m nightledger.demo models
 
+.PHONY: score
+score: $(VENV)/.installed ## Score the published date again, aside: bands, money at stake, whether it is what was published
+	@$(RUN) -m ml.rescore
+	@$(RUN) -m nightledger.demo models
+
 .PHONY: models
 models: $(VENV)/.installed ## Each model's last version beside its baselines and the ceiling
 	@$(RUN) -m nightledger.demo models

@@ -125,25 +125,35 @@ weighted as (
     inner join clients on given.client_id = clients.client_id
 ),
 
--- What a missing factor would weigh is shared out among those there are.
+-- What a missing probability would weigh is shared out among those there are. To be unusual is no risk by itself: it
+-- never weighs more than the client gives it, and without any probability nobody is assessed.
+stretched as (
+    select
+        *,
+        cast(
+            (1 - anomaly_weight) / nullif(credit_weight + fraud_weight + churn_weight, 0) as decimal(12, 9)
+        ) as stretch
+    from weighted
+),
+
 summed as (
     select
         *,
-        {%- for factor in factors %}
-        {{ factor }}_weight * {{ factor }}_risk as {{ factor }}_part,
+        {%- for factor in ['credit', 'fraud', 'churn'] %}
+        {{ factor }}_weight * stretch * {{ factor }}_risk as {{ factor }}_part,
         {%- endfor %}
-        credit_weight + fraud_weight + anomaly_weight + churn_weight as weight,
-        credit_weight * credit_risk + fraud_weight * fraud_risk + anomaly_weight * anomaly_risk
-        + churn_weight * churn_risk as parts
-    from weighted
+        anomaly_weight * anomaly_risk as anomaly_part,
+        (credit_weight * credit_risk + fraud_weight * fraud_risk + churn_weight * churn_risk) * stretch
+        + anomaly_weight * anomaly_risk as parts
+    from stretched
+    where stretch is not null
 ),
 
 scored as (
     select
         *,
-        cast(parts / weight as decimal(9, 8)) as risk
+        cast(parts as decimal(9, 8)) as risk
     from summed
-    where weight > 0
 ),
 
 assessed as (
