@@ -1,5 +1,6 @@
 """A use case: every number a reviewer may want to change, read from `models/<name>.yml`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -261,6 +262,9 @@ class UseCase(_Section):
     evaluation: Evaluation | None = None
     promotion: Promotion | None = None
     bands: dict[str, float]
+    client_bands: dict[str, dict[str, float]] = Field(
+        {}, description="thresholds of clients that have their own; from clients/<client>.yml, not from here"
+    )
     confidence: Confidence = Confidence(lower_quantile=0.01, upper_quantile=0.99)
     reasons: Reasons
 
@@ -297,6 +301,33 @@ class UseCase(_Section):
         if not self.baselines or set(self.promotion.over_baselines) > set(self.baselines):
             raise ValueError("promotion.over_baselines must name some of the baselines, and nothing else")
         return self
+
+    def with_bands_of(self, own: Mapping[str, Mapping[str, float]]) -> "UseCase":
+        """The same with the thresholds that clients have set for themselves.
+
+        Args:
+            own: by client, the bands that begin elsewhere for it.
+
+        Raises:
+            ConfigError: a band is not one of this model, or the thresholds do not ascend.
+        """
+        found = {}
+        for client, changed in own.items():
+            bands = {**self.bands, **changed}
+            if isinstance(self.estimator, Forest):
+                raise ConfigError(
+                    f"clients/{client}.yml: bands.{self.name}: they follow from the model's quota"
+                )
+            if unknown := sorted(set(changed) - set(self.bands)):
+                raise ConfigError(
+                    f"clients/{client}.yml: bands.{self.name} names {', '.join(unknown)}; "
+                    f"the model has {', '.join(self.bands)}"
+                )
+            values = list(bands.values())
+            if values[0] != 0 or values != sorted(set(values)):
+                raise ConfigError(f"clients/{client}.yml: bands.{self.name} must begin at 0 and ascend")
+            found[client] = bands
+        return self.model_copy(update={"client_bands": found})
 
     @property
     def fairness(self) -> Fairness | None:

@@ -152,7 +152,7 @@ class Explainer:
         else:
             margins = model.margins(table, threads)
         scores = model.probabilities(margins).astype(np.float32)
-        bands = np.searchsorted(self._thresholds, scores, side="right") - 1
+        bands = self._bands_of(table, scores)
         if wanted.from_band is not None:
             rows = np.flatnonzero(bands >= self._bands.index(wanted.from_band))
             causes = self._why(table.take(pa.array(rows)), matrix[rows], threads)
@@ -184,6 +184,16 @@ class Explainer:
         if not isinstance(self._why, Deviations):
             return None
         return self._why.usual(table.take(pa.array(np.unique(told.row))))
+
+    def _bands_of(self, table: pa.Table, scores: Matrix) -> NDArray[np.int64]:
+        """Place of each row's band, by the thresholds of its client."""
+        bands = np.searchsorted(self._thresholds, scores, side="right") - 1
+        if self._use_case.client_bands and "client_id" in table.column_names:
+            clients = np.asarray(table["client_id"].to_pylist(), dtype=object)
+            for client, own in self._use_case.client_bands.items():
+                of = clients == client
+                bands[of] = np.searchsorted(list(own.values()), scores[of], side="right") - 1
+        return np.asarray(bands, dtype=np.int64)
 
     def _given(self, causes: Causes) -> "_Given":
         """The reasons of rows."""

@@ -33,6 +33,7 @@ from ml.receipts import Circumstances
 from ml.registry import CHALLENGER, Registry
 from ml.statements import module_sql, rows_sql
 from nightledger import warehouse
+from nightledger.clients import load_clients
 from nightledger.settings import Settings
 
 BATCH = 50_000
@@ -105,9 +106,17 @@ def score_night(settings: Settings, build: Path) -> dict[str, Any]:
         if not pins:
             return {"scored": 0, "why": "no model version is pinned to tonight's dates"}
         registry = Registry(settings)
+        clients = load_clients(settings)
         scored = []
         for pin in pins:
             use_case = config.load(pin.use_case)
+            use_case = use_case.with_bands_of(
+                {
+                    name: client.bands[pin.use_case]
+                    for name, client in clients.items()
+                    if pin.use_case in client.bands
+                }
+            )
             model = registry.load(pin.model, pin.version)
             scorer = Scorer(
                 use_case,

@@ -88,6 +88,9 @@ class Client(BaseModel):
     )
     risk_weights: RiskWeights = RiskWeights()
 
+    bands: dict[str, dict[str, float]] = Field(
+        {}, description="by model, where its bands begin for this client: {churn: {medium: 0.05, high: 0.2}}"
+    )
     approval: Approval = Approval()
     loss_limits: dict[str, LossLimit] = Field({}, description="by model; none: no limit")
 

@@ -1,6 +1,8 @@
 """Reasons, what-ifs and bands of a night's scores."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,3 +104,21 @@ def test_a_model_of_each_client_scores_its_own_rows(bank: Bank, configure: Calla
     found = set(pq.read_table(path)["entity_id"].to_pylist())
     wallets = bank.ask("select customer_id from intermediate.int_customers where vertical = 'wallet'")
     assert found and found <= {customer for (customer,) in wallets}
+
+
+def test_a_client_has_its_own_bands(trained: Trained, tmp_path: Path) -> None:
+    """Catches thresholds of a client that are ignored, or that change scores."""
+    bank, version = scored(trained)
+    before = read(bank, "scores", version)
+    own = shutil.copytree(bank.settings.clients, tmp_path / "clients") / "tester.yml"
+    settings = bank.settings.model_copy(update={"clients": own.parent})
+    own.write_text(own.read_text() + "bands: {churn: {medium: 0.01, high: 0.02}}\n")
+    scoring.score_night(settings, bank.build)
+    after = read(bank, "scores", version)
+    assert after["score"].equals(before["score"])
+    expected = np.select([after["score"] >= 0.02, after["score"] >= 0.01], ["high", "medium"], "low")
+    assert (after["band"] == expected).all()
+    assert not after["band"].equals(before["band"])
+    own.write_text(own.read_text().replace("high", "highest"))
+    with pytest.raises(config.ConfigError, match=r"clients/tester\.yml: bands\.churn names highest"):
+        scoring.score_night(settings, bank.build)
