@@ -75,12 +75,15 @@ def _summary(connection: duckdb.DuckDBPyConnection, description: dict[str, Any],
     features, dates = _one(
         connection, "select count(*), count(distinct as_of_date) from features.features_customers"
     )
-    scored = _one(
-        connection,
-        "select count(*) from marts.fct_scores where as_of_date = (select max(as_of_date) from ops.horizon)",
-    )[0]
+    scored = connection.execute(
+        "select entity, count(*), count(distinct model) from marts.fct_scores where role = 'champion'"
+        " and as_of_date = (select max(as_of_date) from ops.horizon) group by 1 order by 1"
+    ).fetchall()
     size = (path / warehouse.FILE).stat().st_size / 1e6
-    scores = f"{scored:,} customers" if scored else "none: no model has been promoted (see below)"
+    scores = ", ".join(
+        f"{rows:,} of {entity}s ({models} {'model' if models == 1 else 'models'})"
+        for entity, rows, models in scored
+    )
     audit = json.loads((path / "audit.json").read_text())["checks"]
     warned = [row["check"] for row in audit if row["status"] == "failed"]
     table = table_of("", ("", "left"), ("", "left"))
@@ -102,7 +105,7 @@ def _summary(connection: duckdb.DuckDBPyConnection, description: dict[str, Any],
         ("Quarantined", f"{quarantined:,} records"),
         ("Published", f"{current:,} transactions ({rows:,} versions) of {customers:,} customers"),
         ("Features", f"{features:,} vectors on {dates} as-of dates"),
-        ("Scores tonight", scores),
+        ("Scores tonight", scores or "none: no model has been promoted (see below)"),
         ("Audit", f"{len(audit) - len(warned)} of {len(audit)} checks passed"),
         *((("Warnings", ", ".join(warned)),) if warned else ()),
     ):

@@ -57,14 +57,14 @@ def summary(
             pinned.setdefault(row["model"], []).append(row["version"])
     table = table_of(
         "\nModels",
-        *(("model", "left"), ("last version", "left"), ("decision", "left"), ("out of time", "left")),
-        *(("best baseline", "left"), ("ceiling", "right"), ("scored tonight", "left")),
+        *(("model", "left"), ("version", "left"), ("decision", "left"), ("out of time", "left")),
+        *(("best baseline", "left"), ("ceiling", "right"), ("tonight", "left")),
     )
     for name, decision in decisions.items():
         own, rival = _headline(model_ledger.metrics_of(settings, name, decision["version"] or ""))
         table.add_row(
             name,
-            decision["version"] or "–",
+            (decision["version"] or "–").rpartition("-")[2],
             decision["decision"].replace("_", " "),
             own,
             rival,
@@ -115,7 +115,10 @@ def _headline(rows: list[dict[str, Any]]) -> tuple[str, str]:
         if name == metric and baseline not in ("", "champion") and row["value"] is not None
     }
     best = max(rivals, key=lambda name: rivals[name], default=None)
-    return interval(found[metric, ""]), f"{rivals[best]:.3f} {best.replace('_', ' ')}" if best else "–"
+    own = interval(found[metric, ""])
+    if metric == "seed_agreement":
+        return f"{own} ranks agree", ""
+    return own, f"{rivals[best]:.3f} {best.replace('_', ' ')}" if best else "–"
 
 
 def _tables(settings: Settings, decision: Mapping[str, Any], ceiling: float | None) -> list[Table]:

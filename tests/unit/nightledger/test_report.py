@@ -40,8 +40,8 @@ def published(tmp_path: Path) -> Settings:
         )
         connection.execute(
             "create table marts.fct_scores as select 'bank' as client_id, 'churn' as model, 'v' as"
-            " model_version, 'champion' as role, date '2026-01-05' as as_of_date, 0.5::float as score,"
-            " unnest($t) as entity_id, entity_id as band",
+            " model_version, 'champion' as role, 'customer' as entity, date '2026-01-05' as as_of_date,"
+            " 0.5::float as score, unnest($t) as entity_id, entity_id as band",
             {"t": HOSTILE},
         )
         connection.execute(
