@@ -225,7 +225,7 @@ def test_a_past_of_three_values_is_no_past(bank: Bank, small: Configure) -> None
     small(estimator={"quota": 0.9, "past": 93})
     found, version = score(bank)
     assert not found["reasons"]["text"].str.contains("the own past").any()
-    small(estimator={"quota": 0.9, "past": 124})
+    small(estimator={"quota": 0.9, "past": 365})
     longer, other = score(bank)
     assert other != version
     assert longer["reasons"]["text"].str.contains("the own past").any()
