@@ -140,7 +140,7 @@ def ours(home: Path, task: str) -> dict[str, Any]:
         use_case = config.load("churn")
         nobody = use_case.reasons.model_copy(update={"from_band": "nobody"})
         changed = use_case.model_copy(update={"bands": {"all": 0.0, "nobody": 2.0}, "reasons": nobody})
-        config.load = lambda _model, _folder=None: changed
+        config.read = lambda _model, _folder=None: changed
     said = scoring.score_night(_settings(home), home / "builds" / "open")
     return {"rows": said["scored"]}
 

@@ -71,13 +71,12 @@ def publication() -> list[dict[str, Any]]:
 @task(execution_timeout=timedelta(hours=3), retries=1, max_active_tis_per_dagrun=1)
 def train_model(job: dict[str, Any]) -> dict[str, Any]:
     """Train, judge and register."""
-    from ml import standing, training
+    from ml import training
     from nightledger import operations
 
     settings, model = Settings(), job["model"]
     with operations.stage(settings, airflow_tasks.run_name(), f"train {model}") as detail:
-        standing.align(settings, model, job["champion"], None)
-        outcome = training.train(settings, model, job["publication_id"]).as_dict()
+        outcome = training.train(settings, model, job["publication_id"], job["champion"]).as_dict()
         detail.update(verdict=outcome["verdict"], version=outcome["version"])
     return outcome
 

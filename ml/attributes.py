@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from nightledger import warehouse
 
 if TYPE_CHECKING:
-    from ml.config import UseCase
+    from ml.config import Described, UseCase
     from ml.datasets import Rows
     from ml.features import Feature
 
@@ -47,7 +47,7 @@ def source_of(table: str) -> str | None:
     return table.removeprefix(PREFIX) if table.startswith(PREFIX) else None
 
 
-def columns(build: Path, use_case: "UseCase", table: str) -> list[tuple[str, str]]:
+def columns(build: Path, use_case: "Described", table: str) -> list[tuple[str, str]]:
     """(name, DuckDB's type) of the columns of a table of attributes that the use case asks for, in order.
 
     Args:

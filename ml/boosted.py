@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ml import config
 from ml.config import UseCase
 from ml.datasets import Rows
+from ml.matrix import Matrix, matrix_of
 
 Vector = NDArray[np.float64]
 MOST_FOLDS = 3
@@ -33,18 +34,24 @@ class BoostedTrees:
     booster: xgb.Booster
     features: tuple[str, ...]
 
-    def margins(self, table: pa.Table, threads: int) -> Vector:
+    def margins(self, rows: pa.Table | Matrix, threads: int) -> Vector:
         """Log-odds of the event for each row, before calibration.
 
         Args:
-            table: the features in any order; they are taken by name.
+            rows: the features as columns in any order, which are taken by name; or rows × features in the
+                model's order, missing as nan.
             threads: of XGBoost; does not change the result.
-        """
-        return np.asarray(
-            self.booster.predict(self._matrix(table, threads), output_margin=True), dtype=np.float64
-        )
 
-    def contributions(self, table: pa.Table, threads: int) -> tuple[NDArray[np.float32], Vector]:
+        Raises:
+            ValueError: a value is infinite.
+        """
+        # Straight from the matrix: a DMatrix would be a copy that costs as much as the trees.
+        matrix = self._finite(rows)
+        self.booster.set_param({"nthread": threads})
+        found = self.booster.inplace_predict(matrix, predict_type="margin") if len(matrix) else []
+        return np.asarray(found, dtype=np.float64)
+
+    def contributions(self, rows: pa.Table | Matrix, threads: int) -> tuple[Matrix, Vector]:
         """Exact SHAP values of each feature, rows × features, and the margin of each row.
 
         In units of the margin: positive pushes towards the event. Their sum with the bias is the margin,
@@ -52,10 +59,12 @@ class BoostedTrees:
 
         Raises:
             ArithmeticError: contributions do not add up to the margin.
+            ValueError: a value is infinite.
         """
-        matrix = self._matrix(table, threads)
-        parts = self.booster.predict(matrix, pred_contribs=True, strict_shape=True)[:, 0, :]
-        margins = np.asarray(self.booster.predict(matrix, output_margin=True), dtype=np.float64)
+        matrix = self._finite(rows)
+        margins = self.margins(matrix, threads)
+        given = xgb.DMatrix(matrix, feature_names=list(self.features), nthread=threads)
+        parts = self.booster.predict(given, pred_contribs=True, strict_shape=True)[:, 0, :]
         off = np.abs(parts.sum(axis=1, dtype=np.float64) - margins)
         if not np.all(off <= 1e-4 * (1 + np.abs(margins))):
             raise ArithmeticError(f"contributions miss the margin by up to {np.nanmax(off):g}")
@@ -72,9 +81,15 @@ class BoostedTrees:
         booster.load_model(bytearray(content))
         return cls(booster, features)
 
-    def _matrix(self, table: pa.Table, threads: int) -> xgb.DMatrix:
-        # By name: XGBoost takes Arrow columns in any order and would score the wrong ones without a word.
-        return xgb.DMatrix(table.select(list(self.features)), nthread=threads)
+    def _finite(self, rows: pa.Table | Matrix) -> Matrix:
+        # By name and in the model's order: XGBoost would score the wrong columns without a word.
+        matrix = rows if isinstance(rows, np.ndarray) else matrix_of(rows, self.features)
+        is_infinite = np.isinf(matrix)
+        if is_infinite.any():
+            infinite = is_infinite.any(axis=0)
+            names = ", ".join(name for name, is_so in zip(self.features, infinite, strict=True) if is_so)
+            raise ValueError(f"infinite values in {names}: no tree was fitted on such")
+        return matrix
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml.boosted import BoostedTrees, Fitted
+from ml.config import UseCase
 from ml.datasets import Rows
 from ml.dates import Split
 from ml.evaluation import Judged
 from ml.model import Model
 
 if TYPE_CHECKING:
-    from ml.training import Job
+    from ml.families import Job
 
 MOST_FEATURES = 15
 """Features that the card shows; all of them are in `mart_feature_importance`."""
@@ -41,7 +42,7 @@ def importance(model: Model, rows: Rows, threads: int, most: int = 20_000) -> di
 
 
 def write(
-    job: "Job",
+    job: "Job[UseCase]",
     version: str,
     model: Model,
     dates: Split,
@@ -51,7 +52,7 @@ def write(
     importances: dict[str, float],
 ) -> str:
     """The card as Markdown."""
-    use_case, publication = job.use_case, job.publication
+    use_case, publication = job.described, job.publication
     label = use_case.label
     parts = [
         f"# {job.name} {version}",
@@ -144,7 +145,7 @@ def _days(days: tuple[Any, ...], rows: Rows) -> str:
     return f"{span}: {len(part):,} rows{events}"
 
 
-def _groups(job: "Job") -> str:
+def _groups(job: "Job[UseCase]") -> str:
     counted = Counter(feature.group or feature.table for feature in job.features)
     return ", ".join(f"{n} {group}" for group, n in counted.items())
 

@@ -1,6 +1,7 @@
 """A use case: every number a reviewer may want to change, read from `models/<name>.yml`."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -234,30 +235,40 @@ class Attributes(_Section):
     most_values: int = Field(1000, ge=2, description="different values that a column of text may have")
 
 
-class UseCase(_Section):
-    """One model's configuration."""
+class Described(BaseModel):
+    """What every model's file says, whatever family it belongs to; see `ml.families`."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    family: str = "scores"
     name: str
     description: str
     entity: Literal["customer", "account", "loan", "transaction"]
-    features: list[str] = Field(
-        min_length=1, description="models of dbt schema `features`, or attributes.<source>"
-    )
+    features: list[str] = Field([], description="models of dbt schema `features`, or attributes.<source>")
     allowed_as: str | None = Field(
         None, description="what the features' `allowed_in` must name; default: the model's own name"
     )
     attributes: Attributes = Attributes()
+    scope: Literal["global", "client", "vertical", "segment"] = "global"
+    seed: int
+
+
+class UseCase(Described):
+    """Configuration of a model that gives each row a score from 0 to 1."""
+
+    family: Literal["scores"] = "scores"
+    features: list[str] = Field(
+        min_length=1, description="models of dbt schema `features`, or attributes.<source>"
+    )
     module: str | None = Field(
         None,
         description="file of `ml/models` with the SQL, such as `labelled`; default: the model's own name",
     )
-    scope: Literal["global", "client", "vertical", "segment"] = "global"
     estimator: Annotated[Boosted | Forest, Field(discriminator="kind")]
     parameters: dict[str, int | float | str | list[str]] = Field({}, description="of the SQL in the module")
     label: Label | None = None
     dates: Dates
     minimums: Minimums
-    seed: int
     baselines: dict[str, Baseline] = {}
     evaluation: Evaluation | None = None
     promotion: Promotion | None = None
@@ -352,7 +363,20 @@ def names(folder: Path | None = None) -> list[str]:
 
 
 def load(model: str, folder: Path | None = None) -> UseCase:
-    """The use case `model`.
+    """The use case `model`, which gives scores.
+
+    Raises:
+        ConfigError: there is none of that name, its file is not valid, two files have its name, or it is of
+            another family.
+    """
+    found = read(model, folder)
+    if not isinstance(found, UseCase):
+        raise ConfigError(f"{model}.yml: a model of the family {found.family} gives no scores of rows")
+    return found
+
+
+def read(model: str, folder: Path | None = None) -> Described:
+    """The model `model`, of whatever family.
 
     Raises:
         ConfigError: there is none of that name, its file is not valid, or two files have its name.
@@ -361,9 +385,26 @@ def load(model: str, folder: Path | None = None) -> UseCase:
     if model not in files:
         raise ConfigError(f"no model {model!r}; there are: {', '.join(sorted(files)) or 'none'}")
     try:
-        return UseCase(name=model, **yaml.safe_load(files[model].read_text()))
-    except (ValidationError, yaml.YAMLError, TypeError) as error:
+        values = yaml.safe_load(files[model].read_text())
+        return _class_of(values.get("family", "scores"))(name=model, **values)
+    except (ValidationError, yaml.YAMLError, TypeError, AttributeError) as error:
         raise ConfigError(f"{model}.yml: {error}") from error
+
+
+def _class_of(family: str) -> type[Described]:
+    if family == "scores":
+        return UseCase
+    place = Path(__file__).parent / family / "config.py"
+    if not family.isidentifier() or not place.exists():
+        others = sorted(path.parent.name for path in place.parents[1].glob("*/config.py"))
+        raise TypeError(f"family: {family!r} is none of {', '.join(['scores', *others])}")
+    module = import_module(f"ml.{family}.config")
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Described) and value.__module__ == module.__name__
+    )
+    return found
 
 
 def _files(folder: Path | None) -> dict[str, Path]:

@@ -23,31 +23,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from ml import admission, attributes, baselines, cards, config, evaluation, registry, training
+from ml import admission, attributes, baselines, cards, config, evaluation, families, registry, training
 from ml import evaluation_files as files
 from ml.baselines import Predicted
 from ml.config import Boosted, UseCase
 from ml.datasets import KEY, Rows, read_publication, read_rows
 from ml.dates import Split, as_of_dates, matured_days
 from ml.evaluation import Judged, Named
+from ml.families import Job, Refused, TooLittle
 from ml.features import DatasetError, read_features
 from ml.model import sha256
-from ml.training import Job, TooLittle
+from ml.scores import fitting
 from nightledger import warehouse
 from nightledger.settings import Settings, SettingsError, read_settings
 
 CEILING = "ceiling"
 
 
-class EvaluationError(RuntimeError):
-    """The model cannot be evaluated as asked; the message says why and what could be changed."""
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """What was trained, what it was judged on, and how well it did."""
 
-    job: Job
+    job: Job[UseCase]
     dates: Split
     folder: Path
     predictions: pa.Table
@@ -95,7 +92,7 @@ def evaluate(settings: Settings, asked: Asked) -> Evaluation:
         asked: what to evaluate.
 
     Raises:
-        EvaluationError: no rows, too few days or outcomes.
+        Refused: no rows, too few days or outcomes.
         ml.config.ConfigError: no such model, or not of that scope.
         ml.features.DatasetError: the publication lacks what the model needs.
     """
@@ -103,7 +100,7 @@ def evaluate(settings: Settings, asked: Asked) -> Evaluation:
     use_case = _with_delay(config.load(name), asked.label_delay)
     training.check_scope(use_case, asked.model)
     if asked.last < asked.first:
-        raise EvaluationError(f"TO={asked.last} lies before FROM={asked.first}")
+        raise Refused(f"TO={asked.last} lies before FROM={asked.first}")
     publication = read_publication(settings)
     features = read_features(publication.path, use_case)
     job = Job(settings, asked.model, use_case, publication, features)
@@ -122,10 +119,10 @@ def evaluate(settings: Settings, asked: Asked) -> Evaluation:
     try:
         codes = attributes.categories(rows.of(dates.fit), features, use_case.attributes.most_values)
     except attributes.AttributesError as error:
-        raise EvaluationError(str(error)) from error
+        raise Refused(str(error)) from error
     rows, open_rows = attributes.code(rows, codes), attributes.code(open_rows, codes)
     if reason := admission.too_few_outcomes(rows, dates, use_case):
-        raise EvaluationError(f"{reason} Choose other days, or lower `minimums` in the model's YAML.")
+        raise Refused(f"{reason} Choose other days, or lower `minimums` in the model's YAML.")
     return _measured(job, rows, open_rows, dates, asked)
 
 
@@ -160,23 +157,23 @@ def _split(days: Sequence[date], asked: Asked, use_case: UseCase) -> Split:
         f"{len(ordered)} {unit} can be judged, {ordered[0]} to {ordered[-1]}" if ordered else f"no {unit} can"
     )
     if len(before) < 2:
-        raise EvaluationError(
+        raise Refused(
             f"{len(before)} {unit} to learn from: their labels must have been known before {asked.first}, "
             f"{use_case.matures_after} days after them. In all, {span}. Choose a later FROM, a shorter "
             "LABEL_DELAY or more TRAIN_DAYS."
         )
     if not test:
-        raise EvaluationError(f"no rows to judge from {asked.first} to {asked.last}. In all, {span}.")
+        raise Refused(f"no rows to judge from {asked.first} to {asked.last}. In all, {span}.")
     calibration = max(1, round(len(before) * numbers.calibration / numbers.training))
     edge = max(1, len(before) - calibration)
     return Split(fit=tuple(before[:edge]), calibration=tuple(before[edge:]), test=tuple(test))
 
 
 def _open_rows(
-    connection: duckdb.DuckDBPyConnection, job: Job, known: Sequence[tuple[str, date]], asked: Asked
+    connection: duckdb.DuckDBPyConnection, job: Job[UseCase], known: Sequence[tuple[str, date]], asked: Asked
 ) -> Rows:
     """The rows of the days without known labels, as they were first seen."""
-    use_case = job.use_case.model_copy(update={"label": None})
+    use_case = job.described.model_copy(update={"label": None})
     there = as_of_dates(connection, use_case)
     if use_case.dates.every == "day":
         clients = sorted({client for client, _ in there})
@@ -184,7 +181,7 @@ def _open_rows(
         pairs = [(client, day) for day in span for client in clients]
     else:
         pairs = [pair for pair in there if asked.first <= pair[1] <= asked.last and _ends_a_month(pair[1])]
-    judged = set(known) if job.use_case.label is not None else set()
+    judged = set(known) if job.described.label is not None else set()
     rows = read_rows(
         connection, job.settings, use_case, job.features, [pair for pair in pairs if pair not in judged]
     )
@@ -205,7 +202,7 @@ def _ends_a_month(day: date) -> bool:
 def _together(fitted: Rows, test: Rows) -> Rows:
     """Training rows and rows to be judged as one."""
     if len(test) and fitted.definition_hash != test.definition_hash:
-        raise EvaluationError(
+        raise Refused(
             "the features of these days were made by several definitions; rebuild them with a history night"
         )
     return replace(
@@ -213,9 +210,9 @@ def _together(fitted: Rows, test: Rows) -> Rows:
     )
 
 
-def _measured(job: Job, rows: Rows, open_rows: Rows, dates: Split, asked: Asked) -> Evaluation:
-    use_case, threads = job.use_case, job.settings.threads
-    model, found = training.search_and_fit(use_case, job.features, rows, dates, threads)
+def _measured(job: Job[UseCase], rows: Rows, open_rows: Rows, dates: Split, asked: Asked) -> Evaluation:
+    use_case, threads = job.described, job.settings.threads
+    model, found = fitting.search_and_fit(use_case, job.features, rows, dates, threads)
     version = registry.version_id(job.publication.as_of_date, sha256(model.files()))
     named = Named(job.name, version, f"{asked.first} to {asked.last}")
     test = rows.of(dates.test)
@@ -260,7 +257,7 @@ def _scored(rows: Rows, scores: Any) -> pa.Table:
 def _ceiling(path: Path, test: Rows) -> Predicted:
     """Somebody else's probabilities of exactly the rows that are judged."""
     if not path.exists():
-        raise EvaluationError(f"CEILING={path} is not there")
+        raise Refused(f"CEILING={path} is not there")
     with duckdb.connect() as connection:
         connection.register(
             "test", test.table.select(list(KEY)).append_column("_place", pa.array(range(len(test))))
@@ -278,13 +275,11 @@ def _ceiling(path: Path, test: Rows) -> Predicted:
                 " and given.as_of_date::date = test.as_of_date group by _place order by _place"
             ).to_arrow_table()
         except duckdb.Error as error:
-            raise EvaluationError(
+            raise Refused(
                 f"CEILING={path} must have the columns {', '.join(KEY)} and score: {error}"
             ) from error
     if wrong := int(np.sum(scores["n"].to_numpy() != 1)):
-        raise EvaluationError(
-            f"CEILING={path} does not have exactly one score for {wrong:,} of {len(test):,} rows"
-        )
+        raise Refused(f"CEILING={path} does not have exactly one score for {wrong:,} of {len(test):,} rows")
     return Predicted(
         scores["score"].to_numpy(), f"Scores of {path.name}, which nobody can have at the time.", {}
     )
@@ -310,8 +305,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not console.is_terminal:
         console.width = 160
     try:
-        files.show(evaluate(read_settings(), asked), console)
-    except (EvaluationError, TooLittle, config.ConfigError, DatasetError, SettingsError) as error:
+        described = config.read(asked.model.partition(".")[0])
+        families.of(described).evaluate(read_settings(), asked, console)
+    except (Refused, TooLittle, config.ConfigError, DatasetError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -35,7 +35,7 @@ SHOWN = {
 
 def write(result: "Evaluation", named: Named, card: str) -> None:
     """Write predictions, metrics and the model card; what an earlier evaluation left there is replaced."""
-    folder, use_case = result.folder, result.job.use_case
+    folder, use_case = result.folder, result.job.described
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in (("predictions", result.predictions), ("unlabelled", result.unlabelled)):
         files = [folder / f"{name}.parquet", folder / f"{name}.csv"]
@@ -72,7 +72,7 @@ def _span(days: Sequence[date]) -> dict[str, Any]:
 
 def show(result: "Evaluation", console: Console) -> None:
     """Print what was learnt from, and a table of the model beside its baselines."""
-    use_case, dates = result.job.use_case, result.dates
+    use_case, dates = result.job.described, result.dates
     fit, calibration = _span(dates.fit), _span(dates.calibration)
     console.print(
         f"[bold]{result.job.name}[/bold] on publication {result.job.publication.id}: fitted on {fit['days']} "

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from ml import attributes
-from ml.config import UseCase
+from ml.config import Described
 
 
 class DatasetError(RuntimeError):
@@ -38,12 +38,12 @@ class Feature:
         return self.type == "VARCHAR"
 
 
-def read_features(build: Path, use_case: UseCase) -> tuple[Feature, ...]:
+def read_features(build: Path, described: Described) -> tuple[Feature, ...]:
     """The features that the use case may use, in the tables' order, by the build's dbt manifest.
 
     Args:
         build: a publication, or an open build, whose manifest still lies in dbt's target directory.
-        use_case: names the feature tables; a column's `allowed_in` names the use cases, or what they are
+        described: names the feature tables; a column's `allowed_in` names the use cases, or what they are
             `allowed_as`.
 
     Raises:
@@ -53,11 +53,11 @@ def read_features(build: Path, use_case: UseCase) -> tuple[Feature, ...]:
     manifest = open_manifest if open_manifest.exists() else build / "manifest.json"
     nodes = json.loads(manifest.read_text())["nodes"].values()
     models = {node["name"]: node for node in nodes if node["resource_type"] == "model"}
-    name = use_case.allowed_as or use_case.name
+    name = described.allowed_as or described.name
     features: list[Feature] = []
-    for table in use_case.features:
+    for table in described.features:
         if attributes.source_of(table) is not None:
-            features += _of_attributes(build, use_case, table)
+            features += _of_attributes(build, described, table)
             continue
         if table not in models:
             raise DatasetError(f"the dbt manifest has no model {table}")
@@ -82,18 +82,20 @@ def read_features(build: Path, use_case: UseCase) -> tuple[Feature, ...]:
         features += found
     twice = sorted({f.name for f in features if sum(f.name == other.name for other in features) > 1})
     if twice:
-        raise DatasetError(f"{use_case.name}: two feature tables have a column {', '.join(twice)}")
+        raise DatasetError(f"{described.name}: two feature tables have a column {', '.join(twice)}")
     return tuple(features)
 
 
-def published_hash(connection: duckdb.DuckDBPyConnection, use_case: UseCase, as_of_date: date) -> str | None:
+def published_hash(
+    connection: duckdb.DuckDBPyConnection, described: Described, as_of_date: date
+) -> str | None:
     """`_definition_hash` of the vectors of an as-of date, as `ml.statements.vectors_sql` puts it together.
 
     Returns:
         None when a table has no rows of the date, or rows of several definitions.
     """
     hashes = []
-    for table in use_case.features:
+    for table in described.features:
         if attributes.source_of(table) is not None:
             hashes.append(attributes.definition_hash(table))
             continue
@@ -107,9 +109,9 @@ def published_hash(connection: duckdb.DuckDBPyConnection, use_case: UseCase, as_
     return " ".join(hashes)
 
 
-def _of_attributes(build: Path, use_case: UseCase, table: str) -> list[Feature]:
+def _of_attributes(build: Path, described: Described, table: str) -> list[Feature]:
     try:
-        found = attributes.columns(build, use_case, table)
+        found = attributes.columns(build, described, table)
     except attributes.AttributesError as error:
         raise DatasetError(str(error)) from error
     return [

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ml import config
 from ml.datasets import Rows
+from ml.matrix import Matrix, matrix_of
 
 Vector = NDArray[np.float64]
 _STEPS = 1000
@@ -48,16 +49,17 @@ class Forest:
     quantiles: tuple[float, ...]
     """Of the margins of the training rows, from the least to the most unusual."""
 
-    def margins(self, table: pa.Table, threads: int) -> Vector:
+    def margins(self, rows: pa.Table | Matrix, threads: int) -> Vector:
         """Anomaly score of each row, 0 to 1; about 0.5 is usual, near 1 is set apart at once.
 
         Args:
-            table: the features in any order; they are taken by name.
+            rows: the features as columns in any order, which are taken by name; or rows × features in the
+                model's order, missing as nan.
             threads: of boosted trees; not used here.
         """
         # One thread: with several, scikit-learn adds the trees up in the order in which they finish.
         del threads
-        matrix = self._matrix(table)
+        matrix = self._known(rows)
         # A score is 2 ** (-cuts / expected cuts).
         score = -self.trees.score_samples(matrix) * 2.0 ** (self._saved(matrix) / self._expected())
         return np.asarray(np.minimum(score, 1.0), dtype=np.float64)
@@ -99,9 +101,8 @@ class Forest:
         n = int(self.trees.max_samples_)
         return 2 * (math.log(n - 1) + np.euler_gamma) - 2 * (n - 1) / n
 
-    def _matrix(self, table: pa.Table) -> NDArray[np.float32]:
-        columns = [np.asarray(table[name].to_pandas(), dtype=np.float32) for name in self.features]
-        matrix = np.column_stack(columns)
+    def _known(self, rows: pa.Table | Matrix) -> Matrix:
+        matrix = rows if isinstance(rows, np.ndarray) else matrix_of(rows, self.features)
         return np.where(np.isnan(matrix), np.asarray(self.medians, dtype=np.float32), matrix)
 
 
@@ -149,6 +150,6 @@ def fit(settings: config.Forest, rows: Rows, seed: int) -> Forest:
         random_state=seed,
     )
     forest = Forest(trees, rows.features, medians, lows, highs, ())
-    trees.fit(forest._matrix(rows.table))
+    trees.fit(forest._known(rows.table))
     quantiles = np.quantile(forest.margins(rows.table, 1), np.linspace(0, 1, _STEPS + 1))
     return replace(forest, quantiles=tuple(map(float, quantiles)))

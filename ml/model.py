@@ -51,14 +51,15 @@ class Model:
         """`xgboost` or `isolation_forest`."""
         return next(kind for kind, (_, cls) in _ESTIMATORS.items() if isinstance(self.estimator, cls))
 
-    def margins(self, table: pa.Table, threads: int) -> NDArray[np.float64]:
+    def margins(self, rows: pa.Table | Matrix, threads: int) -> NDArray[np.float64]:
         """What the estimator says of each row: log-odds before calibration, or how easily it is set apart.
 
         Args:
-            table: the features in any order; they are taken by name.
+            rows: the features as columns in any order, which are taken by name; or rows × features in the
+                model's order, missing as nan.
             threads: does not change the result.
         """
-        return self.estimator.margins(table, threads)
+        return self.estimator.margins(rows, threads)
 
     def probabilities(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores from 0 to 1: calibrated probability of the event, or share of training rows less unusual."""
@@ -67,9 +68,9 @@ class Model:
         a, b = self.calibration
         return np.asarray(1 / (1 + np.exp(-(a * margins + b))), dtype=np.float64)
 
-    def scores(self, table: pa.Table, threads: int) -> NDArray[np.float64]:
+    def scores(self, rows: pa.Table | Matrix, threads: int) -> NDArray[np.float64]:
         """`probabilities` of `margins`."""
-        return self.probabilities(self.margins(table, threads))
+        return self.probabilities(self.margins(rows, threads))
 
     def differences(self, features: tuple[Feature, ...], definition_hash: str | None) -> str:
         """What differs between the features the model was trained on and these; empty when nothing does.

@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from ml import metrics
 from ml.config import Forest, Promotion, UseCase
 from ml.evaluation import Unusual
-from ml.registry import CHALLENGER, CHAMPION, Registered
+from ml.registry import Registered
 
 PROMOTED, KEPT, REFUSED, UNCHANGED = "promoted", "kept_as_challenger", "refused", "unchanged"
-ALIAS = {PROMOTED: CHAMPION, KEPT: CHALLENGER, REFUSED: None}
 
 
 def verdict(
     use_case: UseCase,
     evaluated: metrics.Evaluated,
-    registered: Registered,
     champion: Registered | None,
     *,
     slope: float,
@@ -26,7 +24,6 @@ def verdict(
     Args:
         use_case: its rules.
         evaluated: version, baselines and champion on the same matured out-of-time rows.
-        registered: the version; judged once.
         champion: the present one, if another.
         slope: of the calibration; not above 0 means that the ranking is the wrong way round.
         incomparable: why the champion cannot score any more; empty when it can.
@@ -40,8 +37,6 @@ def verdict(
         f"{name[0].upper()}{name[1:]} {own.value:.3f} ({own.lo:.3f} to {own.hi:.3f}) at a base rate of "
         f"{evaluated.base_rate:.1%}"
     )
-    if registered.verdict:
-        return UNCHANGED, f"The same version was judged before ({registered.verdict}): {registered.reason}"
     if slope <= 0:
         return REFUSED, f"On the calibration dates the model ranks the wrong way round (slope {slope:.2f})."
     if unbeaten := _unbeaten(evaluated, rules):
@@ -70,15 +65,12 @@ def verdict(
     )
 
 
-def unusual_verdict(
-    use_case: UseCase, found: Unusual, registered: Registered, champion: Registered | None
-) -> tuple[str, str]:
+def unusual_verdict(use_case: UseCase, found: Unusual, champion: Registered | None) -> tuple[str, str]:
     """The same for a model without labels: it must set the same rows apart whatever its seed.
 
     Args:
         use_case: its rules.
         found: what was measured.
-        registered: the version; judged once.
         champion: the present one, if another.
     """
     assert isinstance(use_case.estimator, Forest)  # noqa: S101 - the kind without labels
@@ -87,8 +79,6 @@ def unusual_verdict(
         f"Ranks agree by {found.agreement:.3f} under another seed; the scores moved by a PSI of "
         f"{found.psi:.3f} since the training days"
     )
-    if registered.verdict:
-        return UNCHANGED, f"The same version was judged before ({registered.verdict}): {registered.reason}"
     if found.agreement < least:
         return REFUSED, f"{text}. Needed is an agreement of {least:g}."
     if found.psi > most:

@@ -102,22 +102,32 @@ class Registry:
         return self._by_alias(model, CHALLENGER)
 
     def load(self, model: str, version: str) -> Model:
-        """Read a registered version.
+        """Read a registered version that gives scores.
 
         Raises:
             RegistryError: unknown, its files are gone, or a hash differs.
+        """
+        try:
+            return Model.from_files(self.files(model, version))
+        except ModelError as error:
+            raise RegistryError(f"model {model} {version}: {error}") from error
+
+    def files(self, model: str, version: str) -> dict[str, bytes]:
+        """The files of a registered version's artefact; the hash of `model.json` is checked.
+
+        Raises:
+            RegistryError: unknown, `model.json` is gone, or its hash differs.
         """
         registered = self.known(model, version)
         folder = self._folder(registered)
         files = {
             path.name: path.read_bytes() for path in sorted(folder.glob("model.*")) if path.suffix != ".md"
         }
-        if SIDECAR in files and sha256(files) != registered.artefact_sha256:
+        if SIDECAR not in files:
+            raise RegistryError(f"model {model} {version}: {SIDECAR} is gone")
+        if sha256(files) != registered.artefact_sha256:
             raise RegistryError(f"model {model} {version}: hash of {SIDECAR} differs from the registered one")
-        try:
-            return Model.from_files(files)
-        except ModelError as error:
-            raise RegistryError(f"model {model} {version}: {error}") from error
+        return files
 
     def save(
         self,
@@ -161,10 +171,8 @@ class Registry:
             model, version, sha256(files), params, metrics, documents
         )
 
-    def decide(self, registered: Registered, verdict: str, reason: str, alias: str | None) -> None:
-        """Give a version its alias, then record its verdict; without a verdict it is judged again."""
-        if alias is not None:
-            self._client.set_registered_model_alias(registered.model, alias, registered.number)
+    def judge(self, registered: Registered, verdict: str, reason: str) -> None:
+        """Keep what the rules made of a version; without a verdict it is judged again."""
         for key, value in (("reason", reason), ("verdict", verdict)):
             self._client.set_model_version_tag(registered.model, registered.number, key, value)
 

@@ -9,60 +9,35 @@ not the chance that the score is right.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml import attributes, config, explanation
+from ml import attributes, config, explanation, families
 from ml.config import UseCase
 from ml.dates import register_dates
 from ml.deviations import USUAL
-from ml.features import Feature, published_hash, read_features
+from ml.features import Feature, read_features
 from ml.forest import Forest
-from ml.model import Model
+from ml.model import Model, ModelError, sha256
+from ml.partitions import BATCH, Pin, folder, partition
 from ml.receipts import Circumstances
-from ml.registry import CHALLENGER, Registry
+from ml.registry import CHALLENGER, Registry, RegistryError
 from ml.statements import module_sql, rows_sql
 from nightledger import warehouse
 from nightledger.clients import load_clients
 from nightledger.settings import Settings
 
-BATCH = 50_000
-"""Rows scored at a time; also the row groups of the files."""
-
 
 class ScoringRefused(RuntimeError):
     """A pinned model does not fit the build's features; the message names them."""
-
-
-@dataclass(frozen=True)
-class Pin:
-    """A version that scores a date."""
-
-    model: str
-    """As the registry calls it: the use case, or `<use case>.<member>` of its scope."""
-    as_of_date: date
-    version: str
-    role: str
-
-    @property
-    def use_case(self) -> str:
-        """Name of the use case."""
-        return self.model.partition(".")[0]
-
-    @property
-    def member(self) -> str:
-        """Which client, vertical or segment it scores; empty: all."""
-        return self.model.partition(".")[2]
 
 
 @dataclass(frozen=True)
@@ -106,39 +81,35 @@ def score_night(settings: Settings, build: Path) -> dict[str, Any]:
         if not pins:
             return {"scored": 0, "why": "no model version is pinned to tonight's dates"}
         registry = Registry(settings)
-        clients = load_clients(settings)
         scored = []
         for pin in pins:
-            use_case = config.load(pin.use_case)
-            use_case = use_case.with_bands_of(
-                {
-                    name: client.bands[pin.use_case]
-                    for name, client in clients.items()
-                    if pin.use_case in client.bands
-                }
-            )
-            model = registry.load(pin.model, pin.version)
-            scorer = Scorer(
-                use_case,
-                attributes.coded(read_features(build, use_case), model.categories),
-                model,
-                registry.known(pin.model, pin.version).artefact_sha256,
-                pin,
-                settings.threads,
-            )
+            described = config.read(pin.name)
+            steps = families.of(described)
+            files = registry.files(pin.model, pin.version)
             said = {
                 "model": pin.model,
                 "version": pin.version,
                 "role": pin.role,
                 "as_of_date": pin.as_of_date.isoformat(),
             }
-            if refusal := _other_features(connection, scorer):
+            try:
+                differences = steps.why_not(connection, build, described, pin.as_of_date, files)
+            except ModelError as error:
+                raise RegistryError(f"model {pin.model} {pin.version}: {error}") from error
+            if differences:
+                refusal = (
+                    f"{pin.model} {pin.version} was trained on other features than "
+                    f"{', '.join(described.features) or 'the build'} has for {pin.as_of_date}: "
+                    f"{differences}. Run the DAG history for this date, which publishes the new features "
+                    "without scores, and then train."
+                )
                 # A night fails rather than go out with scores of other features. A shadow only stays away.
                 if pin.role != CHALLENGER:
                     raise ScoringRefused(refusal)
                 scored.append(said | {"rows": 0, "why": refusal})
                 continue
-            scored.append(said | {"rows": _score(connection, settings, build, scorer)})
+            rows = steps.score(connection, settings, build, pin, described, files)
+            scored.append(said | {"rows": rows})
     return {"scored": sum(row["rows"] for row in scored), "pins": scored}
 
 
@@ -181,22 +152,25 @@ def confidence(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.float32]
     return np.asarray(((matrix >= low) & (matrix <= high)).mean(axis=1), dtype=np.float32)
 
 
-def _other_features(connection: duckdb.DuckDBPyConnection, scorer: Scorer) -> str:
-    """Why a version cannot score this build; empty when it can."""
-    pin, tables = scorer.pin, scorer.use_case.features
-    definition_hash = published_hash(connection, scorer.use_case, pin.as_of_date)
-    differences = scorer.model.differences(scorer.features, definition_hash)
-    if not differences:
-        return ""
-    return (
-        f"{pin.model} {pin.version} was trained on other features than {', '.join(tables)} has for "
-        f"{pin.as_of_date}: {differences}. Run the DAG history for this date, which publishes the "
-        "new features without scores, and then train."
+def score(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    build: Path,
+    pin: Pin,
+    use_case: UseCase,
+    files: Mapping[str, bytes],
+) -> int:
+    """Write scores, reasons, what-ifs and vectors of a date's population; see `ml.families.Steps`."""
+    use_case = use_case.with_bands_of(
+        {
+            name: client.bands[pin.name]
+            for name, client in load_clients(settings).items()
+            if pin.name in client.bands
+        }
     )
-
-
-def _score(connection: duckdb.DuckDBPyConnection, settings: Settings, build: Path, scorer: Scorer) -> int:
-    pin, use_case = scorer.pin, scorer.use_case
+    model = Model.from_files(files)
+    features = attributes.coded(read_features(build, use_case), model.categories)
+    scorer = Scorer(use_case, features, model, sha256(files), pin, settings.threads)
     clients = connection.execute(
         "select client_id, as_of_date from ops.as_of_dates where is_tonight and as_of_date = ? order by all",
         [pin.as_of_date],
@@ -228,14 +202,14 @@ def _score(connection: duckdb.DuckDBPyConnection, settings: Settings, build: Pat
         use_case,
         scorer.features,
         explain.catalogue,
-    ).write(_folder(build / "lake", "vectors", pin))
+    ).write(folder(build / "lake", "vectors", pin))
     rows = 0
     with ExitStack() as stack:
         schemas = {**warehouse.LAKE_SCHEMAS, "vectors": vectors}
         if isinstance(scorer.model.estimator, Forest):
             schemas["usual"] = USUAL
         writers = {
-            kind: stack.enter_context(_partition(build / "lake", kind, pin, schema))
+            kind: stack.enter_context(partition(build / "lake", kind, pin, schema))
             for kind, schema in schemas.items()
         }
         for batch in connection.execute("from _rows order by client_id, entity_id").to_arrow_reader(BATCH):
@@ -255,13 +229,13 @@ def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -
     told = explain(table, matrix, scorer.threads)
     common = {
         "client_id": table["client_id"],
-        "model": pa.repeat(pin.use_case, n),
+        "model": pa.repeat(pin.name, n),
         "model_version": pa.repeat(pin.version, n),
         "entity": pa.repeat(use_case.entity, n),
         "entity_id": table["entity_id"],
         "as_of_date": table["as_of_date"],
     }
-    about = (pin.use_case, use_case.entity, pin.as_of_date.isoformat(), pin.version)
+    about = (pin.name, use_case.entity, pin.as_of_date.isoformat(), pin.version)
     receipt_ids = receipts(table["client_id"].to_pylist(), table["entity_id"].to_pylist(), about, matrix)
     exposure = np.asarray(table["exposure"].to_pandas(), dtype=np.float64)
     expected = pa.array(np.round(told.scores.astype(np.float64) * exposure, 4), from_pandas=True)
@@ -288,24 +262,3 @@ def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -
             **{name: table[name] for name in model.features},
         },
     }
-
-
-def _folder(lake: Path, kind: str, pin: Pin) -> Path:
-    return lake / kind / f"model={pin.model}" / f"version={pin.version}" / f"as_of={pin.as_of_date}"
-
-
-@contextmanager
-def _partition(lake: Path, kind: str, pin: Pin, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Writer of one partition, which replaces the old file only when all was written."""
-    folder = _folder(lake, kind, pin)
-    folder.mkdir(parents=True, exist_ok=True)
-    # One name for every try: what a killed one left is overwritten, and never gets into the archive.
-    part = folder / "part.parquet.part"
-    try:
-        # Dictionaries of features would be given up after the first page: numbers hardly repeat.
-        texts = [field.name for field in schema if pa.types.is_string(field.type)]
-        with pq.ParquetWriter(part, schema, use_dictionary=texts) as writer:
-            yield writer
-        part.replace(folder / "part.parquet")
-    finally:
-        part.unlink(missing_ok=True)

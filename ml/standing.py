@@ -8,9 +8,10 @@ itself. `python -m ml.standing align MODEL CHAMPION CHALLENGER` and `… check M
 import argparse
 import sys
 
-from ml import config
+from ml import config, families
 from ml.datasets import read_publication
-from ml.features import DatasetError, published_hash, read_features
+from ml.features import DatasetError
+from ml.model import ModelError
 from ml.registry import Registry, RegistryError
 from nightledger import warehouse
 from nightledger.settings import Settings
@@ -30,16 +31,16 @@ def why_not(settings: Settings, model: str, version: str) -> str:
 
     A night whose pinned version does not fit its features fails, so nobody may go back to such a one.
     """
-    use_case = config.load(model.partition(".")[0])
+    described = config.read(model.partition(".")[0])
     try:
-        loaded = Registry(settings).load(model, version)
+        files = Registry(settings).files(model, version)
         publication = read_publication(settings)
-        features = read_features(publication.path, use_case)
-    except (RegistryError, DatasetError) as error:
+        with warehouse.connect(publication.path, settings=settings) as connection:
+            return families.of(described).why_not(
+                connection, publication.path, described, publication.as_of_date, files
+            )
+    except (RegistryError, DatasetError, ModelError) as error:
         return str(error)
-    with warehouse.connect(publication.path, settings=settings) as connection:
-        definition_hash = published_hash(connection, use_case, publication.as_of_date)
-    return loaded.differences(features, definition_hash)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -57,13 +57,12 @@ def training(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     results: dict[str, Any] = {}
 
-    def train(settings: Settings, model: str, publication_id: str) -> SimpleNamespace:
+    def train(settings: Settings, model: str, publication_id: str, champion: str | None) -> SimpleNamespace:
         result = results[model]
         if isinstance(result, Exception):
             raise result
         assert leases.leased(settings) == {publication_id}
         shelf = Registry(settings)
-        before = shelf.champion(model)
         dies = None if isinstance(result, str) else result
         result = "promoted" if dies else result
         registered = shelf.save(
@@ -75,10 +74,9 @@ def training(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             metrics={},
             documents={},
         )
-        # As a training that sets the alias itself would: it must not count before the decision.
-        shelf.decide(registered, result, "measured", "champion" if result == "promoted" else None)
+        shelf.judge(registered, result, "measured")
         if dies:
-            dies(before)
+            dies(champion)
         outcome = {
             "model": model,
             "version": registered.version,

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nightledger import audit, warehouse
+from nightledger import actions, audit, warehouse
 from nightledger.dbt_project import DbtProject
 from nightledger.ingestion import coverage
 from nightledger.ingestion.feeds import create_tables
@@ -72,6 +72,7 @@ class Warehouse:
             connection.execute("create schema operations")
             for table, columns in _TABLES.items():
                 connection.execute(f"create table {table} ({columns})")
+            actions.create_tables(connection)
             nearest.create_table(connection)
         self.empty_lake()
 

@@ -172,7 +172,7 @@ def publish(home: Path) -> Bank:
 
 def use_config(patch: pytest.MonkeyPatch, **changes: Any) -> config.UseCase:
     """The churn use case for a small bank, with changes; a dict changes single keys of a section."""
-    load = config.load
+    load = config.read
     while hasattr(load, "genuine"):
         load = load.genuine
     values = load("churn").model_dump()
@@ -188,9 +188,9 @@ def use_config(patch: pytest.MonkeyPatch, **changes: Any) -> config.UseCase:
             values[key] = {**values[key], **value} if isinstance(value, dict) else value
     use_case = config.UseCase(**values)
 
-    def changed(_model: str) -> config.UseCase:
+    def changed(_model: str, _folder: Path | None = None) -> config.UseCase:
         return use_case
 
     changed.genuine = load  # type: ignore[attr-defined]
-    patch.setattr(config, "load", changed)
+    patch.setattr(config, "read", changed)
     return use_case

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml import config, training
+from ml import config, standing, training
 from tests.unit.ml import loans
 from tests.unit.ml.bank import Bank, publish, use_config
 
@@ -22,7 +22,9 @@ def _trained(_published: Bank, tmp_path_factory: pytest.TempPathFactory) -> tupl
     bank = _published.move(tmp_path_factory.mktemp("trained") / "home")
     with pytest.MonkeyPatch.context() as patch:
         use_config(patch)
-        return bank, training.train(bank.settings, "churn")
+        outcome = training.train(bank.settings, "churn")
+    standing.align(bank.settings, "churn", outcome.version, None)
+    return bank, outcome
 
 
 @pytest.fixture

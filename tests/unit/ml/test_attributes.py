@@ -8,10 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ml import attributes, config, datasets, statements, training
+from ml import attributes, config, datasets, families, statements
 from ml import dates as calendar
 from ml.features import DatasetError, read_features
 from ml.reasons import words
+from ml.scores import fitting
 from nightledger import warehouse
 from tests.unit.ml.bank import Bank, cutoff
 from tests.unit.ml.loans import LAST, told, use_case
@@ -100,7 +101,7 @@ def test_codes_come_from_the_fitted_rows_and_stay_with_the_model(lender: Bank) -
     case = use_case(attributes={"exclude": ["note"]})
     features = read_features(lender.build, case)
     publication = datasets.read_publication(lender.settings)
-    rows, dates = training.training_rows(training.Job(lender.settings, "loans", case, publication, features))
+    rows, dates = fitting.training_rows(families.Job(lender.settings, "loans", case, publication, features))
     assert rows.categories == {"purpose": ("business", "car", "home")}
     assert date(2025, 1, 10) in dates.test
     by_loan = {row["entity_id"]: row["purpose"] for row in rows.table.to_pylist()}
@@ -111,7 +112,7 @@ def test_codes_come_from_the_fitted_rows_and_stay_with_the_model(lender: Bank) -
     theirs = dict(lender.ask("select entity_id, purpose from raw.attributes_loans"))
     assert all(code == asked[theirs[loan]] for loan, code in by_loan.items() if loan != "L9999")
 
-    model = training.fit(case, features, rows, dates, 2)
+    model = fitting.fit(case, features, rows, dates, 2)
     again = type(model).from_files(model.files())
     assert again.categories == rows.categories
     # As a night reads them: in SQL, with the model's codes.
@@ -167,9 +168,9 @@ def test_a_text_that_names_things_is_refused(lender: Bank) -> None:
     """Catches an id as a feature: thousands of codes that mean nothing."""
     case = use_case(attributes={"most_values": 100})
     publication = datasets.read_publication(lender.settings)
-    job = training.Job(lender.settings, "loans", case, publication, read_features(lender.build, case))
-    with pytest.raises(training.TooLittle, match=r"note of attributes.loans has \d+ different values"):
-        training.training_rows(job)
+    job = families.Job(lender.settings, "loans", case, publication, read_features(lender.build, case))
+    with pytest.raises(families.TooLittle, match=r"note of attributes.loans has \d+ different values"):
+        fitting.training_rows(job)
 
 
 def test_a_definition_is_a_name_and_a_type() -> None:
@@ -260,7 +261,7 @@ def test_models_may_lie_outside_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configure: Callable[..., config.UseCase]
 ) -> None:
     """Catches a stranger who has to change the code; and two files of one name, of which one is not read."""
-    load = config.load.genuine  # type: ignore[attr-defined]
+    load = config.read.genuine  # type: ignore[attr-defined]
     text = (config.MODELS / "churn.yml").read_text()
     (tmp_path / "leavers.yml").write_text(f"module: churn\nallowed_as: churn\n{text}")
     monkeypatch.setenv("NIGHTLEDGER_MODELS", str(tmp_path))

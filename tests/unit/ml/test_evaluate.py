@@ -10,8 +10,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from ml import config, datasets, evaluate, training
-from ml.evaluate import Asked, EvaluationError
+from ml import config, datasets, evaluate, families
+from ml.evaluate import Asked, Refused
 from tests.unit.ml import loans
 from tests.unit.ml.bank import Bank, cutoff
 
@@ -23,7 +23,7 @@ YAML: dict[str, Any] = {"attributes": {"exclude": ["note"]}}
 def small(monkeypatch: pytest.MonkeyPatch) -> config.UseCase:
     """The lender's use case, as a file of its own would describe it."""
     case = loans.use_case(**YAML)
-    monkeypatch.setattr(config, "load", lambda _model: case)
+    monkeypatch.setattr(config, "read", lambda _model, _folder=None: case)
     return case
 
 
@@ -164,7 +164,7 @@ def test_a_model_without_labels_writes_scores_only(
     for name in ("label", "baselines", "evaluation", "promotion", "bands"):
         values.pop(name)
     case = config.UseCase(name="odd", **values)
-    monkeypatch.setattr(config, "load", lambda _model: case)
+    monkeypatch.setattr(config, "read", lambda _model, _folder=None: case)
     made = ask(lender, tmp_path)
     assert made.predictions.num_rows == 0
     assert made.unlabelled.num_rows > 100
@@ -187,7 +187,7 @@ def test_a_ceiling_stands_beside_the_model(lender: Bank, small: config.UseCase, 
     )
     assert found == 1.0
     pq.write_table(shuffled.slice(1), tmp_path / "truth.parquet")
-    with pytest.raises(EvaluationError, match=r"exactly one score for 1 of \d+ rows"):
+    with pytest.raises(Refused, match=r"exactly one score for 1 of \d+ rows"):
         ask(lender, tmp_path, ceiling=tmp_path / "truth.parquet")
 
 
@@ -208,14 +208,14 @@ def test_what_cannot_be_evaluated_is_said(
     lender: Bank, small: config.UseCase, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     """Catches an empty table, or a traceback, where other days would help."""
-    with pytest.raises(EvaluationError, match=message):
+    with pytest.raises(Refused, match=message):
         ask(lender, tmp_path, **changes)
 
 
 def test_a_scope_wants_its_member(lender: Bank, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Catches a model of one client that is judged on all of them."""
     case = loans.use_case(**YAML, scope="client")
-    monkeypatch.setattr(config, "load", lambda _model: case)
+    monkeypatch.setattr(config, "read", lambda _model, _folder=None: case)
     with pytest.raises(config.ConfigError, match=r"ask for loans\.<client>, not for"):
         ask(lender, tmp_path)
     assert ask(lender, tmp_path, model="loans.lender").predictions.num_rows > 100
@@ -238,4 +238,4 @@ def test_the_command_prints_a_table_or_a_sentence(
     assert "average precision" in said
     assert evaluate.main([*words, "--train-days", "1"]) == 1
     assert "days to learn from" in capsys.readouterr().err
-    assert training.TooLittle.__name__ not in said
+    assert families.TooLittle.__name__ not in said

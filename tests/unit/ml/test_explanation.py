@@ -78,7 +78,7 @@ def test_a_challenger_is_scored_beside_the_champion(trained: Trained, configure:
     """Catches a shadow that replaces the champion's scores, or that scores other rows."""
     bank, first = trained
     configure(promotion={"over_champion": 0.9})
-    second = training.train(bank.settings, "churn")
+    second = training.train(bank.settings, "churn", champion=first.version)
     assert second.verdict == "kept_as_challenger", second.reason
     bank.pin(str(first.version))
     bank.run(f"insert into ops.model_pins values ('churn', '{LAST}', '{second.version}', 'challenger')")

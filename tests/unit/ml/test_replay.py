@@ -24,7 +24,7 @@ from nightledger.settings import PROJECT
 from tests.unit.ml.bank import LAST, Bank
 
 Trained = tuple[Bank, training.TrainingOutcome]
-genuine = config.load
+genuine = config.read
 """Use cases as their files have them: every test runs under a changed one."""
 
 
@@ -287,7 +287,7 @@ def test_reasons_from_comparisons_are_replayed(bank: Bank, monkeypatch: pytest.M
     """Catches a forest whose reasons need the past and the peers that a pruned publication took along."""
     values = genuine("anomaly").model_dump(exclude={"bands"})
     values["estimator"] |= {"trees": 60, "sample": 256, "quota": 0.05}
-    monkeypatch.setattr(config, "load", lambda _model: config.UseCase(**values))
+    monkeypatch.setattr(config, "read", lambda _model, _folder=None: config.UseCase(**values))
     for column in bank.columns.values():
         column["config"]["meta"]["allowed_in"] = ["anomaly"]
     bank.write_manifest()

@@ -244,6 +244,6 @@ def test_an_unknown_model_is_answered(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches a stack trace for a typo."""
-    monkeypatch.setattr(config, "load", config.load.genuine)  # type: ignore[attr-defined]
+    monkeypatch.setattr(config, "read", config.read.genuine)  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match="there are: "):
         score_file.score_file(trained[0].settings, "chum", write(tmp_path / "f.csv", GOOD))
