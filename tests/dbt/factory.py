@@ -159,8 +159,9 @@ class Warehouse:
             | common
             for key, score in scores.items()
         ]
-        for kind, schema in warehouse.LAKE_SCHEMAS.items():
-            self._write_lake(kind, model, version, day, pa.Table.from_pylist(scored, schema))
+        for kind in warehouse.SCORE_KINDS:
+            table = pa.Table.from_pylist(scored, warehouse.LAKE_SCHEMAS[kind])
+            self._write_lake(kind, model, version, day, table)
 
     def _write_lake(self, kind: str, model: str, version: str, day: date, table: pa.Table) -> None:
         folder = self.path / "lake" / kind / f"model={model}" / f"version={version}" / f"as_of={day}"

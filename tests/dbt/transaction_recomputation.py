@@ -61,7 +61,9 @@ def _vector(bank: PaymentsBank, payment: Payment, known: list[Payment], as_of: d
         else None,
         "is_away": _is_away(bank, payment, as_of),
         "is_new_merchant": float(payment.merchant not in {p.merchant for p in made}),
-        "merchant_fraud_rate_28d": _fraud_rate(bank, payment, known, as_of),
+        "merchant_fraud_rate_28d": fraud_rate(
+            bank, payment, [p for p in known if KINDS[p.kind][1]], as_of, days=28, prior=20
+        ),
         "seconds_since_previous": (begins - max(with_card)).total_seconds()
         if is_timed and with_card
         else None,
@@ -97,19 +99,36 @@ def _is_away(bank: PaymentsBank, payment: Payment, as_of: date) -> float | None:
     return float(payment.city != stated[-1]) if payment.city else None
 
 
-def _fraud_rate(bank: PaymentsBank, payment: Payment, known: list[Payment], as_of: date) -> float | None:
-    """Of the 28 days before the payment or, if that is earlier, before labels are due."""
-    if not any(report.known_at < cutoff(as_of) for report in bank.reports):
+def fraud_rate(
+    bank: PaymentsBank, payment: Payment, made: Iterable[Payment], as_of: date, days: int, prior: int
+) -> float | None:
+    """Of the days that end 7 days before the payment's, by what had been said by the end of its day.
+
+    Args:
+        bank: its facts.
+        payment: the one that is described.
+        made: the customer-initiated payments that the date knew.
+        as_of: the date.
+        days: how many.
+        prior: as how many payments the client's own rate counts.
+    """
+    due = [p for p in made if 7 <= (payment.business_date - p.business_date).days <= days + 6]
+    said = _said(bank, min(midnight(payment.business_date + timedelta(days=1)), cutoff(as_of)))
+    if said is None or not due:
         return None
-    ends = min(payment.business_date, as_of - timedelta(days=6))
-    counted = [p for p in known if KINDS[p.kind][1] and 0 < (ends - p.business_date).days <= 28]
-    said: dict[str, bool] = {}
-    for report in sorted(bank.reports, key=lambda report: report.known_at):
-        if report.known_at < cutoff(as_of):
-            said[report.key] = said[f"{report.key}p"] = report.is_fraud
     place = payment.terminal or payment.merchant
-    there = [said.get(p.key, False) for p in counted if (p.terminal or p.merchant) == place]
-    if not counted:
-        return None
-    everywhere = sum(said.get(p.key, False) for p in counted) / len(counted)
-    return (sum(there) + 20 * everywhere) / (len(there) + 20)
+    here = [p for p in due if (p.terminal or p.merchant) == place]
+    everywhere = sum(said.get(p.key, False) for p in due) / len(due)
+    return (sum(said.get(p.key, False) for p in here) + prior * everywhere) / (len(here) + prior)
+
+
+def _said(bank: PaymentsBank, until: datetime) -> dict[str, bool] | None:
+    """The last word on each transaction before a moment; None before the first word at all.
+
+    What is said of a pending payment is said of its posting once that is known.
+    """
+    posted = {p.key: p.known_at for p in bank.payments if p.key.endswith("p")}
+    words = [(report.known_at, report.key, report.is_fraud) for report in bank.reports]
+    words += [(max(at, posted[f"{key}p"]), f"{key}p", word) for at, key, word in words if f"{key}p" in posted]
+    heard = [word for word in sorted(words, key=lambda word: word[0]) if word[0] < until]
+    return {key: is_fraud for _, key, is_fraud in heard} if heard else None

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from tests.dbt.factory import cutoff
 from tests.dbt.payments import KINDS, Payment, PaymentsBank
-from tests.dbt.transaction_recomputation import Vector, midnight, stands_at
+from tests.dbt.transaction_recomputation import Vector, fraud_rate, midnight, stands_at
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 EARTH_KM = 6371.0088
@@ -128,31 +128,12 @@ def _at_place(bank: PaymentsBank, payment: Payment, made: list[Payment], as_of: 
     ago = {id(p): (payment.business_date - p.business_date).days for p in made}
     there = [p for p in made if (p.terminal or p.merchant) == place]
     month = [abs(p.amount) for p in there if 1 <= ago[id(p)] <= 30]
-    said = _said(bank, min(midnight(payment.business_date + DAY), cutoff(as_of)))
     vector: Vector = {
         "amount_to_merchant_mean_30d": abs(payment.amount) / (sum(month) / len(month)) if month else None
     }
     for days, prior in ((7, 5), (90, 20)):
-        due = [p for p in made if 7 <= ago[id(p)] <= days + 6]
-        here = [p for p in there if 7 <= ago[id(p)] <= days + 6]
-        rate = None
-        if said is not None and due:
-            everywhere = sum(said.get(p.key, False) for p in due) / len(due)
-            rate = (sum(said.get(p.key, False) for p in here) + prior * everywhere) / (len(here) + prior)
-        vector[f"merchant_fraud_rate_{days}d"] = rate
+        vector[f"merchant_fraud_rate_{days}d"] = fraud_rate(bank, payment, made, as_of, days, prior)
     return vector
-
-
-def _said(bank: PaymentsBank, until: datetime) -> dict[str, bool] | None:
-    """The last word on each transaction before a moment; None before the first word at all.
-
-    What is said of a pending payment is said of its posting once that is known.
-    """
-    posted = {p.key: p.known_at for p in bank.payments if p.key.endswith("p")}
-    words = [(report.known_at, report.key, report.is_fraud) for report in bank.reports]
-    words += [(max(at, posted[f"{key}p"]), f"{key}p", word) for at, key, word in words if f"{key}p" in posted]
-    heard = [word for word in sorted(words, key=lambda word: word[0]) if word[0] < until]
-    return {key: is_fraud for _, key, is_fraud in heard} if heard else None
 
 
 def _since(payments: Iterable[Payment], begins: datetime, window: timedelta) -> list[Payment]:

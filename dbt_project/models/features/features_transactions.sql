@@ -39,8 +39,8 @@ visits_corrected as (
     select * from {{ ref('int_visits_corrected') }}
 ),
 
-fraud_rates as (
-    select * from {{ ref('int_fraud_rates') }}
+rates as (
+    select * from {{ ref('int_place_rates') }}
 ),
 
 payment_modes as (
@@ -115,7 +115,7 @@ features as (
             end as float
         ) as is_away,
         cast(case when patterns.known_earlier_visits = 0 then 1 else 0 end as float) as is_new_merchant,
-        fraud_rates.merchant_fraud_rate_28d,
+        rates.merchant_fraud_rate_28d,
         cast(
             case
                 when patterns.event_at is not null
@@ -146,12 +146,12 @@ features as (
             patterns.client_id = homes.client_id
             and patterns.customer_id = homes.customer_id
             and patterns.as_of_date = homes.as_of_date
-    left join fraud_rates
+    left join rates
         on
-            patterns.client_id = fraud_rates.client_id
-            and patterns.place = fraud_rates.place
-            and patterns.business_date = fraud_rates.business_date
-            and patterns.as_of_date = fraud_rates.as_of_date
+            patterns.client_id = rates.client_id
+            and patterns.place = rates.place
+            and patterns.business_date = rates.business_date
+            and patterns.as_of_date = rates.as_of_date
     left join payment_modes on patterns.payment_mode = payment_modes.payment_mode
 )
 

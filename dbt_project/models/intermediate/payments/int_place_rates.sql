@@ -1,6 +1,7 @@
 {#- A label needs 7 days to come: the days whose frauds are counted end so long before, however short they are. -#}
 {%- set due = "interval '7 days'" %}
 {%- set week = 7 + 6 %}
+{%- set month = 28 + 6 %}
 {%- set quarter = 90 + 6 %}
 {%- set place = 'partition by client_id, place order by business_date' %}
 
@@ -82,11 +83,13 @@ windowed as (
         sum(transactions) over month_before as transactions_30d,
         sum(amount) over month_before as amount_30d,
         sum(transactions) over week_due as transactions_7d,
+        sum(transactions) over month_due as transactions_28d,
         sum(transactions) over quarter_due as transactions_90d
     from entries
     window
         month_before as ({{ place }} range between interval '30 days' preceding and interval '1 day' preceding),
         week_due as ({{ place }} range between interval '{{ week }} days' preceding and {{ due }} preceding),
+        month_due as ({{ place }} range between interval '{{ month }} days' preceding and {{ due }} preceding),
         quarter_due as ({{ place }} range between interval '{{ quarter }} days' preceding and {{ due }} preceding)
 ),
 
@@ -102,6 +105,7 @@ differing as (
         changes.frauds,
         changes.business_date >= points.business_date - interval '30 days' as is_of_month,
         changes.business_date >= points.business_date - interval '{{ week }} days' as is_of_week,
+        changes.business_date >= points.business_date - interval '{{ month }} days' as is_of_month_due,
         changes.business_date <= points.business_date - {{ due }} as is_due
     from points
     inner join {{ ref('int_place_changes') }} as changes
@@ -125,6 +129,8 @@ changed as (
         sum(amount) filter (where is_of_month) as amount_30d,
         sum(transactions) filter (where is_of_week and is_due) as transactions_7d,
         sum(frauds) filter (where is_of_week and is_due) as frauds_7d,
+        sum(transactions) filter (where is_of_month_due and is_due) as transactions_28d,
+        sum(frauds) filter (where is_of_month_due and is_due) as frauds_28d,
         sum(transactions) filter (where is_due) as transactions_90d,
         sum(frauds) filter (where is_due) as frauds_90d
     from differing
@@ -138,11 +144,12 @@ counted as (
         points.business_date,
         points.as_of_date,
         coalesce(windowed.transactions_30d, 0) + coalesce(changed.transactions_30d, 0) as transactions_30d,
-        coalesce(windowed.amount_30d, 0) + coalesce(changed.amount_30d, 0) as amount_30d,
-        coalesce(windowed.transactions_7d, 0) + coalesce(changed.transactions_7d, 0) as transactions_7d,
-        coalesce(changed.frauds_7d, 0) as frauds_7d,
-        coalesce(windowed.transactions_90d, 0) + coalesce(changed.transactions_90d, 0) as transactions_90d,
-        coalesce(changed.frauds_90d, 0) as frauds_90d
+        {%- for days in [7, 28, 90] %}
+        coalesce(windowed.transactions_{{ days }}d, 0)
+        + coalesce(changed.transactions_{{ days }}d, 0) as transactions_{{ days }}d,
+        coalesce(changed.frauds_{{ days }}d, 0) as frauds_{{ days }}d,
+        {%- endfor %}
+        coalesce(windowed.amount_30d, 0) + coalesce(changed.amount_30d, 0) as amount_30d
     from points
     inner join windowed
         on
@@ -165,7 +172,7 @@ rates as (
         looked_at.place,
         looked_at.business_date,
         looked_at.as_of_date,
-        {%- for days, prior_transactions in [(7, 5), (90, 20)] %}
+        {%- for days, prior_transactions in [(7, 5), (28, 20), (90, 20)] %}
         cast(
             case
                 when looked_at.reported_before > looked_at.first_reported_at
