@@ -25,7 +25,7 @@ class Context:
         card: number of each row's card, account or customer, from 0; a card belongs to one customer.
         amount: money that is lost when the row is an event and nobody is alerted.
         daily_budget: alerts a day.
-        cost: of one alert, in the currency of `amount`.
+        cost: of an alert on the row, in the currency of `amount`; the same for all, or of each row.
         k: of precision at k, over all rows.
     """
 
@@ -33,7 +33,7 @@ class Context:
     card: NDArray[np.int64] | None = None
     amount: Vector | None = None
     daily_budget: int | None = None
-    cost: float | None = None
+    cost: float | Vector | None = None
     k: int | None = None
 
 
@@ -239,19 +239,18 @@ class Savings:
         loss = score if fired is not None else score * context.amount
         alerted = fired if fired is not None else loss > context.cost
         self.lost = label * context.amount
-        self.cost = context.cost
-        self.queue = _Queue(day, loss, np.flatnonzero(alerted), self.lost)
-        self.perfect = _Queue(day, self.lost, np.flatnonzero(self.lost > self.cost), self.lost)
+        saved = self.lost - context.cost
+        self.queue = _Queue(day, loss, np.flatnonzero(alerted), saved)
+        self.perfect = _Queue(day, saved, np.flatnonzero(saved > 0), saved)
 
     def __call__(self, weight: Vector) -> dict[str, float]:
         """The metrics under these row weights."""
-        raised, saved = self.queue.alerted(weight, self.budget)
-        most_raised, most_saved = self.perfect.alerted(weight, self.budget)
-        net = saved - self.cost * raised
+        _, saved = self.queue.alerted(weight, self.budget)
+        _, most = self.perfect.alerted(weight, self.budget)
         return {
-            "savings": net,
-            "savings_share": _ratio(net, float(np.dot(weight, self.lost))),
-            "savings_of_greatest": _ratio(net, most_saved - self.cost * most_raised),
+            "savings": saved,
+            "savings_share": _ratio(saved, float(np.dot(weight, self.lost))),
+            "savings_of_greatest": _ratio(saved, most),
         }
 
 

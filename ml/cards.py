@@ -7,12 +7,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
-from ml.boosted import BoostedTrees, Fitted
+from ml.boosted import Fitted
 from ml.config import UseCase
 from ml.datasets import Rows
 from ml.dates import Split
 from ml.evaluation import Judged
+from ml.forest import Forest
 from ml.model import Model
 
 if TYPE_CHECKING:
@@ -23,22 +25,41 @@ MOST_FEATURES = 15
 
 
 def importance(model: Model, rows: Rows, threads: int, most: int = 20_000) -> dict[str, float]:
-    """Mean absolute contribution of each feature over rows, in log-odds; the largest first.
+    """How much each feature decides, the largest first.
+
+    Of boosted trees the mean absolute contribution in log-odds. A forest has no contributions: of it the mean
+    absolute change of the anomaly score when the feature has its typical value (permutation importance,
+    Breiman 2001, with the median in place of a permutation).
 
     Args:
-        model: of boosted trees; others have no exact contributions, and give an empty answer.
-        rows: to average over; of more than `most`, evenly spaced ones.
+        model: of either kind.
+        rows: to average over; of more than `most` (of a forest a tenth of that), evenly spaced ones.
         threads: do not change the result.
-        most: rows that are explained.
+        most: rows that are looked at.
     """
-    if not isinstance(model.estimator, BoostedTrees) or not len(rows):
+    if not len(rows):
         return {}
-    step = max(1, -(-len(rows) // most))
+    is_forest = isinstance(model.estimator, Forest)
+    step = max(1, -(-len(rows) // (most // 10 if is_forest else most)))
     table = rows.table.take(list(range(0, len(rows), step)))
-    parts, _ = model.estimator.contributions(table, threads)
-    means = np.abs(parts).mean(axis=0, dtype=np.float64)
+    if isinstance(model.estimator, Forest):
+        means = _without_each(model.estimator, table)
+    else:
+        parts, _ = model.estimator.contributions(table, threads)
+        means = np.abs(parts).mean(axis=0, dtype=np.float64)
     ranked = sorted(zip(model.features, means, strict=True), key=lambda pair: (-pair[1], pair[0]))
     return {name: round(float(value), 6) for name, value in ranked}
+
+
+def _without_each(forest: Forest, table: pa.Table) -> list[float]:
+    """Mean absolute change of the anomaly score with each feature missing, which counts as its median."""
+    told = forest.margins(table, 1)
+    missing = pa.nulls(len(table), pa.float32())
+    changes = []
+    for name in forest.features:
+        without = table.set_column(table.column_names.index(name), name, missing)
+        changes.append(float(np.abs(forest.margins(without, 1) - told).mean()))
+    return changes
 
 
 def write(
@@ -127,7 +148,9 @@ def write(
         shown = list(importances.items())[:MOST_FEATURES]
         parts += [
             "## What it looks at",
-            f"Mean absolute contribution in log-odds; {len(shown)} of {len(importances)} features.",
+            "Mean absolute "
+            + ("contribution in log-odds" if model.kind == "xgboost" else "change of the score without it")
+            + f"; {len(shown)} of {len(importances)} features.",
             _table(("feature", "contribution"), [(name, f"{value:.4f}") for name, value in shown]),
         ]
     return "\n\n".join(parts) + "\n"

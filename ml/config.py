@@ -140,19 +140,17 @@ class Baseline(_Section):
     early_stopping_rounds: int = 10
 
 
-class Cost(_Section):
-    """What an alert costs, and what share of the exposure a missed event loses."""
-
-    alert: float = Field(gt=0, description="in base currency")
-    loss_share: float = Field(1.0, gt=0, le=1)
-
-
 class Evaluation(_Section):
     """How a ranking is judged."""
 
     budget_share: Share
     daily_budget: int | None = Field(None, ge=1, description="alerts a day")
-    cost: Cost | None = None
+    loss_share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the exposure that a missed event loses; an alert costs the client's alert_cost",
+    )
     calibration_bins: int = Field(ge=2)
     bootstrap_draws: int = Field(ge=50)
     interval: Share
@@ -210,7 +208,7 @@ class ReasonText(_Section):
 class Reasons(_Section):
     """How contributions become words."""
 
-    top: int = Field(ge=1)
+    top: int = Field(ge=0, description="reasons that a row has at most; 0: scores only")
     unknown: str = "unknown"
     default: str = "{label}: {value} (typical: {typical})"
     relative_to: Literal["average", "approved"] = Field(

@@ -229,7 +229,8 @@ def _measured(job: Job[UseCase], rows: Rows, open_rows: Rows, dates: Split, aske
         )
         if asked.ceiling is not None:
             others[CEILING] = _ceiling(asked.ceiling, test)
-        judged = evaluation.judge(use_case, named, test, scores, others, None)
+        costs = evaluation.alert_costs(job.settings)
+        judged = evaluation.judge(use_case, named, test, scores, others, None, costs)
         predictions = _scored(test, scores)
     folder = asked.folder or job.settings.home / "evaluations" / f"{job.name}_{asked.first}_{asked.last}"
     result = Evaluation(

@@ -15,6 +15,8 @@ from ml.baselines import Predicted
 from ml.config import Forest, UseCase
 from ml.datasets import Rows
 from ml.model import Model
+from nightledger.clients import load_clients
+from nightledger.settings import Settings
 
 Vector = NDArray[np.float64]
 
@@ -73,6 +75,7 @@ def judge(
     scores: Vector,
     others: Mapping[str, Predicted],
     champion: Vector | None,
+    costs: Mapping[str, float],
 ) -> Judged:
     """Metrics with intervals by client, gains over every rival, guardrails and fairness.
 
@@ -83,6 +86,7 @@ def judge(
         scores: probability of the event of each row.
         others: what the baselines say of the same rows.
         champion: what the champion says of them; None when there is none to compare with.
+        costs: of an alert, by client (`alert_costs`).
     """
     scorers = {"": scores} | {name: other.scores for name, other in others.items()}
     if champion is not None:
@@ -92,7 +96,7 @@ def judge(
     masks = {"": np.ones(len(test), dtype=bool)} | {client: clients == client for client in several}
     fired = {name: other.fired for name, other in others.items() if other.fired is not None}
     by_client = {
-        client: _evaluated(use_case, test.where(pa.array(mask)), mask, scorers, fired)
+        client: _evaluated(use_case, test.where(pa.array(mask)), mask, scorers, fired, costs)
         for client, mask in masks.items()
     }
     rows = [
@@ -135,6 +139,7 @@ def _evaluated(
     mask: NDArray[np.bool_],
     scorers: Mapping[str, Vector],
     fired: Mapping[str, NDArray[np.bool_]],
+    costs: Mapping[str, float],
 ) -> metrics.Evaluated:
     assert use_case.evaluation is not None and use_case.promotion is not None  # noqa: S101
     return metrics.evaluate(
@@ -143,24 +148,30 @@ def _evaluated(
         test.customers(),
         use_case.evaluation,
         use_case.seed,
-        context=_context(use_case, test),
+        context=_context(use_case, test, costs),
         primary=use_case.promotion.metric,
         fired={name: fires[mask] for name, fires in fired.items()},
     )
 
 
-def _context(use_case: UseCase, test: Rows) -> Context:
-    """What daily alerts and money are measured by; nothing where the use case names no budget and no cost."""
+def alert_costs(settings: Settings) -> dict[str, float]:
+    """What an alert costs each client, in its base currency."""
+    return {name: float(client.alert_cost) for name, client in load_clients(settings).items()}
+
+
+def _context(use_case: UseCase, test: Rows, costs: Mapping[str, float]) -> Context:
+    """What daily alerts and money are measured by; nothing where the use case names no budget and no loss."""
     rules = use_case.evaluation
     assert rules is not None  # noqa: S101 - a model with labels has them
-    context = Context(daily_budget=rules.daily_budget, cost=rules.cost.alert if rules.cost else None)
+    context = Context(daily_budget=rules.daily_budget)
     if rules.daily_budget is not None:
         # Each client has a queue of its own; days first, so that the numbers ascend in time.
         pairs = list(zip(test.table["day"].to_pylist(), test.table["client_id"].to_pylist(), strict=True))
         numbers = {pair: number for number, pair in enumerate(sorted(set(pairs)))}
         context = replace(context, day=np.array([numbers[pair] for pair in pairs]), card=test.customers())
-    if rules.cost is not None:
-        context = replace(context, amount=test.exposures() * rules.cost.loss_share)
+    if rules.loss_share is not None:
+        cost = np.array([costs[client] for client in test.table["client_id"].to_pylist()])
+        context = replace(context, amount=test.exposures() * rules.loss_share, cost=cost)
     return context
 
 

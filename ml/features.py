@@ -24,7 +24,7 @@ class Feature:
     label: str
     unit: str
     definition: str
-    """Hash of name, type and meta."""
+    """Hash of name, type and meta, without the models that may use it."""
     table: str = "features_customers"
     group: str = ""
     type: str = ""
@@ -66,7 +66,8 @@ def read_features(build: Path, described: Described) -> tuple[Feature, ...]:
             meta = column.get("config", {}).get("meta") or column.get("meta") or {}
             if name not in meta.get("allowed_in", ()):
                 continue
-            definition = json.dumps([column["name"], column.get("data_type"), meta], sort_keys=True)
+            told = {key: value for key, value in meta.items() if key != "allowed_in"}
+            definition = json.dumps([column["name"], column.get("data_type"), told], sort_keys=True)
             found.append(
                 Feature(
                     name=column["name"],

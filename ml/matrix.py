@@ -17,6 +17,4 @@ def matrix_of(table: pa.Table, features: Sequence[str]) -> Matrix:
 
 def table_of(matrix: Matrix, features: Sequence[str]) -> pa.Table:
     """The same as Arrow columns; missing is null."""
-    return pa.table(
-        {name: pa.array(matrix[:, at], from_pandas=True) for at, name in enumerate(features)}
-    )
+    return pa.table({name: pa.array(matrix[:, at], from_pandas=True) for at, name in enumerate(features)})

@@ -45,7 +45,7 @@ class TrainingOutcome:
     guardrails: tuple[str, ...]
     """Those it breaks, in words."""
     importances: tuple[dict[str, Any], ...]
-    """By feature: `feature`, `feature_group`, `importance` (mean absolute contribution, log-odds)."""
+    """By feature: `feature`, `feature_group`, `importance` (`ml.cards.importance`)."""
     metrics: tuple[dict[str, Any], ...]
     seconds: float
 

@@ -16,7 +16,10 @@
         {%- endfor -%}
     {%- endfor -%}
     {%- for column in graph.nodes[model.unique_id].columns.values() -%}
-        {%- do parts.append(tojson([column.name, column.data_type, column.config.meta], sort_keys=true)) -%}
+        {#- Who may use a column says nothing about what it holds. -#}
+        {%- set meta = dict(column.config.meta) -%}
+        {%- do meta.pop("allowed_in", none) -%}
+        {%- do parts.append(tojson([column.name, column.data_type, meta], sort_keys=true)) -%}
     {%- endfor -%}
     {{- return(local_md5(parts | sort | join("\n"))) -}}
 {%- endmacro %}

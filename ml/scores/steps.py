@@ -57,7 +57,8 @@ def train(job: Job[UseCase], member: str, champion: Registered | None) -> Traine
             threads=settings.threads,
             monotone=use_case.estimator.monotone,
         )
-        judged = evaluation.judge(use_case, named, test, scores, others, champion_scores)
+        costs = evaluation.alert_costs(settings)
+        judged = evaluation.judge(use_case, named, test, scores, others, champion_scores, costs)
     else:
         judged = evaluation.judge_unusual(use_case, named, model, rows.of(dates.training), test, scores)
     importances = cards.importance(model, rows.of(dates.test), settings.threads)

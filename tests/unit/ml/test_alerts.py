@@ -170,6 +170,14 @@ def test_the_truth_saves_all_that_can_be_saved_and_silence_nothing() -> None:
     assert silence == {"savings": 0.0, "savings_share": 0.0, "savings_of_greatest": 0.0}
 
 
+def test_each_client_pays_its_own_price_of_an_alert() -> None:
+    """Catches one price for all: the second alert would save 20 where it costs the client 80 more."""
+    label, amount = np.array([1.0, 1]), np.array([100.0, 100])
+    context = Context(amount=amount, cost=np.array([5.0, 180.0]))
+    found = all_of(label, np.array([1.0, 1]), context, np.ones(2))
+    assert found == pytest.approx({"savings": 95.0, "savings_share": 95 / 200, "savings_of_greatest": 1.0})
+
+
 def test_a_rule_saves_by_alerting_on_what_it_fires_on() -> None:
     """Catches the amount of a rule taken for a probability: it would alert on everything."""
     label, amount = np.array([1.0, 0, 1, 0]), np.array([100.0, 90, 50, 20])

@@ -297,6 +297,15 @@ def test_the_upper_band_holds_the_quota(bank: Bank, small: Configure) -> None:
         config.UseCase(**{**values, "reasons": {**values["reasons"], "from_band": None}})
 
 
+def test_the_feature_that_sets_rows_apart_counts_most(bank: Bank, small: Configure) -> None:
+    """Catches a forest without importances, and one in which a feature without values decides."""
+    allow(bank)
+    small()
+    found = {row["feature"]: row["importance"] for row in training.train(bank.settings, MODEL).importances}
+    assert set(found) == set(FEATURES)
+    assert min(found["days_since_last_transaction"], found["transactions_90d"]) > found["never_filled"] == 0
+
+
 def test_when_the_seed_decides_the_model_is_refused(bank: Bank, small: Configure) -> None:
     """Catches a forest of a few trees whose list of the unusual is luck."""
     allow(bank)
