@@ -134,18 +134,7 @@ within_quota as (
 ),
 
 reasons as (
-    select
-        client_id,
-        model_version,
-        entity,
-        entity_id,
-        as_of_date,
-        max(case when rank = 1 then text end) as reason_1,
-        max(case when rank = 2 then text end) as reason_2,
-        max(case when rank = 3 then text end) as reason_3
-    from {{ ref('fct_score_reasons') }}
-    where model in ('anomaly', 'anomaly_transactions') and rank <= 3
-    group by client_id, model_version, entity, entity_id, as_of_date
+    {{ reasons_side_by_side("model like 'anomaly%' and as_of_date in (select dates.as_of_date from dates)") }}
 ),
 
 anomalies as (

@@ -48,17 +48,7 @@ churn_scores as (
 ),
 
 churn_reasons as (
-    select
-        client_id,
-        model_version,
-        entity_id,
-        as_of_date,
-        max(case when rank = 1 then text end) as reason_1,
-        max(case when rank = 2 then text end) as reason_2,
-        max(case when rank = 3 then text end) as reason_3
-    from {{ ref('fct_score_reasons') }}
-    where model = 'churn' and entity = 'customer' and rank <= 3
-    group by client_id, model_version, entity_id, as_of_date
+    {{ reasons_side_by_side("model = 'churn' and entity = 'customer'") }}
 ),
 
 overview as (

@@ -68,17 +68,7 @@ queued as (
 ),
 
 reasons as (
-    select
-        client_id,
-        model_version,
-        entity_id as transaction_key,
-        as_of_date,
-        max(case when rank = 1 then text end) as reason_1,
-        max(case when rank = 2 then text end) as reason_2,
-        max(case when rank = 3 then text end) as reason_3
-    from {{ ref('fct_score_reasons') }}
-    where model = 'fraud' and entity = 'transaction' and rank <= 3
-    group by client_id, model_version, entity_id, as_of_date
+    {{ reasons_side_by_side("model = 'fraud' and as_of_date in (select dates.as_of_date from dates)") }}
 ),
 
 -- As the date knew the transaction: a posting or correction that came later is another one's alert.
@@ -114,7 +104,7 @@ alerts as (
     left join reasons
         on
             queued.client_id = reasons.client_id
-            and queued.transaction_key = reasons.transaction_key
+            and queued.transaction_key = reasons.entity_id
             and queued.model_version = reasons.model_version
             and queued.as_of_date = reasons.as_of_date
 )
