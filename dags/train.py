@@ -17,27 +17,30 @@ Never: nights go on with the champions they have, or publish without scores. An 
 under *Required Actions*; after seven days without an answer the version keeps waiting and the run ends.
 
 ### How to run it again
-Trigger it again. The same publication gives the same models; a refusal is a result, not a failure: `champion`
-is skipped and its log says why. One model that fails does not hold up the others. A champion that should go:
-`make demote MODEL=… REASON=…`.
+Trigger it again. The same publication gives the same models; a refusal is a result, not a failure: where
+nothing was promoted, `champions` is skipped and its log says why. One model that fails does not hold up the
+others. A champion that should go: `make demote MODEL=… REASON=…`.
 
 ### Tasks
-Those from `train` to `champion` run once for each model.
+`train` runs once for each model, `approve` and `settle` once for each version that waits for a person.
 
 | task | retries | timeout | what a retry overwrites |
 |---|---|---|---|
 | publication | 2 | 5 min | nothing; a retry keeps the lease of the first try |
-| train | 1 | 3 h | nothing; it is judged against the champion that the run began with |
-| record | 2 | 5 min | nothing; a decision is recorded once a run |
+| train | 1 | 3 h | nothing; judged against the champion of the run's start, recorded once |
+| complete | – | – | nothing; it fails the run when a training failed |
+| champions | 2 | 5 min | nothing; it tells what was decided |
+| awaiting | 2 | 5 min | nothing; it reads what was decided |
 | approve | 2 | 168 h of waiting | nothing; the first answer counts |
-| champion | 2 | 5 min | nothing; an answer is recorded once a run |
+| settle | 2 | 5 min | nothing; an answer is recorded once a run |
 | release | 2 | 5 min | nothing; the lease is the run's own |
 """
 
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, Param, chain, dag, get_current_context, task, task_group
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import CronTriggerTimetable, Param, chain, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from nightledger import airflow_tasks
@@ -69,48 +72,54 @@ def publication() -> list[dict[str, Any]]:
 
 # One after another: each uses all the threads there are.
 @task(execution_timeout=timedelta(hours=3), retries=1, max_active_tis_per_dagrun=1)
-def train_model(job: dict[str, Any]) -> dict[str, Any]:
-    """Train, judge and register."""
+def train_model(job: dict[str, Any]) -> None:
+    """Train, judge and register; keep what was measured and decided, or that a person is to decide."""
     from ml import training
-    from nightledger import operations
-
-    settings, model = Settings(), job["model"]
-    with operations.stage(settings, airflow_tasks.run_name(), f"train {model}") as detail:
-        outcome = training.train(settings, model, job["publication_id"], job["champion"]).as_dict()
-        detail.update(verdict=outcome["verdict"], version=outcome["version"])
-    return outcome
-
-
-@task(execution_timeout=timedelta(minutes=5))
-def record(job: dict[str, Any], outcome: dict[str, Any]) -> dict[str, Any]:
-    """Keep what was measured and decided, or that a person is to decide."""
-    from nightledger import model_governance
+    from nightledger import model_governance, operations
     from nightledger.clients import load_clients
 
-    settings, model = Settings(), job["model"]
-    decision = model_governance.record_training(
-        settings,
-        outcome,
-        airflow_tasks.run_name(),
-        compared_with=job["champion"],
-        approvers=model_governance.who_approves(load_clients(settings), model),
-    )
-    _align(settings, model)
-    return model_governance.request(settings, decision)
+    settings, model, run = Settings(), job["model"], airflow_tasks.run_name()
+    with operations.stage(settings, run, f"train {model}") as detail:
+        outcome = training.train(settings, model, job["publication_id"], job["champion"]).as_dict()
+        detail.update(verdict=outcome["verdict"], version=outcome["version"])
+        model_governance.record_training(
+            settings,
+            outcome,
+            run,
+            compared_with=job["champion"],
+            approvers=model_governance.who_approves(load_clients(settings), model),
+        )
+        _align(settings, model)
 
 
-@task(execution_timeout=timedelta(minutes=5), trigger_rule="none_failed", outlets=[airflow_tasks.CHAMPION])
-def champion(recorded: dict[str, Any], answer: dict[str, Any] | None) -> None:
-    """Keep what a person answered, and tell whoever waits for a new champion; skipped when there is none."""
+@task(execution_timeout=timedelta(minutes=5), trigger_rule="all_done", outlets=[airflow_tasks.CHAMPION])
+def champions() -> None:
+    """Tell whoever waits for new champions which there are by the rules; skipped when there is none."""
+    from nightledger import model_governance, model_ledger
+
+    decided = model_ledger.decisions_of(Settings(), airflow_tasks.run_name())
+    _tell([decision for decision in decided if model_governance.is_new_champion(decision)], decided)
+
+
+@task(execution_timeout=timedelta(minutes=5), trigger_rule="all_done")
+def awaiting() -> list[dict[str, Any]]:
+    """What people are to be asked."""
+    from nightledger import model_governance, model_ledger
+
+    settings = Settings()
+    decided = model_ledger.decisions_of(settings, airflow_tasks.run_name())
+    return [model_governance.request(settings, row) for row in decided if model_governance.is_awaiting(row)]
+
+
+@task(execution_timeout=timedelta(minutes=5), outlets=[airflow_tasks.CHAMPION])
+def settle(asked: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Keep what a person answered, and tell of the new champion; skipped when it is none."""
     from nightledger import model_governance
 
-    settings, model = Settings(), recorded["model"]
-    decision = model_governance.settle(settings, airflow_tasks.run_name(), model, answer)
-    _align(settings, model)
-    if not model_governance.is_new_champion(decision):
-        raise AirflowSkipException(f"No new champion: {decision['decision']}. {decision['reason']}")
-    extra = {key: decision[key] for key in ("model", "version", "publication_id")}
-    get_current_context()["outlet_events"][airflow_tasks.CHAMPION].extra = extra
+    settings, (request, answer) = Settings(), asked
+    decision = model_governance.settle(settings, airflow_tasks.run_name(), request["model"], answer)
+    _align(settings, request["model"])
+    _tell([decision] if model_governance.is_new_champion(decision) else [], [decision])
 
 
 @task(execution_timeout=timedelta(minutes=5))
@@ -130,21 +139,15 @@ def _align(settings: Settings, model: str) -> None:
     standing.align(settings, model, now.champion, now.challenger)
 
 
-@task_group(prefix_group_id=False)
-def one_model(job: dict[str, Any]) -> None:
-    """From training to the decision."""
-    recorded = record(job, train_model.override(task_id="train")(job))
-    approve = PromotionApproval(
-        task_id="approve",
-        is_wanted=recorded["is_awaiting"],
-        subject=recorded["subject"],
-        body=recorded["body"],
-        # Without an answer nothing changes: what is chosen by the clock is told from what a person chose.
-        defaults=PromotionApproval.REJECT,
-        response_timeout=timedelta(days=7),
-        params={"comment": Param(None, type=["null", "string"], title="Why")},
-    )
-    champion(recorded, approve.output)
+def _tell(new: list[dict[str, Any]], decided: list[dict[str, Any]]) -> None:
+    """Hand the new champions to those who wait for them, or say why there is none."""
+    if not new:
+        why = "\n".join(
+            f"{row['model']}: {row['decision'].replace('_', ' ')}. {row['reason']}" for row in decided
+        )
+        raise AirflowSkipException(f"No new champion.\n{why}")
+    told = [{key: row[key] for key in ("model", "version", "publication_id")} for row in new]
+    get_current_context()["outlet_events"][airflow_tasks.CHAMPION].extra = {"models": told}
 
 
 @dag(
@@ -167,7 +170,24 @@ def one_model(job: dict[str, Any]) -> None:
 def train() -> None:
     """Order of the steps."""
     pinned = publication()
-    chain(pinned, one_model.expand(job=pinned), release().as_teardown(setups=pinned))
+    trained = train_model.override(task_id="train").expand(job=pinned)
+    asked = awaiting()
+    approve = PromotionApproval.partial(
+        task_id="approve",
+        # Without an answer nothing changes: what is chosen by the clock is told from what a person chose.
+        defaults=PromotionApproval.REJECT,
+        response_timeout=timedelta(days=7),
+        params={"comment": Param(None, type=["null", "string"], title="Why")},
+    ).expand_kwargs(asked.map(_question))
+    settled = settle.expand(asked=asked.zip(approve.output))
+    # The lease is needed for training only; an approval may take a week.
+    trained >> release().as_teardown(setups=pinned)
+    chain(trained, [champions(), asked, EmptyOperator(task_id="complete")])
+    chain(asked, approve, settled)
+
+
+def _question(request: dict[str, Any]) -> dict[str, Any]:
+    return {"subject": request["subject"], "body": request["body"]}
 
 
 train()

@@ -214,20 +214,22 @@ def is_new_champion(decision: Mapping[str, Any]) -> bool:
     return decision["decision"] in (PROMOTED, APPROVED)
 
 
-def request(settings: Settings, decision: Mapping[str, Any]) -> dict[str, Any]:
+def is_awaiting(decision: Mapping[str, Any]) -> bool:
+    """Whether a person is to be asked."""
+    return decision["decision"] == AWAITING
+
+
+def request(settings: Settings, decision: Mapping[str, Any]) -> dict[str, str]:
     """What a person is asked about a version, as Markdown; JSON-able.
 
     Args:
         settings: of the installation.
-        decision: of `record_training`.
+        decision: of `record_training`, that waits for a person.
 
     Returns:
-        model, is_awaiting (whether anybody is to be asked), subject and body.
+        model, subject and body.
     """
     model, version = decision["model"], decision["version"]
-    asked = {"model": model, "is_awaiting": decision["decision"] == AWAITING, "subject": "", "body": ""}
-    if not asked["is_awaiting"]:
-        return asked
     measured = metrics_of(settings, model, version)
     beside = sorted({row["baseline"] for row in measured} - {""})
     overall = {
@@ -243,16 +245,18 @@ def request(settings: Settings, decision: Mapping[str, Any]) -> dict[str, Any]:
     ]
     broken = json.loads(decision["evidence"] or "[]")
     card = settings.registry / "models" / model / str(version) / "model_card.md"
-    asked["subject"] = f"Shall {model} {version} score instead of {decision['compared_with'] or 'nothing'}?"
-    asked["body"] = "\n\n".join(
-        (
-            decision["reason"],
-            "\n".join("| " + " | ".join(line) + " |" for line in lines),
-            "Guardrails: " + ("; ".join(map(str, broken)) or "none is broken") + ".",
-            f"Model card: `{card}`",
-        )
-    )
-    return asked
+    return {
+        "model": model,
+        "subject": f"Shall {model} {version} score instead of {decision['compared_with'] or 'nothing'}?",
+        "body": "\n\n".join(
+            (
+                decision["reason"],
+                "\n".join("| " + " | ".join(line) + " |" for line in lines),
+                "Guardrails: " + ("; ".join(map(str, broken)) or "none is broken") + ".",
+                f"Model card: `{card}`",
+            )
+        ),
+    }
 
 
 def _estimate(row: Mapping[str, Any] | None) -> str:

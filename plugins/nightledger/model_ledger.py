@@ -68,6 +68,12 @@ def decisions(settings: Settings, model: str = "") -> list[Decision]:
     return operations.read(settings, query.where(model_decisions.c.model == model) if model else query)
 
 
+def decisions_of(settings: Settings, run_id: str) -> list[Decision]:
+    """What a run has decided about each model in the end, in the order of the models."""
+    last = {row["model"]: row for row in decisions(settings) if row["run_id"] == run_id}
+    return [last[model] for model in sorted(last)]
+
+
 def last_decision(settings: Settings, model: str) -> Decision | None:
     """The newest decision about a model, or None."""
     return next(reversed(decisions(settings, model)), None)

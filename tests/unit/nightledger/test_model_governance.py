@@ -17,6 +17,7 @@ from nightledger.model_demotion import demote, demote_for_loss
 from nightledger.model_governance import (
     answer,
     check_clients,
+    is_awaiting,
     is_new_champion,
     record_training,
     request,
@@ -281,7 +282,6 @@ def test_a_person_sees_the_reason_the_figures_the_guardrails_and_the_card(home):
         home, outcome("v3", guardrails=broken), "train/3", compared_with="v2", approvers=["bank"]
     )
     shown = request(home, asked)
-    assert shown["is_awaiting"]
     assert shown["subject"] == "Shall churn v3 score instead of v2?"
     for text in (
         "It beats its baselines. Approval is asked for by bank.",
@@ -290,7 +290,8 @@ def test_a_person_sees_the_reason_the_figures_the_guardrails_and_the_card(home):
         "models/churn/v3/model_card.md",
     ):
         assert text in shown["body"]
-    assert not request(home, decisions(home)[0])["is_awaiting"]
+    assert [is_awaiting(row) for row in decisions(home)][:1] == [False]
+    assert is_awaiting(asked)
 
 
 def test_a_demotion_goes_back_to_the_champion_before_and_says_who_and_why(home):
