@@ -24,9 +24,31 @@ HEADLINE = (
     ("calibration_error", "calibration error (lower is better)"),
     ("seed_agreement", "agreement of ranks under another seed"),
     ("score_psi", "shift of scores since training (PSI)"),
+    ("wape", "WAPE: errors / what came in (lower is better)"),
+    ("bias", "bias: more was expected than came"),
+    ("rank_correlation", "rank correlation"),
+    ("alive_brier", "Brier score of being still there (lower is better)"),
+    ("silhouette", "silhouette of the segments"),
+    ("smallest_share", "share of the smallest segment"),
+    ("share_psi", "shift of the segments' shares since the fit (PSI)"),
+    ("same_name", "share whom the champion calls the same"),
+    ("mean_agreement", "agreement of bootstraps (adjusted Rand index)"),
+    ("least_agreement", "the least of them"),
+    ("mase", "MASE: error beside the past's own changes (lower is better)"),
+    ("coverage_80", "share within the 80 % interval"),
+    ("coverage_95", "share within the 95 % interval"),
 )
-FIRST = ("average_precision", "seed_agreement")
-"""What one line about a model shows, whichever it has."""
+FIRST = {
+    "average_precision": ("out_of_time", "average precision"),
+    "seed_agreement": ("out_of_time", "of ranks agree"),
+    "mean_agreement": ("fitted", "agreement of bootstraps"),
+    "mase": ("client", "MASE"),
+    "wape": ("out_of_time", "WAPE"),
+}
+"""What one line about a model shows, whichever it has first: on which rows, and in words."""
+LOWER_IS_BETTER = ("mase", "wape")
+"""Of these the best baseline has the least."""
+DATASETS = {"out_of_time": "Out of time", "fitted": "On the fitted rows", "client": "The client's totals"}
 
 
 def table_of(title: str, *headings: tuple[str, str]) -> Table:
@@ -101,35 +123,44 @@ def _last_decisions(settings: Settings) -> dict[str, dict[str, Any]]:
 
 def _headline(rows: list[dict[str, Any]]) -> tuple[str, str]:
     """The first metric of the model, and that of its best baseline."""
-    found = {
-        (row["metric"], row["baseline"]): row
-        for row in rows
-        if row["dataset"] == "out_of_time" and row["client_id"] == ""
-    }
-    metric = next((name for name in FIRST if (name, "") in found), None)
-    if metric is None:
-        return "–", "–"
-    rivals = {
-        baseline: row["value"]
-        for (name, baseline), row in found.items()
-        if name == metric and baseline not in ("", "champion") and row["value"] is not None
-    }
-    best = max(rivals, key=lambda name: rivals[name], default=None)
-    own = interval(found[metric, ""])
-    if metric == "seed_agreement":
-        return f"{own} ranks agree", ""
-    return own, f"{rivals[best]:.3f} {best.replace('_', ' ')}" if best else "–"
+    for metric, (dataset, words) in FIRST.items():
+        found = {
+            row["baseline"]: row
+            for row in rows
+            if (row["metric"], row["dataset"]) == (metric, dataset) and _is_of_all(row)
+        }
+        if "" not in found:
+            continue
+        rivals = {
+            name: row["value"]
+            for name, row in found.items()
+            if name not in ("", "champion") and row["value"] is not None
+        }
+        choose = min if metric in LOWER_IS_BETTER else max
+        best = choose(rivals, key=lambda name: rivals[name], default=None)
+        return (
+            f"{interval(found[''])} {words}",
+            f"{rivals[best]:.3f} {best.replace('_', ' ')}" if best else "–",
+        )
+    return "–", "–"
+
+
+def _is_of_all(row: Mapping[str, Any]) -> bool:
+    """Whether a metric is about all rows: those of one client count where the model is that client's."""
+    return row["client_id"] in ("", row["model"].partition(".")[2])
 
 
 def _tables(settings: Settings, decision: Mapping[str, Any], ceiling: float | None) -> list[Table]:
     rows = model_ledger.metrics_of(settings, decision["model"], decision["version"] or "")
-    found = [row for row in rows if row["dataset"] == "out_of_time" and row["client_id"] == ""]
-    if not found:
-        return []
+    rows = [row for row in rows if _is_of_all(row)]
+    shares = {name: [row for row in rows if row["dataset"] == name] for name in DATASETS}
+    return [_table(name, found, ceiling) for name, found in shares.items() if found]
+
+
+def _table(dataset: str, found: list[dict[str, Any]], ceiling: float | None) -> Table:
     own = next(row for row in found if row["baseline"] == "")
-    n = own["n"] or 0
     names = ["", *sorted({row["baseline"] for row in found} - {""})]
-    title = f"\nOut of time, {own['window_label']}: {n:,} rows"
+    title = f"\n{DATASETS[dataset]}, {own['window_label']}: {own['n'] or 0:,} rows"
     if own["base_rate"] is not None:
         title += f", base rate {own['base_rate']:.2%} (95 % intervals by bootstrap over customers)"
     headings = [("", "left"), *((name.replace("_", " ") or "model", "right") for name in names)]
@@ -141,7 +172,7 @@ def _tables(settings: Settings, decision: Mapping[str, Any], ceiling: float | No
         cells = [interval(values.get((metric, name))) for name in names]
         reach = f"{ceiling:.3f}" if ceiling is not None and metric == "average_precision" else ""
         table.add_row(label, *cells, *((reach,) if ceiling is not None else ()))
-    return [table]
+    return table
 
 
 def interval(row: Mapping[str, Any] | None) -> str:
