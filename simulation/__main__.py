@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a truth folder; for predictions of several clients CLIENT=FOLDER, once for each",
     )
     ceiling.add_argument("--task", choices=TASKS, default="churn")
-    ceiling.add_argument("--predictions", type=Path, help="churn, default: Parquet with labels and scores")
+    ceiling.add_argument("--predictions", type=Path, help="churn, default, fraud: Parquet, labels and scores")
     ceiling.add_argument("--write", type=Path, help="gets the predictions' rows with the true probability")
     ceiling.add_argument("--months", type=int, default=12, help="default: length of the window of outcomes")
     difficulty = commands.add_parser("difficulty", help="how far a threshold on one feature gets, as a table")
@@ -84,6 +84,10 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
                 _truth(given), given.predictions, given.months, given.write
             ).as_dict()
         return default_ceiling(Path(given.truth[0]), given.months)
+    if given.command == "ceiling" and given.task == "fraud" and given.predictions:
+        from simulation.ceilings import fraud_ceiling_of_rows
+
+        return fraud_ceiling_of_rows(_truth(given), given.predictions, given.write).as_dict()
     if given.command == "ceiling":
         from simulation.ceilings import TASKS as ceilings
 

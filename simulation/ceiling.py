@@ -65,8 +65,8 @@ def compute_ceiling(
         TruthError: a customer or date is not in the truth, or a window reaches beyond the simulated days.
     """
 
-    def of_rows(folder: Path, customer_id: Any, as_of_date: Any) -> npt.NDArray[np.float64]:
-        return true_probabilities(read_truth(folder), customer_id, as_of_date, window)
+    def of_rows(folder: Path, rows: pa.Table) -> npt.NDArray[np.float64]:
+        return true_probabilities(read_truth(folder), rows["customer_id"], rows["as_of_date"], window)
 
     return judge(truth_folder, predictions, of_rows, write)
 
@@ -74,7 +74,7 @@ def compute_ceiling(
 def judge(
     truth_folder: Path | Mapping[str, Path],
     predictions: Path,
-    of_rows: Callable[[Path, Any, Any], npt.NDArray[np.float64]],
+    of_rows: Callable[[Path, pa.Table], npt.NDArray[np.float64]],
     write: Path | None = None,
 ) -> Ceiling:
     """True probabilities beside a model's scores on exactly the rows of a predictions file.
@@ -82,7 +82,7 @@ def judge(
     Args:
         truth_folder: as written by `make`; or one for each `client_id` of the predictions.
         predictions: Parquet with customer_id, as_of_date, label (0/1), score (higher = likelier).
-        of_rows: true probability of each row, from a truth folder and two Arrow columns.
+        of_rows: true probability of each row of predictions, from a truth folder.
         write: gets the rows as Parquet, with the true probability as their score.
 
     Raises:
@@ -94,7 +94,7 @@ def judge(
     table = pq.read_table(predictions)
     label = table["label"].to_numpy().astype(np.int64)
     if isinstance(truth_folder, Path):
-        probability = of_rows(truth_folder, table["customer_id"], table["as_of_date"])
+        probability = of_rows(truth_folder, table)
     else:
         probability = _of_clients(truth_folder, table, of_rows)
     if write is not None:
@@ -112,7 +112,7 @@ def judge(
 def _of_clients(
     folders: Mapping[str, Path],
     table: pa.Table,
-    of_rows: Callable[[Path, Any, Any], npt.NDArray[np.float64]],
+    of_rows: Callable[[Path, pa.Table], npt.NDArray[np.float64]],
 ) -> npt.NDArray[np.float64]:
     client = np.array(table["client_id"].to_pylist())
     unknown = sorted(set(client.tolist()) - set(folders))
@@ -121,8 +121,7 @@ def _of_clients(
     probability = np.empty(len(client))
     for name in np.unique(client).tolist():
         rows = np.flatnonzero(client == name)
-        some = table.take(rows)
-        probability[rows] = of_rows(folders[name], some["customer_id"], some["as_of_date"])
+        probability[rows] = of_rows(folders[name], table.take(rows))
     return probability
 
 

@@ -103,6 +103,52 @@ def fraud_ceiling(truth: Path) -> dict[str, Any]:
     }
 
 
+def fraud_ceiling_of_rows(
+    truth: Path | Mapping[str, Path], predictions: Path, write: Path | None = None
+) -> Ceiling:
+    """The ceiling of fraud on exactly the rows of a predictions file.
+
+    Args:
+        truth: a neobank's truth folder; or one for each `client_id` of the predictions.
+        predictions: Parquet with transaction_id and original_transaction_id as the files have them, label
+            (0/1), score (higher = likelier). A posting counts as the payment that it posts; what no customer
+            starts, such as a salary, is never stolen.
+        write: see `simulation.ceiling.judge`.
+
+    Raises:
+        TruthError: the truth knows none of the transactions.
+    """
+    return judge(truth, predictions, true_thefts, write)
+
+
+def true_thefts(truth: Path, rows: pa.Table) -> Floats:
+    """Probability of theft for each row with transaction_id and original_transaction_id.
+
+    Raises:
+        TruthError: the truth knows none of them.
+    """
+    payments, oracle = fraud_oracle(truth)
+    order = np.argsort(payments.number)
+    numbers = payments.number[order]
+    probability = np.zeros(len(rows))
+    is_known = np.zeros(len(rows), dtype=bool)
+    for column in ("transaction_id", "original_transaction_id"):
+        number = np.array([_number(text) for text in rows[column].to_pylist()], dtype=np.int64)
+        place = np.minimum(np.searchsorted(numbers, number), len(numbers) - 1)
+        found = (numbers[place] == number) & ~is_known
+        probability[found] = oracle.score[order][place[found]]
+        is_known |= found
+    if not is_known.any():
+        raise TruthError("the truth knows none of these transactions")
+    return probability
+
+
+def _number(transaction_id: str | None) -> int:
+    """Of a transaction as the files name it; -1: of none."""
+    digits = (transaction_id or "").removeprefix("TX")
+    return int(digits) if digits.isdecimal() else -1
+
+
 def default_oracle(
     lending: Lending, month: int, months: int = DEFAULT_MONTHS
 ) -> tuple[npt.NDArray[np.bool_], Oracle]:
@@ -153,8 +199,8 @@ def default_ceiling_of_rows(
         TruthError: a customer or date is not in the truth, or a window reaches beyond the simulated days.
     """
 
-    def of_rows(folder: Path, customer_id: Any, as_of_date: Any) -> Floats:
-        return true_defaults(folder, customer_id, as_of_date, months)
+    def of_rows(folder: Path, rows: pa.Table) -> Floats:
+        return true_defaults(folder, rows["customer_id"], rows["as_of_date"], months)
 
     return judge(truth, predictions, of_rows, write)
 

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -175,19 +176,47 @@ def _ceilings(settings: Settings) -> dict[str, float]:
     if not truth.exists():
         return {}
     banks = [f"demo_bank={truth}", f"demo_wallet={truth / 'wallet'}", f"demo_lender={truth / 'lender'}"]
+    folders = [word for bank in banks for word in ("--truth", bank)]
+    tasks = {"churn": ("churn",), "credit": ("default", "--months", "6"), "fraud": ("fraud",)}
     found = {}
-    for model, task in (("churn", ("--task", "churn")), ("credit", ("--task", "default", "--months", "6"))):
+    for model, task in tasks.items():
         decision = model_ledger.last_decision(settings, model)
         if decision is None or not decision["version"]:
             continue
         predictions = settings.registry / "predictions" / model / f"{decision['version']}.parquet"
-        if predictions.exists():
-            folders = [word for bank in banks for word in ("--truth", bank)]
+        if not predictions.exists():
+            continue
+        with tempfile.TemporaryDirectory(prefix="nightledger-ceiling-") as aside:
+            if model == "fraud":
+                predictions = _as_the_files_name_them(settings, predictions, Path(aside) / "rows.parquet")
             answer: dict[str, Any] = json.loads(
-                _simulation("ceiling", *task, *folders, "--predictions", str(predictions))
+                _simulation("ceiling", "--task", *task, *folders, "--predictions", str(predictions))
             )
-            found[model] = float(answer["average_precision"])
+        found[model] = float(answer["average_precision"])
     return found
+
+
+def _as_the_files_name_them(settings: Settings, predictions: Path, target: Path) -> Path:
+    """Predictions of transactions with the ids that the files have: the truth knows no other."""
+    path = warehouse.publication_path(settings)
+    if path is None:
+        raise DemoError("nothing is published")
+    with warehouse.connect(path, settings=settings) as connection:
+        connection.execute(
+            """
+            copy (
+                select predictions.*, told.transaction_id, told.original_transaction_id
+                from read_parquet($predictions) as predictions
+                left join (
+                    select transaction_key, max(transaction_id) as transaction_id,
+                        max(original_transaction_id) as original_transaction_id
+                    from staging.stg_transactions group by transaction_key
+                ) as told on told.transaction_key = predictions.entity_id
+            ) to $target (format parquet)
+            """,
+            {"predictions": str(predictions), "target": str(target)},
+        )
+    return target
 
 
 def _last_business_date(settings: Settings) -> date:

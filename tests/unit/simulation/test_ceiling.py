@@ -13,7 +13,13 @@ from sklearn.metrics import average_precision_score
 
 from simulation.__main__ import main
 from simulation.ceiling import compute_ceiling, true_probabilities
-from simulation.ceilings import default_ceiling, true_defaults
+from simulation.ceilings import (
+    default_ceiling,
+    fraud_ceiling_of_rows,
+    fraud_oracle,
+    true_defaults,
+    true_thefts,
+)
 from simulation.days import Days
 from simulation.latent import State, probability_of_silence
 from simulation.lender_files import build_lending
@@ -222,3 +228,28 @@ def test_the_ceiling_of_default_takes_another_window(lender_truth: Path) -> None
     assert year["expected_base_rate"] > 1.4 * half["expected_base_rate"]
     assert abs(half["base_rate"] - half["expected_base_rate"]) < 0.01
     assert main(["ceiling", "--task", "default", "--months", "0", "--truth", str(lender_truth)]) == 1
+
+
+def test_the_ceiling_of_fraud_is_that_of_the_rows_given(bank_folder: Path, tmp_path: Path) -> None:
+    """Catches probabilities of other payments, a posting that nobody knows, and a stolen salary."""
+    truth = bank_folder / "truth"
+    payments, oracle = fraud_oracle(truth)
+    rows = np.concatenate([np.flatnonzero(payments.fraud > 0), np.arange(0, len(payments.number), 50)])[::-1]
+    numbers = [f"TX{number}" for number in payments.number[rows]]
+    table = pa.table(
+        {
+            "transaction_id": [*numbers, "TX999999999999", "SALARY-1"],
+            "original_transaction_id": [*[None] * len(rows), numbers[0], None],
+            "label": [*(payments.fraud[rows] > 0).astype(int).tolist(), 0, 0],
+            "score": [0.5] * (len(rows) + 2),
+        }
+    )
+    expected = [*oracle.score[rows].tolist(), oracle.score[rows[0]], 0.0]
+    assert true_thefts(truth, table).tolist() == expected
+    pq.write_table(table, tmp_path / "rows.parquet")
+    found = fraud_ceiling_of_rows(truth, tmp_path / "rows.parquet")
+    assert found.rows == len(rows) + 2
+    assert found.model_average_precision == pytest.approx(found.base_rate)
+    assert found.average_precision > 3 * found.base_rate
+    with pytest.raises(TruthError, match="none of these"):
+        true_thefts(truth, table.slice(len(rows) + 1))
