@@ -1,8 +1,5 @@
 {#- A label needs 7 days to come: the days whose frauds are counted end so long before, however short they are. -#}
-{%- set due = "interval '7 days'" %}
-{%- set week = 7 + 6 %}
-{%- set month = 28 + 6 %}
-{%- set quarter = 90 + 6 %}
+{%- set due, week, month, quarter = "interval '7 days'", 7 + 6, 28 + 6, 90 + 6 %}
 {%- set place = 'partition by client_id, place order by business_date' %}
 
 with
@@ -37,21 +34,16 @@ looked_at as (
 
 -- Of each place, and of the client as a whole, whose name is empty.
 points as (
-    select
+    {%- for at in ["place", "'' as place"] %}
+    select distinct
         client_id,
-        place,
+        {{ at }},
         business_date,
         as_of_date,
         reported_before
     from looked_at
-    union
-    select
-        client_id,
-        '' as place,
-        business_date,
-        as_of_date,
-        reported_before
-    from looked_at
+    {{ "union all" if not loop.last }}
+    {%- endfor %}
 ),
 
 entries as (
@@ -126,13 +118,12 @@ changed as (
         business_date,
         as_of_date,
         sum(transactions) filter (where is_of_month) as transactions_30d,
-        sum(amount) filter (where is_of_month) as amount_30d,
-        sum(transactions) filter (where is_of_week and is_due) as transactions_7d,
-        sum(frauds) filter (where is_of_week and is_due) as frauds_7d,
-        sum(transactions) filter (where is_of_month_due and is_due) as transactions_28d,
-        sum(frauds) filter (where is_of_month_due and is_due) as frauds_28d,
-        sum(transactions) filter (where is_due) as transactions_90d,
-        sum(frauds) filter (where is_due) as frauds_90d
+        {%- for days, is_of_window in [(7, 'is_of_week'), (28, 'is_of_month_due'), (90, 'true')] %}
+        {%- for counted in ['transactions', 'frauds'] %}
+        sum({{ counted }}) filter (where {{ is_of_window }} and is_due) as {{ counted }}_{{ days }}d,
+        {%- endfor %}
+        {%- endfor %}
+        sum(amount) filter (where is_of_month) as amount_30d
     from differing
     group by client_id, place, business_date, as_of_date
 ),
