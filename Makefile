@@ -24,7 +24,7 @@ define as_typed
 override export $(1) := $$(value $(1))
 endef
 $(foreach name,FILE REASON SOURCE TO FROM QUERY DESCRIPTOR PATTERN MERCHANT SUBCATEGORY NUMBER SELECT ROWS TABLE KEY FIGURE A B MODEL \
-	VERSION RECEIPT ALLOW_MISSING OUT LABEL_DELAY TRAIN_DAYS CEILING,$(eval $(call as_typed,$(name))))
+	VERSION RECEIPT ALLOW_MISSING OUT LABEL_DELAY TRAIN_DAYS CEILING CLIENT ACTION DATE TRUTH,$(eval $(call as_typed,$(name))))
 
 ##@ The main job
 
@@ -174,6 +174,18 @@ score-file: $(VENV)/.installed ## Score a CSV of features, publish nothing: FILE
 mlflow: $(VENV)/.installed .venv-mlflow/.installed ## MLflow's pages on the registry, until Ctrl-C
 	@exec $(RUN) -m nightledger.mlflow_pages
 
+##@ Actions
+
+.PHONY: targets
+targets: $(VENV)/.installed ## Whom to contact, as CSV, without the control: CLIENT=name ACTION=name [DATE=date] [OUT=file.csv]
+	@test -n "$$CLIENT" -a -n "$$ACTION" || { echo "Say for whom and what: make targets CLIENT=demo_bank ACTION=keep_customer"; exit 1; }
+	@$(RUN) -m nightledger.target_lists --client="$$CLIENT" --action="$$ACTION" --date="$$DATE" --out="$$OUT"
+
+.PHONY: evaluate-goals
+evaluate-goals: $(VENV)/.installed ## Whether a learned ranker tells life events better than the rules: CLIENT=name TRUTH=file (customer_id, kind, date)
+	@test -n "$$CLIENT" -a -n "$$TRUTH" || { echo "Say whose, and what happened: make evaluate-goals CLIENT=demo_bank TRUTH=var/bank/truth/lives.parquet"; exit 1; }
+	@$(RUN) -m ml.goals --client="$$CLIENT" --truth="$$TRUTH"
+
 ##@ Keep and compare
 
 .PHONY: backup
@@ -207,6 +219,14 @@ anomaly-evaluation: $(VENV)/.installed-dev ## What the anomaly models point out 
 .PHONY: merchant-evaluation
 merchant-evaluation: $(VENV)/.installed-dev ## How well merchants are resolved, by labelled descriptors; writes docs/reference/merchants.md
 	@$(RUN) -m benchmarks.merchants --write docs/reference/merchants.md
+
+.PHONY: bench-segments
+bench-segments: $(VENV)/.installed-dev ## Segments over a year of the published bank, other methods, a million customers; writes docs/reference/segments-measured.md
+	@$(RUN) -m benchmarks.segments --write docs/reference/segments-measured.md
+
+.PHONY: bench-forecasts
+bench-forecasts: $(VENV)/.installed-dev ## A million customers, 150 series with Prophet, and forecasts beside the floor: [HOMES="demo_bank=./var birmingham=./var-birmingham"]; writes docs/reference/forecasts.md
+	@$(RUN) -m benchmarks.forecasts --homes $(HOMES) --write docs/reference/forecasts.md
 
 ##@ Change the warehouse
 

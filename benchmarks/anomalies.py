@@ -21,11 +21,12 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from ml import config, explanation, scoring
+from ml import config, explanation
 from ml.datasets import Publication, read_publication
 from ml.dates import register_dates
 from ml.explanation import Told
 from ml.features import read_features
+from ml.matrix import matrix_of
 from ml.registry import Registry
 from ml.statements import module_sql, rows_sql
 from nightledger import warehouse
@@ -86,7 +87,7 @@ def score(
     connection.execute(f"create or replace temp table _rows as {statement}", values)
     explain = explanation.of(connection, use_case, features, fitted)
     table = connection.execute("from _rows order by client_id, entity_id, as_of_date").to_arrow_table()
-    return Night(table, explain(table, scoring.matrix_of(table, fitted.features), settings.threads), version)
+    return Night(table, explain(table, matrix_of(table, fitted.features), settings.threads), version)
 
 
 def transactions(connection: duckdb.DuckDBPyConnection, night: Night) -> Iterator[tuple[str, str, list[str]]]:

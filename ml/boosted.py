@@ -16,6 +16,7 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from ml import config
+from ml.certainty import Ground, covariance
 from ml.config import UseCase
 from ml.datasets import Rows
 from ml.matrix import Matrix, matrix_of
@@ -86,8 +87,7 @@ class BoostedTrees:
         matrix = rows if isinstance(rows, np.ndarray) else matrix_of(rows, self.features)
         is_infinite = np.isinf(matrix)
         if is_infinite.any():
-            infinite = is_infinite.any(axis=0)
-            names = ", ".join(name for name, is_so in zip(self.features, infinite, strict=True) if is_so)
+            names = ", ".join(self.features[at] for at in np.flatnonzero(is_infinite.any(axis=0)))
             raise ValueError(f"infinite values in {names}: no tree was fitted on such")
         return matrix
 
@@ -103,6 +103,8 @@ class Fitted:
     """XGBoost's parameters after the search."""
     trials: tuple[dict[str, Any], ...]
     """Numbers and log-loss of each trial of the search, in order."""
+    ground: Ground
+    """What tells how sure a score is."""
 
 
 def fit(use_case: UseCase, fitted: Rows, calibration: Rows, threads: int) -> Fitted:
@@ -124,11 +126,17 @@ def fit(use_case: UseCase, fitted: Rows, calibration: Rows, threads: int) -> Fit
     booster = _train(estimator, params, thinned, calibration, threads)
     trees = BoostedTrees(booster, fitted.features)
     shift = math.log(estimator.keep_others)
+    margins = trees.margins(calibration.table, threads)
+    scale = (1.0, round(shift, 6))
     if estimator.calibration == "platt":
-        scale = platt(trees.margins(calibration.table, threads), calibration.labels())
-    else:
-        scale = (1.0, round(shift, 6))
-    return Fitted(trees, scale, params, tuple(trials))
+        scale = platt(margins, calibration.labels())
+    ground = Ground.of(
+        thinned.matrix(),
+        booster.get_score(importance_type="weight"),
+        trees.margins(thinned.table, threads),
+        covariance(margins, calibration.labels(), scale, calibration.customers()),
+    )
+    return Fitted(trees, scale, params, tuple(trials), ground)
 
 
 def thin(rows: Rows, keep_others: float, seed: int) -> Rows:

@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml import adverse_action, deviations, reasons
@@ -15,10 +16,10 @@ from ml.boosted import BoostedTrees
 from ml.config import UseCase
 from ml.deviations import LEAST_PEERS, Deviations
 from ml.features import Feature
+from ml.matrix import Matrix
 from ml.model import Model
 from ml.reasons import Causes
 
-Matrix = NDArray[np.float32]
 Why = Callable[[pa.Table, Matrix, int], Causes]
 """Causes of the rows of a table and matrix, with so many threads."""
 
@@ -38,7 +39,7 @@ class Told:
 
     scores: Matrix
     margins: NDArray[np.float64]
-    bands: list[str]
+    bands: NDArray[np.object_]
     matrix: Matrix
     names: tuple[str, ...]
     row: NDArray[np.int64]
@@ -57,9 +58,9 @@ class Told:
         return {
             **self._common(common),
             "rank": pa.array(self.rank, pa.int32()),
-            "feature": [self.names[at] for at in self.feature],
+            "feature": self._features(),
             "reason_code": self.code,
-            "value": pa.array(self.matrix[self.row, self.feature], pa.float32(), from_pandas=True),
+            "value": self._values(),
             "contribution": self.contribution,
             "text": self.text,
         }
@@ -69,8 +70,8 @@ class Told:
         return {
             **self._common(common),
             "rank": pa.array(self.rank, pa.int32()),
-            "feature": [self.names[at] for at in self.feature],
-            "value": pa.array(self.matrix[self.row, self.feature], pa.float32(), from_pandas=True),
+            "feature": self._features(),
+            "value": self._values(),
             "typical": pa.array(self.typical, pa.float32(), from_pandas=True),
             "score": self.scores[self.row],
             "score_without": pa.array(self.without, pa.float32(), from_pandas=True),
@@ -78,10 +79,13 @@ class Told:
 
     def _common(self, common: Mapping[str, Any]) -> dict[str, Any]:
         place = pa.array(self.row)
-        return {
-            name: pa.array(column).take(place) if isinstance(column, list) else column.take(place)
-            for name, column in common.items()
-        }
+        return {name: column.take(place) for name, column in common.items()}
+
+    def _features(self) -> pa.Array:
+        return pa.array(self.names, pa.string()).take(pa.array(self.feature))
+
+    def _values(self) -> pa.Array:
+        return pa.array(self.matrix[self.row, self.feature], pa.float32(), from_pandas=True)
 
 
 @dataclass(frozen=True)
@@ -127,11 +131,12 @@ class Explainer:
         self._peers = peers
         self.catalogue = catalogue
         self._why = why or _why(use_case, self._features, model)
-        self._group = group
+        self.group = group
         self._reference = np.array(
             [model.reference.get(name, 0.0) for name in model.features], dtype=np.float32
         )
-        self._bands, self._thresholds = list(use_case.bands), list(use_case.bands.values())
+        self._bands = np.array(list(use_case.bands), dtype=object)
+        self._thresholds = list(use_case.bands.values())
 
     def __call__(self, table: pa.Table, matrix: Matrix, threads: int) -> Told:
         """Score the rows of a batch.
@@ -146,25 +151,25 @@ class Explainer:
         """
         model, wanted = self._model, self._use_case.reasons
         rows = np.arange(table.num_rows)
-        if wanted.from_band is None:
+        causes = None
+        if wanted.top and wanted.from_band is None:
             causes = self._why(table, matrix, threads)
-            margins = causes.margins
-        else:
-            margins = model.margins(table, threads)
+        margins = causes.margins if causes else model.margins(matrix, threads)
         scores = model.probabilities(margins).astype(np.float32)
         bands = self._bands_of(table, scores)
-        if wanted.from_band is not None:
-            rows = np.flatnonzero(bands >= self._bands.index(wanted.from_band))
+        if causes is None:
+            least = list(self._use_case.bands).index(wanted.from_band) if wanted.from_band else 0
+            rows = np.flatnonzero((bands >= least) & (wanted.top > 0))
             causes = self._why(table.take(pa.array(rows)), matrix[rows], threads)
         given = self._given(causes)
         row = rows[given.row]
         typical = np.full(len(row), np.nan, np.float32)
         if self._peers is not None and len(row):
-            typical = self._typical(table, row, self._peers)[np.arange(len(row)), given.feature]
+            typical = self._typical(table, row, given.feature, self._peers)
         return Told(
             scores=scores,
             margins=margins,
-            bands=[self._bands[at] for at in bands],
+            bands=self._bands[bands],
             matrix=matrix,
             names=model.features,
             row=row,
@@ -175,7 +180,7 @@ class Explainer:
             text=given.text,
             typical=typical,
             without=np.full(len(row), np.nan, np.float32)
-            if self._peers is None
+            if self._peers is None or not len(row)
             else self._without(matrix, row, given.feature, typical, threads),
         )
 
@@ -189,9 +194,8 @@ class Explainer:
         """Place of each row's band, by the thresholds of its client."""
         bands = np.searchsorted(self._thresholds, scores, side="right") - 1
         if self._use_case.client_bands and "client_id" in table.column_names:
-            clients = np.asarray(table["client_id"].to_pylist(), dtype=object)
             for client, own in self._use_case.client_bands.items():
-                of = clients == client
+                of = pc.equal(table["client_id"], client).to_numpy()
                 bands[of] = np.searchsorted(list(own.values()), scores[of], side="right") - 1
         return np.asarray(bands, dtype=np.int64)
 
@@ -232,12 +236,21 @@ class Explainer:
         return row, rank, order[row, rank]
 
     def _typical(
-        self, table: pa.Table, rows: NDArray[np.int64], peers: Mapping[tuple[str, str | None], Matrix]
+        self,
+        table: pa.Table,
+        rows: NDArray[np.int64],
+        features: NDArray[np.int64],
+        peers: Mapping[tuple[str, str | None], Matrix],
     ) -> Matrix:
-        """Medians of the peers of these rows, rows × features."""
-        chosen = table.select(["client_id", self._group]).take(pa.array(rows)).to_pydict()
-        keys = list(zip(*chosen.values(), strict=True))
-        return np.stack([peers.get(key, peers[key[0], None]) for key in keys])
+        """Median of a feature among the peers of a row, for each pair of the two."""
+        clients, groups = (table[name].combine_chunks() for name in ("client_id", self.group))
+        whose = clients.dictionary_encode(), groups.dictionary_encode("encode")
+        codes = [np.asarray(of.indices, dtype=np.int64) for of in whose]
+        names = [of.dictionary.to_pylist() for of in whose]
+        together, place = np.unique(codes[0] * len(names[1]) + codes[1], return_inverse=True)
+        keys = [(names[0][both // len(names[1])], names[1][both % len(names[1])]) for both in together]
+        medians = np.stack([peers.get(key, peers[key[0], None]) for key in keys])
+        return np.asarray(medians[place[rows], features])
 
     def _without(
         self,
@@ -248,14 +261,9 @@ class Explainer:
         threads: int,
     ) -> Matrix:
         """Score of each reason's row after its feature was moved to the typical value."""
-        if not len(row):
-            return np.zeros(0, np.float32)
         moved = matrix[row]
         moved[np.arange(len(row)), feature] = typical
-        table = pa.table(
-            {name: pa.array(moved[:, at], from_pandas=True) for at, name in enumerate(self._model.features)}
-        )
-        return self._model.scores(table, threads).astype(np.float32)
+        return self._model.scores(moved, threads).astype(np.float32)
 
 
 def _why(use_case: UseCase, features: Sequence[Feature], model: Model) -> Why:
@@ -264,18 +272,16 @@ def _why(use_case: UseCase, features: Sequence[Feature], model: Model) -> Why:
     if not isinstance(trees, BoostedTrees):
         return Deviations(use_case, features, model, {}, {}, "vertical")
 
+    sentences = [reasons.sentences(use_case, feature, model.medians[feature.name]) for feature in features]
+
     def contributions(table: pa.Table, matrix: Matrix, threads: int) -> Causes:
+        del table
         parts, margins = (
-            trees.contributions(table, threads)
-            if table.num_rows
+            trees.contributions(matrix, threads)
+            if len(matrix)
             else (np.zeros((0, len(features)), np.float32), np.zeros(0))
         )
-
-        def words(row: int, feature: int) -> tuple[str, str]:
-            typical = model.medians[model.features[feature]]
-            return reasons.words(use_case, features[feature], float(matrix[row, feature]), typical)
-
-        return Causes(parts, margins, words)
+        return Causes(parts, margins, lambda row, feature: sentences[feature](float(matrix[row, feature])))
 
     return contributions
 
@@ -283,13 +289,16 @@ def _why(use_case: UseCase, features: Sequence[Feature], model: Model) -> Why:
 def of(
     connection: duckdb.DuckDBPyConnection, use_case: UseCase, features: Sequence[Feature], model: Model
 ) -> Explainer:
-    """The explainer of the rows in the temporary table `_rows`.
+    """The explainer of the rows in the temporary relation `_rows`.
 
     Peers are the rows of a client that share `peers`, where the use case's `POPULATION` gives it, else those
-    of a vertical.
+    of a vertical. Nobody is compared with anybody where no reasons are asked.
     """
     columns = [column for column, *_ in connection.execute("describe _rows").fetchall()]
     group = "peers" if "peers" in columns else "vertical"
+    catalogue = Catalogue.from_build(connection) if use_case.reasons.catalogue else None
+    if not use_case.reasons.top:
+        return Explainer(use_case, features, model, None, catalogue, group=group)
     (rows,) = connection.execute("select count(*) from _rows").fetchone() or (0,)
     medians = ", ".join(f'median("{name}") as "{name}"' for name in model.features)
     found = connection.execute(
@@ -307,7 +316,6 @@ def of(
             peers[client, None] = values
         elif name is not None and n >= LEAST_PEERS:
             peers[client, name] = values
-    catalogue = Catalogue.from_build(connection) if use_case.reasons.catalogue else None
     why = (
         None
         if isinstance(model.estimator, BoostedTrees)

@@ -11,8 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml.boosted import BoostedTrees
+from ml.certainty import Ground
 from ml.features import Feature
 from ml.forest import Forest
+from ml.matrix import Matrix
 
 SIDECAR = "model.json"
 _ESTIMATORS: dict[str, tuple[str, type[BoostedTrees] | type[Forest]]] = {
@@ -45,6 +47,8 @@ class Model:
     """Numbers of the use case: the same estimator under other rules is another version."""
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of each text among the features: the values that have a code, which is their place from 1."""
+    ground: Ground | None = None
+    """What tells how sure a score is; None: registered before it was kept."""
 
     @property
     def kind(self) -> str:
@@ -112,6 +116,7 @@ class Model:
             "ranges": self.ranges,
             "reference": self.reference,
             "categories": dict(self.categories),
+            "ground": self.ground.plain() if self.ground else None,
             "use_case": self.use_case,
         }
         return {name: content, SIDECAR: json.dumps(sidecar, indent=1).encode()}
@@ -144,6 +149,7 @@ class Model:
             reference=sidecar["reference"],
             use_case=sidecar["use_case"],
             categories={name: tuple(values) for name, values in sidecar.get("categories", {}).items()},
+            ground=Ground.from_plain(sidecar.get("ground")),
         )
 
 

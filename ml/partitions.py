@@ -48,9 +48,14 @@ def partition(lake: Path, kind: str, pin: Pin, schema: pa.Schema) -> Iterator[pq
     # One name for every try: what a killed one left is overwritten, and never gets into the archive.
     part = place / "part.parquet.part"
     try:
-        # Dictionaries of features would be given up after the first page: numbers hardly repeat.
+        # Ids and hashes do not repeat, and numbers hardly: dictionaries of them would be given up after the
+        # first page, and hexadecimal digits cannot be packed either.
         texts = [field.name for field in schema if pa.types.is_string(field.type)]
-        with pq.ParquetWriter(part, schema, use_dictionary=texts) as writer:
+        repeated = [name for name in texts if not name.endswith("_id") or name == "client_id"]
+        packed = {name: "NONE" if name == "receipt_id" else "SNAPPY" for name in schema.names}
+        with pq.ParquetWriter(
+            part, schema, use_dictionary=repeated, write_statistics=texts, compression=packed
+        ) as writer:
             yield writer
         part.replace(place / "part.parquet")
     finally:

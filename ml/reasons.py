@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ml.config import UseCase
 from ml.features import Feature
 
+_VALUE = "\0"
+"""Stands for the value in a sentence that is finished but for it."""
+
 
 @dataclass(frozen=True)
 class Causes:
@@ -40,19 +43,31 @@ def words(
     Returns:
         For example ("inactivity", "45 days since the last transaction (typical: 3)").
     """
+    return sentences(use_case, feature, typical, **more)(value)
+
+
+def sentences(
+    use_case: UseCase, feature: Feature, typical: float | None, **more: str
+) -> Callable[[float], tuple[str, str]]:
+    """`words` of a feature for many values: all that does not depend on the value is put in once."""
     reasons = use_case.reasons
-    missing = math.isnan(value)
-    shown = reasons.unknown if missing else _said(feature, value)
-    usual = reasons.unknown if typical is None else _said(feature, typical)
     own = reasons.texts.get(feature.name)
-    if own is None:
-        return feature.name, reasons.default.format(label=feature.label, value=shown, typical=usual, **more)
-    text = own.text
-    if missing and own.missing is not None:
-        text = own.missing
-    elif shown == "1" and own.one is not None:
-        text = own.one
-    return own.code, text.format(value=shown, typical=usual, **more)
+    text = reasons.default if own is None else own.text
+    one = own.one if own and own.one is not None else text
+    missing = own.missing if own and own.missing is not None else text
+    code = feature.name if own is None else own.code
+    usual = reasons.unknown if typical is None else _said(feature, typical)
+    many, single, none = (
+        form.format(value=_VALUE, typical=usual, label=feature.label, **more) for form in (text, one, missing)
+    )
+
+    def said(value: float) -> tuple[str, str]:
+        if math.isnan(value):
+            return code, none.replace(_VALUE, reasons.unknown)
+        shown = _said(feature, value)
+        return code, (single if shown == "1" else many).replace(_VALUE, shown)
+
+    return said
 
 
 def _said(feature: Feature, value: float) -> str:

@@ -1,33 +1,39 @@
 """What the scores of one model, version and date were made with, kept beside their vectors for a replay.
 
 A receipt id is the hash of who was scored, by which version, and of the feature vector
-(`ml.scoring.receipts`). What all the receipts of a partition share lies here: the artefact's hash, the
+(`receipts`). What all the receipts of a partition share lies here: the artefact's hash, the
 features with the hashes of their definitions, and the rules and words of that night, which may change later
 without another version. Publication and git revision follow when the partition is archived; nothing of them
 is in this file, so that a night that is run again writes the same bytes.
 """
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from ml.adverse_action import Catalogue
 from ml.config import UseCase
 from ml.features import Feature
+from ml.matrix import Matrix
 from nightledger.settings import Settings
 
 FILE = "receipt.json"
 KEY = ("client_id", "model", "model_version", "entity", "entity_id", "as_of_date")
-SAID = ("score", "margin", "band", "confidence")
+SAID = ("score", "margin", "band", "confidence", "score_lo", "score_hi", "support", "is_out_of_range")
 """Columns of a score that can be computed again; the expected value needs money that is not archived."""
 REASON = ("rank", "feature", "reason_code", "value", "contribution", "text")
+WHAT_IF = ("rank", "feature", "value", "typical", "score", "score_without")
 
 
 class ReceiptError(RuntimeError):
@@ -114,11 +120,26 @@ class Record:
     """By `SAID`."""
     reasons: list[dict[str, Any]]
     """By `REASON`, in the order of their ranks."""
+    what_ifs: list[dict[str, Any]]
+    """By `WHAT_IF`, likewise."""
 
     @classmethod
-    def of(cls, place: str, score: Mapping[str, Any], reasons: Iterable[Mapping[str, Any]]) -> "Record":
-        """From rows of scores and reasons."""
-        return cls(place, score["role"], part(score, *SAID), [part(row, *REASON) for row in reasons])
+    def of(
+        cls,
+        place: str,
+        score: Mapping[str, Any],
+        reasons: Iterable[Mapping[str, Any]],
+        what_ifs: Iterable[Mapping[str, Any]],
+    ) -> "Record":
+        """From rows of scores, reasons and what-ifs; a column that was not kept yet says nothing."""
+        said = {name: score.get(name) for name in SAID}
+        return cls(
+            place,
+            score["role"],
+            said,
+            [part(row, *REASON) for row in reasons],
+            [part(row, *WHAT_IF) for row in what_ifs],
+        )
 
 
 @dataclass(frozen=True)
@@ -135,6 +156,37 @@ class Scored:
     usual: pa.Table | None
     """What an unusual row was compared with (`ml.deviations.USUAL`)."""
     record: Record
+
+
+def receipts(clients: pa.Array, entities: pa.Array, about: Sequence[str], matrix: Matrix) -> pa.StringArray:
+    """Hash of what each score was made from: key, model version and feature vector, and nothing else.
+
+    SHA-256 of the texts, each followed by the separator 0x1f, and of the vector as little-endian floats.
+
+    Args:
+        clients: of each row.
+        entities: id of each row.
+        about: use case, entity, as-of date and version; the version fixes the features' names and order.
+        matrix: the features as used, rows × features; missing values count alike, and so do 0.0 and -0.0.
+    """
+    plain = (matrix + np.float32(0)).astype("<f4", copy=False)
+    missing = np.isnan(plain)
+    if missing.any():
+        plain[missing] = np.float32("nan")
+    rows, width = len(plain), plain.shape[1] * plain.itemsize
+    vectors = pa.Array.from_buffers(pa.binary(width), rows, [None, pa.py_buffer(plain)]).cast(pa.binary())
+    end = "".join(f"{text}\x1f" for text in about)
+    texts = pc.binary_join_element_wise(clients, entities, end, "\x1f")
+    hashed = pc.binary_join_element_wise(texts.cast(pa.binary()), vectors, b"")
+    if isinstance(hashed, pa.ChunkedArray):
+        hashed = hashed.combine_chunks()
+    _, places, content = hashed.buffers()
+    ends = np.frombuffer(places, np.int32, rows + 1).tolist()
+    whole, sha256_of = memoryview(content), hashlib.sha256
+    digests = b"".join([sha256_of(whole[at:to]).digest() for at, to in pairwise(ends)])
+    # As text in one go: a Python text for each row would cost as much as its hash.
+    letters = pa.py_buffer(digests.hex().encode())
+    return pa.StringArray.from_buffers(rows, pa.py_buffer(np.arange(rows + 1, dtype=np.int32) * 64), letters)
 
 
 def part(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -217,6 +269,8 @@ def _read(connection: duckdb.DuckDBPyConnection, vectors: Path, receipt_id: str)
         vector=vector,
         usual=rows("usual", of_row, key) if (root / "usual" / partition).is_dir() else None,
         record=Record.of(
-            f"archive of {root.name}", score, rows("reasons", f"{of_row} order by rank", key).to_pylist()
+            f"archive of {root.name}",
+            score,
+            *(rows(kind, f"{of_row} order by rank", key).to_pylist() for kind in ("reasons", "what_if")),
         ),
     )

@@ -1,9 +1,9 @@
 """Compute a published score again, from the archive alone: `python -m ml.replay RECEIPT`.
 
 The archive keeps what each night scored: the vector, what the score was made with, and what came out. The
-version is loaded from the registry, its hash compared with the one archived, and score, margin, band,
-confidence and reasons are computed again and compared bit by bit: with what was archived, and with every
-publication that still has the score. Publications that are gone are not needed.
+version is loaded from the registry, its hash compared with the one archived, and score, margin, band, how
+sure it is, reasons and what-ifs are computed again and compared bit by bit: with what was archived, and with
+every publication that still has the score. Publications that are gone are not needed.
 """
 
 import argparse
@@ -22,13 +22,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ml import certainty
 from ml.deviations import Deviations
 from ml.explanation import Explainer
 from ml.forest import Forest
+from ml.matrix import Matrix, matrix_of
 from ml.model import Model
-from ml.receipts import KEY, REASON, SAID, ReceiptError, Record, Scored, described, find, part
+from ml.receipts import (
+    KEY,
+    REASON,
+    SAID,
+    WHAT_IF,
+    ReceiptError,
+    Record,
+    Scored,
+    described,
+    find,
+    part,
+    receipts,
+)
 from ml.registry import Registry, RegistryError
-from ml.scoring import confidence, matrix_of, receipts
 from nightledger import warehouse
 from nightledger.settings import Settings, SettingsError, read_settings
 
@@ -107,13 +120,18 @@ def _published(settings: Settings, receipt_id: str, found: Sequence[Scored]) -> 
                 part(nights[origin].key, "model", "model_version", "as_of_date") | {"receipt_id": receipt_id},
             ).to_arrow_table()
             for score in scores.to_pylist():
-                reasons = connection.execute(
-                    "select * from marts.fct_score_reasons where client_id = $client_id and model = $model"
-                    " and model_version = $model_version and entity = $entity and entity_id = $entity_id"
-                    " and as_of_date = $as_of_date order by rank",
-                    part(score, *KEY),
-                ).to_arrow_table()
-                records[origin].append(Record.of(f"publication {name}", score, reasons.to_pylist()))
+                told = [
+                    connection.execute(
+                        f"select * from marts.{table} where client_id = $client_id and model = $model"  # noqa: S608
+                        " and model_version = $model_version and entity = $entity and entity_id = $entity_id"
+                        " and as_of_date = $as_of_date order by rank",
+                        part(score, *KEY),
+                    )
+                    .to_arrow_table()
+                    .to_pylist()
+                    for table in ("fct_score_reasons", "fct_what_if")
+                ]
+                records[origin].append(Record.of(f"publication {name}", score, *told))
     return records
 
 
@@ -153,12 +171,13 @@ def _again(scored: Scored, model: Model, receipt_id: str, compared: Sequence[Rec
             "score": told.scores[0],
             "margin": np.float32(told.margins[0]),
             "band": told.bands[0],
-            "confidence": confidence(model, matrix)[0],
+            **{name: of[0].as_py() for name, of in certainty.columns(model, matrix, told.margins).items()},
         },
         pa.table(told.reasons({})).to_pylist(),
+        _what_ifs(scored.record, model, matrix, told.scores[0]),
     )
     about = (key["model"], key["entity"], key["as_of_date"].isoformat(), key["model_version"])
-    hashed = receipts([key["client_id"]], [key["entity_id"]], about, matrix)[0]
+    hashed = receipts(pa.array([key["client_id"]]), pa.array([key["entity_id"]]), about, matrix)[0].as_py()
     differences = []
     if hashed != receipt_id:
         differences.append(
@@ -171,13 +190,32 @@ def _again(scored: Scored, model: Model, receipt_id: str, compared: Sequence[Rec
     return Replayed(scored, model, vector_sha256, now, tuple(compared), tuple(differences))
 
 
+def _what_ifs(record: Record, model: Model, matrix: Matrix, score: np.float32) -> list[dict[str, Any]]:
+    """The what-ifs of a row, each with its feature where the archive says that its peers' median was."""
+    found = []
+    for said in record.what_ifs:
+        if said["feature"] not in model.features:
+            continue
+        at = model.features.index(said["feature"])
+        moved = matrix.copy()
+        moved[0, at] = np.nan if said["typical"] is None else said["typical"]
+        value = None if np.isnan(matrix[0, at]) else float(matrix[0, at])
+        without = np.float32(model.scores(moved, 1)[0])
+        found.append({**said, "value": value, "score": score, "score_without": without})
+    return found
+
+
 def _differences(then: Record, now: Record) -> list[str]:
     """What differs, in words; floats by their bits."""
     found = _unequal("", then.said, now.said, SAID)
-    if len(then.reasons) != len(now.reasons):
-        found.append(f"there were {len(then.reasons)} reasons, now there are {len(now.reasons)}")
-    for was, is_now in zip(then.reasons, now.reasons, strict=False):
-        found += _unequal(f"reason {was['rank']}, ", was, is_now, REASON)
+    for what, was, is_now, names in (
+        ("reason", then.reasons, now.reasons, REASON),
+        ("what-if", then.what_ifs, now.what_ifs, WHAT_IF),
+    ):
+        if len(was) != len(is_now):
+            found.append(f"there were {len(was)} {what}s, now there are {len(is_now)}")
+        for one, other in zip(was, is_now, strict=False):
+            found += _unequal(f"{what} {one['rank']}, ", one, other, names)
     return found
 
 
@@ -209,7 +247,7 @@ def show(settings: Settings, receipt_id: str, done: Sequence[Replayed], console:
         *(("scored for", _publication(one.scored.publication, there)) for one in done),
         ("score", f"{now.said['score']:.6f}, band {now.said['band']}"),
         ("margin", f"{now.said['margin']:.6f}"),
-        ("confidence", f"{now.said['confidence']:.4f}"),
+        *_sure(now.said),
         *(("because" if at == 0 else "", reason["text"]) for at, reason in enumerate(now.reasons)),
     ]
     console.print(_table(("", ""), facts, title="The score, computed again"))
@@ -226,6 +264,16 @@ def show(settings: Settings, receipt_id: str, done: Sequence[Replayed], console:
     if not differences:
         places = ", ".join(record.place for one in done for record in one.compared)
         console.print(f"[green]✓[/] matches, bit by bit: {places}", soft_wrap=True)
+
+
+def _sure(said: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How sure a score is; versions from before intervals were kept, and ranks, have none."""
+    facts = []
+    if said["score_lo"] is not None:
+        ends = f"{said['score_lo']:.6f} to {said['score_hi']:.6f}"
+        facts.append(("interval", f"{ends}, with {said['support']:,} fitted rows in it"))
+    within = {True: ", beyond the fitted rows", False: ", within the fitted rows"}
+    return [*facts, ("confidence", f"{said['confidence']:.4f}{within.get(said['is_out_of_range'], '')}")]
 
 
 def _publication(kept: Mapping[str, Any], there: Collection[str]) -> str:

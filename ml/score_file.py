@@ -1,9 +1,9 @@
 """Score a CSV of features with a registered version: `python -m ml.score_file churn features.csv`.
 
-Publishes nothing and writes nothing into the home: the answer is a CSV of the same rows with score, band,
-confidence and reasons beside. Features are taken by the names of their columns, an empty cell is a missing
-value, texts are as the model knew them; every other column is carried along. What is said by comparison with
-others of a night (what-ifs, reasons for anomalies) is left out: a file has no others.
+Publishes nothing and writes nothing into the home: the answer is a CSV of the same rows with score, band, how
+sure it is (`ml.certainty`) and reasons beside. Features are taken by the names of their columns, an empty
+cell is a missing value, texts are as the model knew them; every other column is carried along. What is said
+by comparison with others of a night (what-ifs, reasons for anomalies) is left out: a file has no others.
 """
 
 import argparse
@@ -16,21 +16,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
-from ml import config
+from ml import certainty, config
 from ml.adverse_action import Catalogue
 from ml.config import ConfigError, UseCase
 from ml.explanation import Explainer
+from ml.matrix import table_of
 from ml.model import Model
 from ml.receipts import features_from
 from ml.registry import Registry, RegistryError
-from ml.scoring import confidence
 from nightledger.exports import inert_cell
 from nightledger.settings import Settings, SettingsError, read_settings
 
@@ -232,24 +232,30 @@ def _columns(use_case: UseCase) -> list[str]:
     reasons = [
         f"reason_{rank}_{what}" for rank in range(1, use_case.reasons.top + 1) for what in ("code", "text")
     ]
-    return ["score", "band", "confidence", *reasons]
+    return ["score", "band", *certainty.COLUMNS.names, *reasons]
 
 
 def _answers(
     explain: Explainer, model: Model, use_case: UseCase, matrix: NDArray[np.float32], threads: int
 ) -> Iterator[list[object]]:
     """Cells of `_columns` for each row."""
-    table = pa.table(
-        {name: pa.array(matrix[:, at], from_pandas=True) for at, name in enumerate(model.features)}
-    )
+    table = table_of(matrix, model.features)
     told = explain(table, matrix, threads)
     reasons: list[list[object]] = [[""] * (2 * use_case.reasons.top) for _ in told.bands]
     for row, rank, code, text in zip(told.row, told.rank, told.code, told.text, strict=True):
         reasons[row][2 * rank - 2 : 2 * rank] = [inert_cell(code), inert_cell(text)]
-    known = confidence(model, matrix)
-    for at, band in enumerate(told.bands):
-        # Shortest digits of the 32-bit number: what is read again is the same number.
-        yield [str(told.scores[at]), band, str(known[at]), *reasons[at]]
+    sure = certainty.columns(model, matrix, told.margins)
+    # Shortest digits of the 32-bit number: what is read again is the same number.
+    cells = [[_said(value) for value in of.to_numpy(zero_copy_only=False)] for of in sure.values()]
+    for at, (band, *certain) in enumerate(zip(told.bands, *cells, strict=True)):
+        yield [str(told.scores[at]), band, *certain, *reasons[at]]
+
+
+def _said(value: Any) -> str:
+    """A number or a truth value as a cell; missing is empty."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(value).lower()
+    return "" if value is None or np.isnan(value) else str(value)
 
 
 def _catalogue(settings: Settings, use_case: UseCase) -> Catalogue | None:

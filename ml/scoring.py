@@ -1,15 +1,11 @@
 """Score an open night with the pinned versions, and say why.
 
 Features stream as Arrow batches from the build; scores, reasons, what-ifs and vectors go to the build's lake
-as one Parquet file for each kind, model, version and as-of date. A repeated run writes the same bytes.
-
-`confidence` is the share of the model's features that have a value within the range of the rows the model was
-fitted on (by default its 1 % to 99 % quantiles). It tells how much of the score stands on known ground; it is
-not the chance that the score is right.
+as one Parquet file for each kind, model, version and as-of date. A repeated run writes the same bytes. What
+is said of how sure a score is stands in `ml.certainty`.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,22 +14,25 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from ml import attributes, config, explanation, families
+from ml import attributes, certainty, config, explanation, families
 from ml.config import UseCase
 from ml.dates import register_dates
 from ml.deviations import USUAL
 from ml.features import Feature, read_features
 from ml.forest import Forest
+from ml.matrix import matrix_of
 from ml.model import Model, ModelError, sha256
 from ml.partitions import BATCH, Pin, folder, partition
-from ml.receipts import Circumstances
+from ml.receipts import Circumstances, receipts
 from ml.registry import CHALLENGER, Registry, RegistryError
-from ml.statements import module_sql, rows_sql
+from ml.statements import chosen_sql, module_sql, vectors_sql
 from nightledger import warehouse
 from nightledger.clients import load_clients
 from nightledger.settings import Settings
+
+_OF_VECTORS = ("client_id", "model", "model_version", "entity_id", "as_of_date", "receipt_id")
+"""Columns that the archived vectors have besides their features."""
 
 
 class ScoringRefused(RuntimeError):
@@ -113,45 +112,6 @@ def score_night(settings: Settings, build: Path) -> dict[str, Any]:
     return {"scored": sum(row["rows"] for row in scored), "pins": scored}
 
 
-def receipts(
-    clients: Sequence[str], entities: Sequence[str], about: Sequence[str], matrix: NDArray[np.float32]
-) -> list[str]:
-    """Hash of what each score was made from: key, model version and feature vector, and nothing else.
-
-    SHA-256 of the texts, each followed by the separator 0x1f, and of the vector as little-endian floats.
-
-    Args:
-        clients: of each row.
-        entities: id of each row.
-        about: use case, entity, as-of date and version; the version fixes the features' names and order.
-        matrix: the features as used, rows × features; missing values count alike, and so do 0.0 and -0.0.
-    """
-    plain = np.where(np.isnan(matrix), np.float32("nan"), matrix + np.float32(0)).astype("<f4")
-    vectors, width = memoryview(plain.tobytes()), plain.shape[1] * 4
-    end = "".join(f"{text}\x1f" for text in about)
-    starts = range(0, len(plain) * width, width)
-    return [
-        hashlib.sha256(f"{client}\x1f{entity}\x1f{end}".encode() + vectors[at : at + width]).hexdigest()
-        for client, entity, at in zip(clients, entities, starts, strict=True)
-    ]
-
-
-def matrix_of(table: pa.Table, features: Sequence[str]) -> NDArray[np.float32]:
-    """Features of a table, rows × features in this order; missing is nan."""
-    return np.column_stack([np.asarray(table[name].to_pandas(), dtype=np.float32) for name in features])
-
-
-def confidence(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Share of the features with a value on known ground, of each row of rows × features in model order."""
-    low, high = (
-        np.array(
-            [ends[side] if ends else np.nan for ends in map(model.ranges.get, model.features)], np.float32
-        )
-        for side in (0, 1)
-    )
-    return np.asarray(((matrix >= low) & (matrix <= high)).mean(axis=1), dtype=np.float32)
-
-
 def score(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
@@ -171,29 +131,8 @@ def score(
     model = Model.from_files(files)
     features = attributes.coded(read_features(build, use_case), model.categories)
     scorer = Scorer(use_case, features, model, sha256(files), pin, settings.threads)
-    clients = connection.execute(
-        "select client_id, as_of_date from ops.as_of_dates where is_tonight and as_of_date = ? order by all",
-        [pin.as_of_date],
-    ).fetchall()
-    register_dates(connection, settings, use_case, clients)
-    statement, parameters = rows_sql(
-        connection, use_case, scorer.features, module_sql(use_case, "POPULATION")
-    )
-    if pin.member:
-        statement, parameters = (
-            f"from ({statement}) where scope = $_member",
-            parameters | {"_member": pin.member},
-        )
-    # Kept, because batches and medians of peers read it: a second reading could cost as much again.
-    connection.execute(f"create or replace temp table _rows as {statement}", parameters)
+    choose_rows(connection, settings, scorer)
     explain = explanation.of(connection, scorer.use_case, scorer.features, scorer.model)
-    vectors = pa.schema(
-        [
-            *(warehouse.LAKE_SCHEMAS["scores"].field(n) for n in ("client_id", "model", "model_version")),
-            *(warehouse.LAKE_SCHEMAS["scores"].field(n) for n in ("entity_id", "as_of_date", "receipt_id")),
-            *((name, pa.float32()) for name in scorer.model.features),
-        ]
-    )
     Circumstances(
         pin.model,
         pin.version,
@@ -203,25 +142,72 @@ def score(
         scorer.features,
         explain.catalogue,
     ).write(folder(build / "lake", "vectors", pin))
-    rows = 0
-    with ExitStack() as stack:
-        schemas = {**warehouse.LAKE_SCHEMAS, "vectors": vectors}
-        if isinstance(scorer.model.estimator, Forest):
-            schemas["usual"] = USUAL
-        writers = {
-            kind: stack.enter_context(partition(build / "lake", kind, pin, schema))
-            for kind, schema in schemas.items()
-        }
-        for batch in connection.execute("from _rows order by client_id, entity_id").to_arrow_reader(BATCH):
-            table = pa.Table.from_batches([batch])
-            for kind, columns in _of_batch(scorer, explain, table).items():
-                writers[kind].write_table(pa.table(columns, schema=writers[kind].schema))
-            rows += batch.num_rows
-    connection.execute("drop table _rows")
+    rows = _write(connection, build / "lake", scorer, explain)
+    connection.execute("drop view _rows; drop table _chosen; drop table if exists _kept")
     return rows
 
 
-def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -> dict[str, dict[str, Any]]:
+def choose_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, scorer: Scorer) -> None:
+    """Make the relation `_rows`: who is scored, with features and the money at stake."""
+    pin, use_case = scorer.pin, scorer.use_case
+    clients = connection.execute(
+        "select client_id, as_of_date from ops.as_of_dates where is_tonight and as_of_date = ? order by all",
+        [pin.as_of_date],
+    ).fetchall()
+    register_dates(connection, settings, use_case, clients)
+    chosen, parameters = chosen_sql(connection, use_case, module_sql(use_case, "POPULATION"))
+    if pin.member:
+        chosen, parameters = (
+            f"from ({chosen}) where scope = $_member",
+            parameters | {"_member": pin.member},
+        )
+    chosen = f"select * exclude (scope, age_band, region, gender) from ({chosen})"  # noqa: S608 - our own SQL
+    connection.execute(f"create or replace temp table _chosen as {chosen}", parameters)
+    names = ", ".join(f'vectors."{name}"' for name in scorer.model.features)
+    # The rows are read for the medians of peers and again to be scored. One feature table is cheap to read
+    # twice, and wide rows dear to write down; what several tables are joined to is kept. A forest reads more.
+    is_plain = len(use_case.features) == 1 and attributes.source_of(use_case.features[0]) is None
+    rows = f"""
+        select chosen.*, {names}
+        from ({vectors_sql(use_case, scorer.features)}) as vectors
+        inner join _chosen as chosen using (client_id, entity_id, as_of_date)
+    """  # noqa: S608 - names were compared with the manifest
+    if isinstance(scorer.model.estimator, Forest) or not is_plain:
+        connection.execute(f"create or replace temp table _kept as {rows}")
+        rows = "from _kept"
+    connection.execute(f"create or replace temp view _rows as {rows}")
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, lake: Path, scorer: Scorer, explain: explanation.Explainer
+) -> int:
+    """Score the rows in key order, write all kinds of files, and return how many rows there were."""
+    names = warehouse.LAKE_SCHEMAS["scores"].names
+    key = pa.schema([warehouse.LAKE_SCHEMAS["scores"].field(name) for name in names if name in _OF_VECTORS])
+    schemas = {kind: warehouse.LAKE_SCHEMAS[kind] for kind in warehouse.SCORE_KINDS}
+    schemas["vectors"] = pa.schema([*key, *((name, pa.float32()) for name in scorer.model.features)])
+    if isinstance(scorer.model.estimator, Forest):
+        schemas["usual"] = USUAL
+    columns = ", ".join(f'"{name}"' for name in (explain.group, *scorer.model.features))
+    found = connection.execute(
+        f"select client_id, entity_id, as_of_date, exposure::double as exposure, {columns} from _rows"  # noqa: S608
+        " order by client_id, entity_id"
+    )
+    rows = 0
+    with ExitStack() as stack:
+        writers = {
+            kind: stack.enter_context(partition(lake, kind, scorer.pin, schema))
+            for kind, schema in schemas.items()
+        }
+        for batch in found.to_arrow_reader(BATCH):
+            table = pa.Table.from_batches([batch])
+            for kind, values in of_batch(scorer, explain, table).items():
+                writers[kind].write_table(pa.table(values, schema=writers[kind].schema))
+            rows += batch.num_rows
+    return rows
+
+
+def of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -> dict[str, dict[str, Any]]:
     """Columns of every kind of file for one batch."""
     pin, use_case, model = scorer.pin, scorer.use_case, scorer.model
     n = table.num_rows
@@ -236,8 +222,8 @@ def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -
         "as_of_date": table["as_of_date"],
     }
     about = (pin.name, use_case.entity, pin.as_of_date.isoformat(), pin.version)
-    receipt_ids = receipts(table["client_id"].to_pylist(), table["entity_id"].to_pylist(), about, matrix)
-    exposure = np.asarray(table["exposure"].to_pandas(), dtype=np.float64)
+    receipt_ids = receipts(table["client_id"], table["entity_id"], about, matrix)
+    exposure = table["exposure"].to_numpy()
     expected = pa.array(np.round(told.scores.astype(np.float64) * exposure, 4), from_pandas=True)
     return {
         "scores": {
@@ -246,7 +232,7 @@ def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -
             "score": told.scores,
             "margin": told.margins.astype(np.float32),
             "band": told.bands,
-            "confidence": confidence(model, matrix),
+            **certainty.columns(model, matrix, told.margins),
             "expected_value": expected.cast(pa.decimal128(18, 4)),
             "receipt_id": receipt_ids,
         },
@@ -254,10 +240,7 @@ def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -
         **({"usual": usual} if (usual := explain.usual(table, told)) is not None else {}),
         "what_if": told.what_ifs(common),
         "vectors": {
-            **{
-                name: common[name]
-                for name in ("client_id", "model", "model_version", "entity_id", "as_of_date")
-            },
+            **{name: common[name] for name in _OF_VECTORS[:-1]},
             "receipt_id": receipt_ids,
             **{name: table[name] for name in model.features},
         },

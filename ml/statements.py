@@ -80,6 +80,24 @@ def rows_sql(
     Raises:
         DatasetError: the scope is the segment, and no segments are published.
     """
+    chosen, _ = chosen_sql(connection, use_case, population)
+    columns = ", ".join(f'vectors."{feature.name}"' for feature in features)
+    statement = f"""
+        select chosen.*, {columns}, vectors._definition_hash
+        from ({chosen}) as chosen
+        inner join ({vectors_sql(use_case, features)}) as vectors using (client_id, entity_id, as_of_date)
+        order by chosen.client_id, chosen.entity_id, chosen.as_of_date
+    """  # noqa: S608 - names are columns of the manifest
+    return statement, parameters(use_case, statement)
+
+
+def chosen_sql(
+    connection: duckdb.DuckDBPyConnection, use_case: UseCase, population: str
+) -> tuple[str, dict[str, Any]]:
+    """The statement that reads all of a population's rows but their features, in no order; its parameters.
+
+    Args and Raises are those of `rows_sql`.
+    """
     exposure = module_sql(use_case, "EXPOSURE", optional=True) or (
         "select client_id, ''::varchar as entity_id, as_of_date, null::decimal(18, 4) as exposure"
         " from dates where false"
@@ -97,20 +115,16 @@ def rows_sql(
         "vertical": "people.vertical",
         "segment": segment,
     }
-    columns = ", ".join(f'vectors."{feature.name}"' for feature in features)
     statement = f"""
         select population.*, exposures.exposure, {scopes[use_case.scope]} as scope,
-            people.vertical, people.age_band, people.region, people.gender,
-            {columns}, vectors._definition_hash
+            people.vertical, people.age_band, people.region, people.gender
         from ({population}) as population
-        inner join ({vectors_sql(use_case, features)}) as vectors using (client_id, entity_id, as_of_date)
         left join ({exposure}) as exposures using (client_id, entity_id, as_of_date)
         left join ({people}) as people
             on people.client_id = population.client_id
             and people.customer_id = population.customer_id
             and people.as_of_date = population.as_of_date
         {segments}
-        order by population.client_id, population.entity_id, population.as_of_date
     """  # noqa: S608 - names are columns of the manifest
     return statement, parameters(use_case, statement)
 
@@ -176,13 +190,15 @@ _NOBODY = """
     from dates where false
 """
 _SEGMENTS = """
-    left join (
-        select client_id, customer_id, as_of_date as since, name as segment from marts.fct_segments
+    asof left join (
+        select client_id, customer_id, as_of_date as since, name as segment
+        from marts.fct_segments where model = 'segments_rfm'
     ) as segments
         on segments.client_id = population.client_id
         and segments.customer_id = population.customer_id
-        and segments.since = population.as_of_date
+        and segments.since < population.as_of_date
 """
+"""The segment last published before the date: tonight's is not known yet when tonight's rows are scored."""
 
 
 def _has(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> bool:

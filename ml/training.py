@@ -77,7 +77,8 @@ def members(settings: Settings, publication_id: str | None = None) -> list[str]:
                 "client": "select distinct client_id from ops.as_of_dates order by 1",
                 "vertical": "select distinct vertical from intermediate.int_customers"
                 " where vertical is not null order by 1",
-                "segment": "select distinct name from marts.fct_segments order by 1",
+                "segment": "select distinct name from marts.fct_segments"
+                " where model = 'segments_rfm' order by 1",
             }[described.scope]
             found += [f"{model}.{member}" for (member,) in connection.execute(statement).fetchall()]
     return found

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from ml import admission, attributes, boosted, forest
 from ml.adverse_action import mean_of_approved
+from ml.certainty import Ground
 from ml.config import Forest, UseCase
 from ml.datasets import Rows, read_rows
 from ml.dates import Split, matured_days, split
@@ -62,10 +63,12 @@ def search_and_fit(
     found: boosted.Fitted | None = None
     estimator: boosted.BoostedTrees | forest.Forest
     if isinstance(use_case.estimator, Forest):
-        estimator = forest.fit(use_case.estimator, rows.of(dates.training), use_case.seed)
+        training = rows.of(dates.training)
+        estimator = forest.fit(use_case.estimator, training, use_case.seed)
+        ground = Ground.of(training.matrix(), rows.features, estimator.margins(training.table, threads), None)
     else:
         found = boosted.fit(use_case, fitted, rows.of(dates.calibration), threads)
-        estimator = found.trees
+        estimator, ground = found.trees, found.ground
     medians: dict[str, float | None] = {}
     ranges: dict[str, tuple[float, float] | None] = {}
     ends = [use_case.confidence.lower_quantile, 0.5, use_case.confidence.upper_quantile]
@@ -85,6 +88,7 @@ def search_and_fit(
         reference={},
         categories=rows.categories,
         use_case=use_case.model_dump(mode="json", exclude={"description", "reasons"}),
+        ground=ground,
     )
     if use_case.reasons.relative_to == "approved":
         model = replace(model, reference=_mean_of_approved(use_case, model, fitted, threads))

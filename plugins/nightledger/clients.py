@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from nightledger.actions import NextBestAction
 from nightledger.settings import Settings
 
 
@@ -93,6 +94,7 @@ class Client(BaseModel):
     )
     approval: Approval = Approval()
     loss_limits: dict[str, LossLimit] = Field({}, description="by model; none: no limit")
+    next_best_action: NextBestAction = NextBestAction()
 
     @field_validator("timezone")
     @classmethod
@@ -113,11 +115,18 @@ def load_clients(settings: Settings) -> dict[str, Client]:
         ClientError: a file is not valid; names the file, the key and what is wrong.
     """
     clients = {}
+    folders = (settings.project / "ml" / "models", *settings.model_folders)
+    models = {file.stem for folder in folders for file in folder.glob("*.yml")}
     for path in sorted(settings.clients.glob("*.yml")):
         values = yaml.safe_load(path.read_text()) or {}
         try:
             client = Client(client_id=path.stem, **values)
         except (ValidationError, TypeError, KeyError) as error:
             raise ClientError(f"{path.name}: {error}") from error
+        if unknown := sorted(set(client.next_best_action.models) - models):
+            raise ClientError(
+                f"{path.name}: next_best_action: there is no model {', '.join(unknown)};"
+                f" known are {', '.join(sorted(models))}"
+            )
         clients[client.client_id] = client
     return clients

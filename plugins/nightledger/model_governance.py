@@ -216,7 +216,7 @@ def is_new_champion(decision: Mapping[str, Any]) -> bool:
 
 def is_awaiting(decision: Mapping[str, Any]) -> bool:
     """Whether a person is to be asked."""
-    return decision["decision"] == AWAITING
+    return bool(decision["decision"] == AWAITING)
 
 
 def request(settings: Settings, decision: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 import duckdb
 
-from nightledger import ingestion, model_ledger
+from nightledger import actions, ingestion, model_ledger
 from nightledger.clients import Client, RiskWeights
 from nightledger.ingestion import PullReport, SourceContract
 from nightledger.lock import NightError
@@ -46,6 +46,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         create table if not exists ops.model_pins (
             model varchar, as_of_date date, model_version varchar, role varchar);
     """)
+    actions.create_tables(connection)
 
 
 def note_base(connection: duckdb.DuckDBPyConnection) -> datetime | None:
@@ -129,6 +130,7 @@ def write_dates(
             for client in served
         ],
     )
+    actions.write(connection, served)
     return used
 
 

@@ -80,6 +80,7 @@ def _summary(connection: duckdb.DuckDBPyConnection, description: dict[str, Any],
         " and as_of_date = (select max(as_of_date) from ops.horizon) group by 1 order by 1"
     ).fetchall()
     size = (path / warehouse.FILE).stat().st_size / 1e6
+    beside = _beside_scores(connection)
     scores = ", ".join(
         f"{rows:,} of {entity}s ({models} {'model' if models == 1 else 'models'})"
         for entity, rows, models in scored
@@ -106,11 +107,32 @@ def _summary(connection: duckdb.DuckDBPyConnection, description: dict[str, Any],
         ("Published", f"{current:,} transactions ({rows:,} versions) of {customers:,} customers"),
         ("Features", f"{features:,} vectors on {dates} as-of dates"),
         ("Scores tonight", scores or "none: no model has been promoted (see below)"),
+        *((("Tonight, too", ", ".join(beside)),) if beside else ()),
         ("Audit", f"{len(audit) - len(warned)} of {len(audit)} checks passed"),
         *((("Warnings", ", ".join(warned)),) if warned else ()),
     ):
         table.add_row(f"[cyan]{name}[/cyan]", value)
     return table
+
+
+def _beside_scores(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """What the last date has of families that give no scores, and what follows from all of them."""
+    counted = {
+        "customers in segments": ("fct_segments", "count(distinct (client_id, customer_id))", "as_of_date"),
+        "lifetime values": ("fct_lifetime_value", "count(*)", "as_of_date"),
+        "forecasts": ("fct_forecasts", "count(*)", "origin"),
+        "life events": ("fct_life_events", "count(*)", "as_of_date"),
+        "next best actions": ("fct_next_best_actions", "count(*)", "as_of_date"),
+    }
+    last = "(select max(as_of_date) from ops.horizon)"
+    # A publication of an older release has not all of them.
+    there = {name for _, name, _ in warehouse.relations(connection)}
+    found = {
+        words: _one(connection, f"select {of} from marts.{table} where {day} = {last}")[0]  # noqa: S608
+        for words, (table, of, day) in counted.items()
+        if table in there
+    }
+    return [f"{number:,} {words}" for words, number in found.items() if number]
 
 
 def _quarantine(connection: duckdb.DuckDBPyConnection) -> Table | None:

@@ -48,6 +48,7 @@ FIRST = {
 """What one line about a model shows, whichever it has first: on which rows, and in words."""
 LOWER_IS_BETTER = ("mase", "wape")
 """Of these the best baseline has the least."""
+NOT_TONIGHT = ("refused", "awaiting_approval")
 DATASETS = {"out_of_time": "Out of time", "fitted": "On the fitted rows", "client": "The client's totals"}
 
 
@@ -93,13 +94,21 @@ def summary(
             f"{ceilings[name]:.3f}" if name in ceilings else "",
             "yes" if name in pinned else "no",
         )
+    table.columns[0].no_wrap = True
     parts: list[RenderableType] = [table]
-    for name, decision in decisions.items():
-        if name == first or decision["decision"] in ("refused", "awaiting_approval"):
-            parts.append(Text(f"\n{name}: {decision['reason']}"))
+    if refused := [name for name, decision in decisions.items() if decision["decision"] in NOT_TONIGHT]:
+        parts.append(Text("\nWhy not"))
+        parts += [Text(f"{name}: {_first_sentence(decisions[name]['reason'])}") for name in refused]
+        parts.append(Text("The whole reasons: make models", style="dim"))
+    if first in decisions:
+        parts.append(Text(f"\n{first}: {decisions[first]['reason']}"))
     if first in decisions:
         parts += _tables(settings, decisions[first], ceilings.get(first))
     return parts
+
+
+def _first_sentence(text: str) -> str:
+    return text.split(". ")[0].rstrip(".") + "."
 
 
 def details(settings: Settings, console: Console, ceilings: Mapping[str, float]) -> None:

@@ -39,6 +39,10 @@ LAKE_SCHEMAS: dict[str, pa.Schema] = {
             ("margin", pa.float32()),
             ("band", pa.string()),
             ("confidence", pa.float32()),
+            ("score_lo", pa.float32()),
+            ("score_hi", pa.float32()),
+            ("support", pa.int64()),
+            ("is_out_of_range", pa.bool_()),
             ("expected_value", pa.decimal128(18, 4)),
             ("receipt_id", pa.string()),
         ]
@@ -65,8 +69,62 @@ LAKE_SCHEMAS: dict[str, pa.Schema] = {
             ("score_without", pa.float32()),
         ]
     ),
+    "segments": pa.schema(
+        [
+            ("client_id", pa.string()),
+            ("model", pa.string()),
+            ("model_version", pa.string()),
+            ("role", pa.string()),
+            ("customer_id", pa.string()),
+            ("as_of_date", pa.date32()),
+            ("segment_id", pa.int32()),
+            ("name", pa.string()),
+            ("state", pa.string()),
+            ("distance", pa.float32()),
+        ]
+    ),
+    "lifetime_values": pa.schema(
+        [
+            ("client_id", pa.string()),
+            ("model", pa.string()),
+            ("model_version", pa.string()),
+            ("role", pa.string()),
+            ("customer_id", pa.string()),
+            ("measure", pa.string()),
+            ("band", pa.string()),
+            ("probability_alive", pa.float32()),
+            ("expected_visits", pa.float32()),
+            ("expected_value_each", pa.decimal128(18, 4)),
+            ("lifetime_value", pa.decimal128(18, 4)),
+            ("as_of_date", pa.date32()),
+        ]
+    ),
+    "forecasts": pa.schema(
+        [
+            ("client_id", pa.string()),
+            ("model", pa.string()),
+            ("model_version", pa.string()),
+            ("role", pa.string()),
+            ("measure", pa.string()),
+            ("level", pa.string()),
+            ("entity", pa.string()),
+            ("category", pa.string()),
+            ("grain", pa.string()),
+            ("method", pa.string()),
+            ("yhat", pa.decimal128(18, 4)),
+            ("lo80", pa.decimal128(18, 4)),
+            ("hi80", pa.decimal128(18, 4)),
+            ("lo95", pa.decimal128(18, 4)),
+            ("hi95", pa.decimal128(18, 4)),
+            ("target", pa.date32()),
+            ("as_of_date", pa.date32()),
+        ]
+    ),
 }
-"""What scoring hands to dbt. Vectors are archived beside them and are not read by dbt."""
+"""What the night's models hand to dbt. Vectors are archived beside them and are not read by dbt."""
+
+SCORE_KINDS = ("scores", "reasons", "what_if")
+"""What a model that gives scores writes of them."""
 
 
 def empty_lake(build: Path) -> None:

@@ -21,10 +21,12 @@ FEW = {
     "int_merchants_corrected": "the corrections with a pattern",
     "int_months": "the as-of dates of a night",
     **dict.fromkeys(
-        ("mart_cash_flow", "mart_cohorts", "mart_lifestyle_tags", "mart_portfolio", "mart_risk_appetite"),
+        (
+            *("mart_cash_flow", "mart_category_affinity", "mart_cohorts", "mart_lifestyle_tags"),
+            *("mart_portfolio", "mart_risk_appetite", "mart_segment_profiles", "mart_trends"),
+        ),
         "the first month of each client",
     ),
-    "mart_trends": "the first month of each client",
 }
 """Models that compare every row with each of a few, and what these are."""
 

@@ -98,6 +98,7 @@ COMMANDS = {
     "nightledger.launcher": ["status"],
     "nightledger.mlflow_pages": [],
     "nightledger.publications": ["list"],
+    "nightledger.target_lists": ["--client", "x", "--action", "x"],
     "ml.replay": ["0" * 64],
     "ml.score_file": ["churn", "x.csv"],
 }

@@ -13,7 +13,11 @@ select
     scores.score,
     scores.margin,
     scores.confidence,
+    scores.score_lo,
+    scores.score_hi,
+    scores.support,
     scores.expected_value,
+    scores.is_out_of_range,
     scores.as_of_date
 from {{ ref('stg_scores') }} as scores
 inner join {{ ref('stg_clients') }} as clients on scores.client_id = clients.client_id

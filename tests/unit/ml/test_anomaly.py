@@ -76,7 +76,7 @@ def night(bank: Bank, version: str, day: date = LAST) -> dict[str, pd.DataFrame]
     scoring.score_night(bank.settings, bank.build)
     return {
         path.relative_to(bank.build / "lake").parts[0]: pq.read_table(path).to_pandas()
-        for path in bank.build.glob(f"lake/*/*/*/as_of={day}/*.parquet")
+        for path in bank.build.glob(f"lake/*/*/version={version}/as_of={day}/*.parquet")
     }
 
 

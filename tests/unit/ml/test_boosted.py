@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import xgboost as xgb
 
 from ml import boosted, config
 from ml.boosted import BoostedTrees
@@ -141,6 +142,26 @@ def test_columns_in_another_order_give_the_same_margins(boosted_case: Callable[.
     assert isinstance(found, BoostedTrees)
     table = rows(50).table
     assert np.array_equal(found.margins(table, 1), found.margins(table.select(table.column_names[::-1]), 1))
+
+
+def test_margins_are_those_that_xgboost_gives_its_own_matrix(boosted_case: Callable[..., UseCase]) -> None:
+    """Catches another answer of the short way, above all for missing values: scores must not change a bit."""
+    found = boosted.fit(boosted_case(search=None), *halves(rows(2000)), 2).trees
+    table = rows(500).table
+    given = np.array([np.where(np.arange(500) % k == 0, np.nan, table[n]) for k, n in enumerate(NAMES, 2)]).T
+    given = given.astype(np.float32)
+    holes = pa.table({n: pa.array(given[:, at], from_pandas=True) for at, n in enumerate(NAMES)})
+    slow = found.booster.predict(xgb.DMatrix(holes), output_margin=True).astype(np.float64)
+    assert np.array_equal(found.margins(holes, 1), slow)
+    assert np.array_equal(found.margins(given, 2), slow)
+    assert len(found.margins(given[:0], 1)) == 0
+
+
+def test_an_infinite_value_is_refused_by_name(boosted_case: Callable[..., UseCase]) -> None:
+    """Catches a division by zero in a feature, which trees would score without a word."""
+    found = boosted.fit(boosted_case(search=None), *halves(rows(1000)), 2).trees
+    with pytest.raises(ValueError, match="infinite values in two"):
+        found.margins(np.array([[0, -np.inf, np.nan]], dtype=np.float32), 1)
 
 
 def test_days_whose_outcomes_overlap_are_not_compared(boosted_case: Callable[..., UseCase]) -> None:

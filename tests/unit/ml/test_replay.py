@@ -36,7 +36,8 @@ def publish(bank: Bank, version: str, model: str = "churn", role: str = "champio
     scoring.score_night(bank.settings, bank.build)
     completion.archive_scores(bank.settings, bank.build.name, bank.build)
     bank.run("create schema marts")
-    for table, kind in (("fct_scores", "scores"), ("fct_score_reasons", "reasons")):
+    tables = {"fct_scores": "scores", "fct_score_reasons": "reasons", "fct_what_if": "what_if"}
+    for table, kind in tables.items():
         files = bank.build / "lake" / kind / "*" / "*" / "*" / "*.parquet"
         bank.run(f"create table marts.{table} as select * from read_parquet('{files}')")
     return [receipt for (receipt,) in bank.ask("select receipt_id from marts.fct_scores order by entity_id")]
@@ -163,6 +164,9 @@ def test_a_vector_of_somebody_else_is_found(published: tuple[Bank, list[str]]) -
     [
         ("score = {next}::float", "publication 2025-12-31.1: score was"),
         ("band = 'none'", "publication 2025-12-31.1: band was none, now is "),
+        ("score_hi = null", "publication 2025-12-31.1: score_hi was missing, now is "),
+        ("support = support + 1", "publication 2025-12-31.1: support was "),
+        ("is_out_of_range = not is_out_of_range", "publication 2025-12-31.1: is_out_of_range was "),
     ],
 )
 def test_a_published_score_that_was_changed_is_found(
@@ -189,6 +193,28 @@ def test_a_published_reason_that_was_changed_is_found(published: tuple[Bank, lis
     assert "reason 1, text was x, now is " in again.differences[0]
     bank.run(f"delete from marts.fct_score_reasons where entity_id = '{entity}'")
     assert "there were 0 reasons" in replay.replay(bank.settings, explained)[0].differences[0]
+
+
+def test_a_published_what_if_that_was_changed_is_found(published: tuple[Bank, list[str]]) -> None:
+    """Catches what-ifs that are published and never computed again, or compared with themselves."""
+    bank, ids = published
+    explained = next(i for i in ids if find(bank.settings, i)[0].record.reasons)
+    (scored,) = find(bank.settings, explained)
+    assert len(scored.record.what_ifs) == len(scored.record.reasons)
+    entity, without = scored.key["entity_id"], scored.record.what_ifs[0]["score_without"]
+    change = f"score_without = {next_float(without)}::float where entity_id = '{entity}' and rank = 1"
+    bank.run(f"update marts.fct_what_if set {change}")
+    (again,) = replay.replay(bank.settings, explained)
+    assert len(again.differences) == 1
+    assert "publication 2025-12-31.1: what-if 1, score_without was" in again.differences[0]
+    table = pq.read_table(archived(bank, "what_if"))
+    moved = [
+        row | {"typical": row["typical"] + 1} if row["entity_id"] == entity else row
+        for row in table.to_pylist()
+    ]
+    pq.write_table(pa.Table.from_pylist(moved, schema=table.schema), archived(bank, "what_if"))
+    (again,) = replay.replay(bank.settings, explained)
+    assert any("what-if 1, typical was" in text for text in again.differences)
 
 
 @pytest.mark.parametrize("name", ["model.ubj", "model.json"])
@@ -232,7 +258,7 @@ def test_an_empty_home_is_answered_and_stays_empty(bank: Bank, tmp_path: Path) -
     assert not settings.registry.exists()
 
 
-@pytest.mark.parametrize("kind", ["scores", "reasons", "receipt.json", "publication.json"])
+@pytest.mark.parametrize("kind", ["scores", "reasons", "what_if", "receipt.json", "publication.json"])
 def test_what_is_gone_from_the_archive_is_named(published: tuple[Bank, list[str]], kind: str) -> None:
     """Catches a replay that matches because there is nothing to compare with."""
     bank, ids = published

@@ -67,10 +67,12 @@ def test_a_file_is_scored_as_the_night_was(
         {name: row[name] for name in ("entity_id", *FEATURES)} for row in read(file)
     ]
     scores = duckdb.sql(f"from '{lake}/scores/*/*/*/*.parquet' order by entity_id").to_arrow_table()
-    for name in ("score", "confidence"):
+    for name in ("score", "confidence", "score_lo", "score_hi"):
         now = np.array([row[name] for row in found]).astype(np.float32)
         assert np.array_equal(now.view(np.uint32), scores[name].to_numpy().view(np.uint32)), name
     assert [row["band"] for row in found] == scores["band"].to_pylist()
+    assert [int(row["support"]) for row in found] == scores["support"].to_pylist()
+    assert [row["is_out_of_range"] == "true" for row in found] == scores["is_out_of_range"].to_pylist()
     assert sum(done.bands.values()) == len(found) == scores.num_rows
     reasons = duckdb.sql(
         "select entity_id, rank, reason_code, text"

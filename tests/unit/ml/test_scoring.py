@@ -3,8 +3,10 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from ml import config, reasons, scoring
+from ml import config, reasons, receipts, scoring
 from ml import features as columns
 from ml.boosted import BoostedTrees
-from ml.registry import Registry, RegistryError
+from ml.model import sha256
+from ml.registry import Registry, RegistryError, version_id
 from ml.training import TrainingOutcome
 from nightledger import warehouse
 from tests.unit.ml.bank import FEATURES, LAST, Bank
@@ -56,11 +59,14 @@ def test_each_active_customer_gets_a_score_with_its_reasons(trained: Trained) ->
         }
     ]
     found = {kind: pq.read_table(path) for kind, path in parts(bank).items()}
-    for kind, schema in warehouse.LAKE_SCHEMAS.items():
-        assert found[kind].schema.equals(schema)
+    for kind in warehouse.SCORE_KINDS:
+        assert found[kind].schema.equals(warehouse.LAKE_SCHEMAS[kind])
     scores = found["scores"].to_pandas()
     assert scores["score"].between(0, 1).all()
     assert scores["confidence"].between(0, 1).all()
+    assert (scores["score_lo"] < scores["score"]).all() and (scores["score"] < scores["score_hi"]).all()
+    assert scores["support"].between(0, 500 * 12).all() and (scores["support"] > 0).any()
+    assert not scores["is_out_of_range"].all()
     assert set(scores["band"]) <= {"low", "medium", "high"}
     at_stake = dict(
         bank.ask(f"""
@@ -97,6 +103,31 @@ def test_batches_do_not_change_scores(trained: Trained, monkeypatch: pytest.Monk
     monkeypatch.setattr(scoring, "BATCH", 64)
     scoring.score_night(bank.settings, bank.build)
     assert pq.read_table(parts(bank)["scores"]).equals(whole)
+
+
+def test_scores_alone_are_the_same_scores(trained: Trained, configure: Callable[..., Any]) -> None:
+    """Catches a night without reasons that scores otherwise, or that still explains somebody."""
+    bank, _ = night(trained)
+    scoring.score_night(bank.settings, bank.build)
+    whole = pq.read_table(parts(bank)["scores"])
+    assert pq.read_table(parts(bank)["reasons"]).num_rows
+    configure(reasons={"top": 0})
+    scoring.score_night(bank.settings, bank.build)
+    assert pq.read_table(parts(bank)["scores"]).equals(whole)
+    assert [pq.read_table(parts(bank)[kind]).num_rows for kind in ("reasons", "what_if")] == [0, 0]
+
+
+def test_rows_are_scored_in_the_order_of_their_keys(trained: Trained) -> None:
+    """Catches rows that are written as they lie: the same night in a table of another order is the same."""
+    bank, _ = night(trained)
+    scoring.score_night(bank.settings, bank.build)
+    first = {path: path.read_bytes() for path in parts(bank).values()}
+    bank.run("""
+        create table features.turned as from features.features_customers order by hash(customer_id);
+        drop table features.features_customers; alter table features.turned rename to features_customers
+    """)
+    scoring.score_night(bank.settings, bank.build)
+    assert {path: path.read_bytes() for path in parts(bank).values()} == first
 
 
 def test_without_a_pin_nothing_is_written(trained: Trained) -> None:
@@ -144,6 +175,23 @@ def test_other_features_are_refused_and_named(trained: Trained, change: str, mes
     bank.write_manifest()
     with pytest.raises(scoring.ScoringRefused, match=message):
         scoring.score_night(bank.settings, bank.build)
+
+
+def test_a_stale_challenger_stays_away_and_the_champion_scores(trained: Trained) -> None:
+    """Catches a night that fails for its shadow, or one that scores features it did not learn from."""
+    bank, version = night(trained)
+    registry = Registry(bank.settings)
+    model = registry.load("churn", version)
+    files = replace(model, definitions=model.definitions | {FEATURES[0]: "another"}).files()
+    stale = version_id(LAST, sha256(files))
+    registry.save("churn", stale, files, pa.table({"score": [0.0]}), {}, {}, {})
+    bank.run(f"insert into ops.model_pins values ('churn', '{LAST}', '{stale}', 'challenger')")
+    said = {pin["role"]: pin for pin in scoring.score_night(bank.settings, bank.build)["pins"]}
+    assert said["champion"]["rows"] > 300
+    assert (said["challenger"]["version"], said["challenger"]["rows"]) == (stale, 0)
+    assert f"defined differently: {FEATURES[0]}" in said["challenger"]["why"]
+    scored = list(bank.build.glob("lake/scores/model=churn/*"))
+    assert [path.name for path in scored] == [f"version={version}"]
 
 
 def test_an_open_builds_own_manifest_counts(trained: Trained) -> None:
@@ -206,12 +254,12 @@ def test_contributions_that_do_not_add_up_are_refused(
     table = pa.table({name: np.arange(5, dtype=np.float32) for name in FEATURES})
     parts_of, margins = trees.contributions(table, 1)
     assert np.all(np.isfinite(parts_of)) and parts_of.shape == (5, len(FEATURES))
-    true_predict = trees.booster.predict
+    true_predict = trees.booster.inplace_predict
 
     def biased(*args: object, **kwargs: object) -> object:
-        return true_predict(*args, **kwargs) + (0.1 if kwargs.get("output_margin") else 0)
+        return true_predict(*args, **kwargs) + 0.1
 
-    monkeypatch.setattr(trees.booster, "predict", biased)
+    monkeypatch.setattr(trees.booster, "inplace_predict", biased)
     with pytest.raises(ArithmeticError, match="miss the margin"):
         trees.contributions(table, 1)
     assert len(margins) == 5
@@ -226,7 +274,7 @@ def test_a_receipt_hashes_key_version_and_vector_only() -> None:
     odd[0, 2] = np.float32(-0.0)
 
     def receipt(what: Sequence[str], numbers: NDArray[np.float32]) -> str:
-        return scoring.receipts(["bank"], ["c1"], what, numbers)[0]
+        return str(receipts.receipts(pa.array(["bank"]), pa.array(["c1"]), what, numbers)[0])
 
     texts = "".join(f"{text}\x1f" for text in ("bank", "c1", *about)).encode()
     expected = hashlib.sha256(texts + np.array([1.5, np.nan, 0.0], dtype="<f4").tobytes()).hexdigest()

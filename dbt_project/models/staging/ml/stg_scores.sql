@@ -3,11 +3,13 @@
         materialized='incremental',
         incremental_strategy='append',
         full_refresh=false,
-        pre_hook="{{ delete_lake_partitions('scores') }}",
+        on_schema_change='append_new_columns',
+        pre_hook={"sql": "{{ delete_lake_partitions('scores') }}", "transaction": false},
     )
 }}
 
--- A table: when a night is published its Parquet files move to the archive.
+-- A table: when a night is published its Parquet files move to the archive. The hook stays out of the transaction, in
+-- which no column could be added to a table that has just lost rows.
 select
     client_id,
     model,
@@ -20,6 +22,10 @@ select
     score,
     margin,
     confidence,
+    score_lo,
+    score_hi,
+    support,
     expected_value,
+    is_out_of_range,
     as_of_date
 from {{ source('lake', 'scores') }}

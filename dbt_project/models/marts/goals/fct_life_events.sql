@@ -1,0 +1,104 @@
+-- Never rebuilt whole: what was told of a customer is a record, whatever rules and consents say later.
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='append_new_columns',
+        full_refresh=false,
+        pre_hook="
+            {% if is_incremental() %}
+            delete from {{ this }}
+            where
+                (client_id, as_of_date) in (
+                    select dates.client_id, dates.as_of_date from {{ ref('stg_as_of_dates') }} as dates
+                    where dates.is_tonight
+                )
+            {% endif %}
+        ",
+    )
+}}
+
+with
+
+dates as (
+    select * from {{ ref('stg_as_of_dates') }}
+    {%- if is_incremental() %}
+    where is_tonight
+    {%- endif %}
+),
+
+rules as (
+    select * from {{ ref('stg_client_rules') }}
+),
+
+events as (
+    select * from {{ ref('life_events') }}
+),
+
+customers as (
+    select
+        dates.client_id,
+        versions.customer_id,
+        versions.birth_year,
+        ';' || replace(replace(lower(coalesce(versions.consents, '')), ' ', ''), ',', ';') || ';' as consents,
+        dates.as_of_date
+    from dates
+    inner join {{ ref('int_customers') }} as versions
+        on
+            dates.client_id = versions.client_id
+            and dates.cutoff_at > versions.known_at
+            and (versions.superseded_at is null or dates.cutoff_at <= versions.superseded_at)
+    where versions.closed_on is null or versions.closed_on > dates.as_of_date
+),
+
+gathered as (
+    select
+        evidence.client_id,
+        evidence.customer_id,
+        evidence.event,
+        count(*) as evidence,
+        least(sum(evidence.strength), 1) as strength,
+        min(evidence.since_date) as since_date,
+        max(evidence.last_date) as last_date,
+        evidence.as_of_date
+    from {{ ref('int_life_event_evidence') }} as evidence
+    inner join dates on evidence.client_id = dates.client_id and evidence.as_of_date = dates.as_of_date
+    group by evidence.client_id, evidence.customer_id, evidence.event, evidence.as_of_date
+),
+
+told as (
+    select
+        gathered.client_id,
+        gathered.customer_id,
+        gathered.event,
+        events.title,
+        events.conversation,
+        cast(gathered.evidence as integer) as evidence,
+        cast(gathered.strength as float) as strength,
+        gathered.since_date,
+        gathered.last_date,
+        gathered.as_of_date
+    from gathered
+    inner join events on gathered.event = events.event
+    inner join customers
+        on
+            gathered.client_id = customers.client_id
+            and gathered.customer_id = customers.customer_id
+            and gathered.as_of_date = customers.as_of_date
+    left join rules on gathered.client_id = rules.client_id
+    where
+        gathered.strength >= events.least_strength
+        and (not events.is_sensitive or customers.consents like '%;sensitive;%')
+        and customers.consents not like '%;' || coalesce(nullif(rules.opted_out, ''), 'no_profiling') || ';%'
+        and coalesce(rules.excluded_events, '') not like '%;' || gathered.event || ';%'
+        and (
+            events.least_age is null
+            or extract(year from gathered.as_of_date) - customers.birth_year >= events.least_age
+        )
+        and (
+            events.greatest_age is null
+            or extract(year from gathered.as_of_date) - customers.birth_year <= events.greatest_age
+        )
+)
+
+select * from told

@@ -1,0 +1,1 @@
+"""Segments: customers who are alike, under names that stay; see `ml.families`."""

@@ -1,0 +1,169 @@
+"""What a client's next best actions may be (`next_best_action` of its file), and how dbt gets to know."""
+
+import csv
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import duckdb
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nightledger.settings import PROJECT
+
+if TYPE_CHECKING:
+    from nightledger.clients import Client
+
+Share = Annotated[Decimal, Field(ge=0, le=1, decimal_places=4)]
+Money = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)]
+_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+_DIGITS = 8
+"""Hexadecimal digits that decide between treatment and control."""
+
+
+@cache
+def _known(seed: str, column: str) -> tuple[str, ...]:
+    with (PROJECT / "dbt_project" / "seeds" / f"{seed}.csv").open(newline="", encoding="utf-8") as file:
+        return tuple(dict.fromkeys(row[column] for row in csv.DictReader(file)))
+
+
+def _refuse_unknown(key: str, names: Iterable[str], seed: str, column: str) -> None:
+    known = _known(seed, column)
+    for name in names:
+        if name and name not in known:
+            raise ValueError(f"`{key}`: there is no {name}; known are {', '.join(known)}")
+
+
+class Action(BaseModel):
+    """One thing that can be done for a customer: for whom, what it costs, what it is hoped to bring."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field("", description="whose champion's score of the customer is asked for")
+    bands: list[str] = Field([], description="of the model; none: any")
+    least_score: float | None = Field(None, ge=0, le=1)
+    greatest_score: float | None = Field(None, ge=0, le=1)
+    event: str = Field("", description="life event of the seed `life_events`")
+    least_strength: float = Field(0, ge=0, le=1, description="of the event's evidence")
+    segments: list[str] = Field([], description="names of segments of model segments_rfm; none: any")
+    least_lifetime_value: Money | None = None
+
+    value: Literal["amount", "at_risk", "lifetime_value"] = Field(
+        "amount", description="what a customer who does as hoped is worth: `amount`, the score's, or theirs"
+    )
+    amount: Money | None = None
+    response: Share = Field(description="assumed: share of those contacted who do as hoped because of it")
+    cost: Money = Field(description="of one contact")
+    budget: Money | None = Field(None, description="for contacts in a calendar month; none: no limit")
+    control: Annotated[Decimal, Field(ge=Decimal("0.05"), le=Decimal("0.5"), decimal_places=4)] = Decimal(
+        "0.2"
+    )
+
+    outcome: Literal["active", "category"] = Field(
+        "active",
+        description="what is hoped for: a transaction that the customer starts, or one of a category",
+    )
+    outcome_category: str = ""
+    window_days: int = Field(30, ge=1, le=365, description="days after the assignment in which it counts")
+    first_day: date | None = Field(None, description="as-of date from which customers are assigned")
+    last_day: date | None = Field(None, description="last one")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not (self.model or self.event or self.segments):
+            raise ValueError("say for whom: `model`, `event` or `segments`")
+        if not self.model and (self.bands or self.least_score is not None or self.value == "at_risk"):
+            raise ValueError("`bands`, `least_score` and `value: at_risk` are of a score: name its `model`")
+        if (self.value == "amount") != (self.amount is not None):
+            raise ValueError("`amount` is the worth of a customer where `value` is `amount`, and only there")
+        if (self.outcome == "category") != bool(self.outcome_category):
+            raise ValueError("`outcome_category` goes with `outcome: category`, and only with it")
+        _refuse_unknown("event", [self.event], "life_events", "event")
+        _refuse_unknown("outcome_category", [self.outcome_category], "categories", "category")
+        return self
+
+
+class NextBestAction(BaseModel):
+    """Whom a client contacts, why, how often, and what it may cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    consent: str = Field(
+        "marketing", description="what customers must have consented to; empty: nothing is asked"
+    )
+    opted_out: str = Field("no_profiling", description="consent entry of those whom nothing is told about")
+    least_age: int = Field(18, ge=0, description="years; younger customers are not contacted")
+    contact_pause_days: int = Field(30, ge=0, description="between two assignments of one customer")
+    switched_off: list[_Name] = Field([], description="models whose scores lead to no action")
+    excluded_events: list[str] = Field([], description="life events that are never told")
+    excluded_segments: list[str] = Field([], description="segments of model segments_rfm left in peace")
+    excluded_levels: list[Literal["low", "medium", "high", "critical"]] = Field(
+        [], description="of the risk assessment"
+    )
+    seed: int = Field(7, description="of the split into treatment and control")
+    actions: dict[_Name, Action] = {}
+
+    @property
+    def models(self) -> list[str]:
+        """Names of models that it mentions."""
+        return [*self.switched_off, *(action.model for action in self.actions.values() if action.model)]
+
+    @model_validator(mode="after")
+    def _events_are_known(self) -> Self:
+        _refuse_unknown("excluded_events", self.excluded_events, "life_events", "event")
+        return self
+
+
+def control_below(share: Decimal) -> str:
+    """Bound in hexadecimal digits: a customer whose hash sorts below it is in the control group.
+
+    Hashes (MD5, lower case) are evenly spread, so a `share` of them sorts below; texts compare the same in
+    every engine.
+    """
+    return f"{round(share * 16**_DIGITS):0{_DIGITS}x}"
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables of schema `ops` that `write` fills, where they are missing."""
+    connection.execute("""
+        create table if not exists ops.client_rules (
+            client_id varchar, consent varchar, opted_out varchar, least_age integer,
+            contact_pause_days integer, switched_off varchar, excluded_events varchar,
+            excluded_segments varchar, excluded_levels varchar, seed bigint);
+        create table if not exists ops.client_actions (
+            client_id varchar, action varchar, position integer, model varchar, bands varchar,
+            least_score float, greatest_score float, event varchar, least_strength float, segments varchar,
+            least_lifetime_value decimal(18, 4), value_kind varchar, amount decimal(18, 4),
+            response decimal(6, 4), cost decimal(18, 4), budget decimal(18, 4), control_share decimal(6, 4),
+            control_below varchar, outcome varchar, outcome_category varchar, window_days integer,
+            first_day date, last_day date);
+    """)
+
+
+def write(connection: duckdb.DuckDBPyConnection, clients: Iterable["Client"]) -> None:
+    """Tell the open build the rules and actions of the clients it serves; lists as `;a;b;`."""
+    connection.execute("delete from ops.client_rules; delete from ops.client_actions")
+    for client in clients:
+        said = client.next_best_action
+        connection.execute(
+            "insert into ops.client_rules values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [client.client_id, said.consent, said.opted_out, said.least_age, said.contact_pause_days]
+            + [_listed(names) for names in (said.switched_off, said.excluded_events)]
+            + [_listed(names) for names in (said.excluded_segments, said.excluded_levels)]
+            + [said.seed],
+        )
+        for position, (name, action) in enumerate(said.actions.items(), start=1):
+            row = [client.client_id, name, position, action.model or None, _listed(action.bands)]
+            row += [action.least_score, action.greatest_score, action.event or None, action.least_strength]
+            row += [_listed(action.segments), action.least_lifetime_value, action.value, action.amount]
+            row += [action.response, action.cost, action.budget, action.control]
+            row += [control_below(action.control), action.outcome, action.outcome_category or None]
+            row += [action.window_days, action.first_day, action.last_day]
+            marks = ", ".join("?" * len(row))
+            connection.execute(f"insert into ops.client_actions values ({marks})", row)  # noqa: S608
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names as SQL looks them up: `like '%;name;%'`; empty for none."""
+    return "".join(f";{name}" for name in names) + ";" if names else ""
