@@ -161,7 +161,9 @@ def choose_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, score
             f"from ({chosen}) where scope = $_member",
             parameters | {"_member": pin.member},
         )
-    chosen = f"select * exclude (scope, age_band, region, gender) from ({chosen})"  # noqa: S608 - our own SQL
+    peers, segments = _peers(connection, scorer)
+    left_out = "exclude (scope, age_band, region, gender)"
+    chosen = f"select * {left_out}{peers} from ({chosen}) as chosen {segments}"  # noqa: S608 - our own SQL
     connection.execute(f"create or replace temp table _chosen as {chosen}", parameters)
     names = ", ".join(f'vectors."{name}"' for name in scorer.model.features)
     # The rows are read for the medians of peers and again to be scored. One feature table is cheap to read
@@ -176,6 +178,30 @@ def choose_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, score
         connection.execute(f"create or replace temp table _kept as {rows}")
         rows = "from _kept"
     connection.execute(f"create or replace temp view _rows as {rows}")
+
+
+def _peers(connection: duckdb.DuckDBPyConnection, scorer: Scorer) -> tuple[str, str]:
+    """A column `peers` and the join that it needs: the segment of the night before, else the vertical.
+
+    Nothing where rows are no customers, where they are compared otherwise, and before there are segments.
+    """
+    is_there = connection.execute(
+        "select 1 from information_schema.tables where table_schema = 'marts' and table_name = 'fct_segments'"
+    ).fetchone()
+    is_asked = scorer.use_case.entity == "customer" and not isinstance(scorer.model.estimator, Forest)
+    if not (is_there and is_asked):
+        return "", ""
+    before = f"model = 'segments_rfm' and as_of_date < date '{scorer.pin.as_of_date}'"
+    return (
+        ", coalesce(segments.name, chosen.vertical) as peers",
+        f"""
+        left join (
+            select client_id, customer_id as entity_id, name from marts.fct_segments
+            where {before} and (client_id, as_of_date) in (
+                select (client_id, max(as_of_date)) from marts.fct_segments where {before} group by client_id)
+        ) as segments using (client_id, entity_id)
+    """,
+    )  # noqa: S608 - our own date
 
 
 def _write(

@@ -55,6 +55,38 @@ def test_a_what_if_is_the_models_own_answer(trained: Trained) -> None:
         assert model.scores(table, 1)[0] == pytest.approx(row.score_without, abs=1e-6)
 
 
+def test_a_customer_of_a_segment_is_compared_with_that_segment(trained: Trained) -> None:
+    """Catches peers by tonight's segments, which nobody has yet, by an old one, or of another model."""
+    bank, outcome = trained
+    earlier = ("2025-11-30", "2025-12-30", str(LAST))
+    rows = [
+        f"select 'tester' as client_id, '{model}' as model, customer_id, date '{day}' as as_of_date,"
+        f" {name} as name from intermediate.int_customers where hash(customer_id) % 4 > 0"
+        for model, day, name in (
+            ("segments_rfm", earlier[0], "'old'"),
+            ("segments_rfm", earlier[1], "if(hash(customer_id) % 4 = 1, 'one', 'two')"),
+            ("segments_rfm", earlier[2], "'tonight'"),
+            ("segments_spend", earlier[1], "'other'"),
+        )
+    ]
+    bank.run(f"create schema marts; create table marts.fct_segments as {' union all '.join(rows)}")
+    bank.pin(str(outcome.version))
+    scoring.score_night(bank.settings, bank.build)
+    vectors = read(bank, "vectors", str(outcome.version)).set_index("entity_id")
+    groups = dict(
+        bank.ask(
+            "select c.customer_id, coalesce(s.name, c.vertical) from intermediate.int_customers as c"
+            " left join marts.fct_segments as s on s.customer_id = c.customer_id"
+            f" and s.as_of_date = '{earlier[1]}' and s.model = 'segments_rfm'"
+        )
+    )
+    medians = vectors.groupby(vectors.index.map(groups))[list(FEATURES)].median()
+    assert {"one", "two", "neobank", "wallet"} == set(medians.index)
+    for row in read(bank, "what_if", str(outcome.version)).itertuples():
+        typical = medians.loc[groups[row.entity_id], row.feature]
+        assert row.typical == pytest.approx(typical, nan_ok=True)
+
+
 def test_rows_below_the_asked_band_are_scored_and_not_explained(
     trained: Trained, configure: Callable[..., Any]
 ) -> None:
