@@ -291,7 +291,7 @@ def of(
 ) -> Explainer:
     """The explainer of the rows in the temporary relation `_rows`.
 
-    Peers are the rows of a client that share `peers`, where the use case's `POPULATION` or the night's segments
+    Peers are the rows of a client that share `peers`, where the use case's `POPULATION` or segments
     give it, else those of a vertical. Nobody is compared with anybody where no reasons are asked.
     """
     columns = [column for column, *_ in connection.execute("describe _rows").fetchall()]

@@ -192,16 +192,14 @@ def _peers(connection: duckdb.DuckDBPyConnection, scorer: Scorer) -> tuple[str, 
     if not (is_there and is_asked):
         return "", ""
     before = f"model = 'segments_rfm' and as_of_date < date '{scorer.pin.as_of_date}'"
-    return (
-        ", coalesce(segments.name, chosen.vertical) as peers",
-        f"""
+    join = f"""
         left join (
             select client_id, customer_id as entity_id, name from marts.fct_segments
             where {before} and (client_id, as_of_date) in (
                 select (client_id, max(as_of_date)) from marts.fct_segments where {before} group by client_id)
         ) as segments using (client_id, entity_id)
-    """,
-    )  # noqa: S608 - our own date
+    """  # noqa: S608 - our own date
+    return ", coalesce(segments.name, chosen.vertical) as peers", join
 
 
 def _write(
