@@ -163,12 +163,12 @@ demote: $(VENV)/.installed ## Go back to an earlier champion: MODEL=name REASON=
 .PHONY: replay
 replay: $(VENV)/.installed ## Compute a published score again, from the archive: RECEIPT=receipt_id of marts.fct_scores
 	@test -n "$$RECEIPT" || { echo "Say which: make replay RECEIPT=… (receipt_id of marts.fct_scores)"; exit 1; }
-	@$(RUN) -m ml.replay -- "$$RECEIPT"
+	@$(RUN) -m ml.scores.replay -- "$$RECEIPT"
 
 .PHONY: score-file
 score-file: $(VENV)/.installed ## Score a CSV of features, publish nothing: FILE=file.csv MODEL=churn [VERSION=…] [TO=file.csv] [ALLOW_MISSING=yes]
 	@test -n "$$FILE" -a -n "$$MODEL" || { echo "Say what, and by which model: make score-file FILE=features.csv MODEL=churn"; exit 1; }
-	@$(RUN) -m ml.score_file --version="$$VERSION" --to="$$TO" $${ALLOW_MISSING:+--allow-missing="$$ALLOW_MISSING"} -- "$$MODEL" "$$FILE"
+	@$(RUN) -m ml.scores.score_file --version="$$VERSION" --to="$$TO" $${ALLOW_MISSING:+--allow-missing="$$ALLOW_MISSING"} -- "$$MODEL" "$$FILE"
 
 .PHONY: mlflow
 mlflow: $(VENV)/.installed .venv-mlflow/.installed ## MLflow's pages on the registry, until Ctrl-C

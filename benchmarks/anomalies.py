@@ -21,13 +21,14 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from ml import config, explanation
+from ml import config
 from ml.datasets import Publication, read_publication
 from ml.dates import register_dates
-from ml.explanation import Told
 from ml.features import read_features
-from ml.matrix import matrix_of
 from ml.registry import Registry
+from ml.scores import explanation
+from ml.scores.explanation import Told
+from ml.scores.matrix import matrix_of
 from ml.statements import module_sql, rows_sql
 from nightledger import warehouse
 from nightledger.settings import PROJECT, Settings

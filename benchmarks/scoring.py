@@ -52,9 +52,10 @@ def names(task: str) -> list[str]:
 def make(home: Path, task: str, rows: int) -> None:
     """Write a build of random features as far as scoring reads one, and register a booster that fits it."""
     from ml import config
-    from ml.boosted import BoostedTrees
-    from ml.model import Model, sha256
+    from ml.artefacts import sha256
     from ml.registry import Registry, version_id
+    from ml.scores.boosted import BoostedTrees
+    from ml.scores.model import Model
     from nightledger import warehouse
 
     settings = _settings(home)
@@ -121,8 +122,8 @@ def make(home: Path, task: str, rows: int) -> None:
             xgb.DMatrix(table, label=label),
             TREES,
         )
-        from ml.certainty import Ground
         from ml.features import read_features
+        from ml.scores.certainty import Ground
 
         trees = BoostedTrees(booster, tuple(columns))
         use_case = config.load("churn")
@@ -147,7 +148,8 @@ def make(home: Path, task: str, rows: int) -> None:
 
 def ours(home: Path, task: str) -> dict[str, Any]:
     """The night's own step."""
-    from ml import config, explanation, scoring
+    from ml import config, scoring
+    from ml.scores import explanation
 
     if task == "scores":
         use_case = config.load("churn")

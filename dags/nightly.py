@@ -77,7 +77,8 @@ def score() -> dict[str, Any]:
 @task(execution_timeout=timedelta(minutes=30))
 def watch_losses() -> list[dict[str, Any]]:
     """Go back from champions that have lost more than a client allows."""
-    from ml import losses, standing
+    from ml import standing
+    from ml.scores import losses
     from nightledger import model_demotion, model_ledger
 
     settings, run = Settings(), steps.run_name()

@@ -23,17 +23,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from ml import admission, attributes, baselines, cards, config, evaluation, families, registry, training
-from ml import evaluation_files as files
-from ml.baselines import Predicted
+from ml import attributes, config, families, registry, training
+from ml.artefacts import sha256
 from ml.config import Boosted, UseCase
 from ml.datasets import KEY, Rows, read_publication, read_rows
 from ml.dates import Split, as_of_dates, matured_days
-from ml.evaluation import Judged, Named
 from ml.families import Job, Refused, TooLittle
 from ml.features import DatasetError, read_features
-from ml.model import sha256
-from ml.scores import fitting
+from ml.scores import admission, baselines, cards, evaluation, fitting
+from ml.scores import evaluation_files as files
+from ml.scores.baselines import Predicted
+from ml.scores.evaluation import Judged, Named
 from nightledger import warehouse
 from nightledger.settings import Settings, SettingsError, read_settings
 

@@ -15,10 +15,10 @@ import duckdb
 import pyarrow as pa
 from rich.console import Console
 
+from ml.artefacts import sha256
 from ml.config import Described
 from ml.datasets import Publication
 from ml.features import Feature
-from ml.model import sha256
 from ml.partitions import Pin
 from ml.registry import Registered, version_id
 from nightledger.settings import Settings

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from ml import metrics
 from ml.config import Forest, Promotion, UseCase
-from ml.evaluation import Unusual
 from ml.registry import Registered
+from ml.scores import metrics
+from ml.scores.evaluation import Unusual
 
 PROMOTED, KEPT, REFUSED, UNCHANGED = "promoted", "kept_as_challenger", "refused", "unchanged"
 

@@ -20,7 +20,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.model import SIDECAR, Model, ModelError, sha256
+from ml.artefacts import SIDECAR, ModelError, sha256
+from ml.scores.model import Model
 from nightledger.settings import Settings
 
 CHAMPION, CHALLENGER = "champion", "challenger"

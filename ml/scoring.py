@@ -2,7 +2,7 @@
 
 Features stream as Arrow batches from the build; scores, reasons, what-ifs and vectors go to the build's lake
 as one Parquet file for each kind, model, version and as-of date. A repeated run writes the same bytes. What
-is said of how sure a score is stands in `ml.certainty`.
+is said of how sure a score is stands in `ml.scores.certainty`.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,19 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ml import attributes, certainty, config, explanation, families
+from ml import attributes, config, families
+from ml.artefacts import ModelError, sha256
 from ml.config import UseCase
 from ml.dates import register_dates
-from ml.deviations import USUAL
 from ml.features import Feature, read_features
-from ml.forest import Forest
-from ml.matrix import matrix_of
-from ml.model import Model, ModelError, sha256
 from ml.partitions import BATCH, Pin, folder, partition
-from ml.receipts import Circumstances, receipts
 from ml.registry import CHALLENGER, Registry, RegistryError
+from ml.scores import certainty, explanation
+from ml.scores.deviations import USUAL
+from ml.scores.forest import Forest
+from ml.scores.matrix import matrix_of
+from ml.scores.model import Model
+from ml.scores.receipts import Circumstances, receipts
 from ml.statements import chosen_sql, module_sql, vectors_sql
 from nightledger import warehouse
 from nightledger.clients import load_clients

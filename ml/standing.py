@@ -9,9 +9,9 @@ import argparse
 import sys
 
 from ml import config, families
+from ml.artefacts import ModelError
 from ml.datasets import read_publication
 from ml.features import DatasetError
-from ml.model import ModelError
 from ml.registry import Registry, RegistryError
 from nightledger import warehouse
 from nightledger.settings import Settings

@@ -11,11 +11,11 @@ from datetime import date
 from typing import Any
 
 from ml import config, families
+from ml.artefacts import sha256
 from ml.config import Described
 from ml.datasets import read_publication
 from ml.families import Job, TooLittle
 from ml.features import read_features
-from ml.model import sha256
 from ml.promotion import REFUSED, UNCHANGED
 from ml.registry import Registry
 from nightledger import warehouse
@@ -45,7 +45,7 @@ class TrainingOutcome:
     guardrails: tuple[str, ...]
     """Those it breaks, in words."""
     importances: tuple[dict[str, Any], ...]
-    """By feature: `feature`, `feature_group`, `importance` (`ml.cards.importance`)."""
+    """By feature: `feature`, `feature_group`, `importance` (`ml.scores.cards.importance`)."""
     metrics: tuple[dict[str, Any], ...]
     seconds: float
 

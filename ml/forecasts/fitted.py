@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from ml.artefacts import SIDECAR, ModelError
 from ml.families import TooLittle
 from ml.forecasts import backtest, customer_backtest, customer_history, customers, methods
 from ml.forecasts.accuracy import INTERVALS, Widths, by_dataset, measure, with_intervals
@@ -17,7 +18,6 @@ from ml.forecasts.backtest import CLIENT, Asked, TierKey
 from ml.forecasts.customers import Known
 from ml.forecasts.methods import FLOOR
 from ml.forecasts.series import Span, cutoff_of, month_end
-from ml.model import SIDECAR, ModelError
 from nightledger.settings import Settings
 
 FORMAT = 1

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.artefacts import ModelError
 from ml.lifetime_value.config import LifetimeValue
 from ml.lifetime_value.customers import Customers
 from ml.lifetime_value.frequency import Frequency, Vector, fit_frequency
 from ml.lifetime_value.spend import Spend, fit_spend
-from ml.model import ModelError
 
 FILE = "model.json"
 DAYS_A_MONTH = 365.25 / 12

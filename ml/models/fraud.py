@@ -78,4 +78,4 @@ POINTED_OUT = """
     from marts.mart_fraud_alerts
     where model_version = $version and is_within_budget
 """
-"""What somebody looked into; `ml.losses` counts the frauds that are not among it."""
+"""What somebody looked into; `ml.scores.losses` counts the frauds that are not among it."""

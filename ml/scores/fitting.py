@@ -8,15 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml import admission, attributes, boosted, forest
-from ml.adverse_action import mean_of_approved
-from ml.certainty import Ground
+from ml import attributes
 from ml.config import Forest, UseCase
 from ml.datasets import Rows, read_rows
 from ml.dates import Split, matured_days, split
 from ml.families import Job, TooLittle
 from ml.features import Feature
-from ml.model import Model
+from ml.scores import admission, boosted, forest
+from ml.scores.adverse_action import mean_of_approved
+from ml.scores.certainty import Ground
+from ml.scores.model import Model
 from nightledger import warehouse
 
 

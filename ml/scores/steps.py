@@ -12,16 +12,17 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
-from ml import attributes, baselines, boosted, cards, evaluation, promotion, scoring
+from ml import attributes, promotion, scoring
 from ml.config import Boosted, Described, UseCase
 from ml.datasets import KEY, Rows
 from ml.dates import Split
 from ml.families import Job, Trained
 from ml.features import published_hash, read_features
-from ml.model import Model
 from ml.partitions import Pin
 from ml.registry import Registered, Registry
+from ml.scores import baselines, boosted, cards, evaluation
 from ml.scores.fitting import fingerprint, search_and_fit, training_rows
+from ml.scores.model import Model
 from nightledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def score(
 
 def evaluate(settings: Settings, asked: "Asked", console: Console) -> None:
     """Metrics of the model and its baselines on the days asked for."""
-    from ml import evaluate, evaluation_files
+    from ml import evaluate
+    from ml.scores import evaluation_files
 
     evaluation_files.show(evaluate.evaluate(settings, asked), console)
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.artefacts import SIDECAR, ModelError
 from ml.features import Feature
-from ml.model import SIDECAR, ModelError
 from ml.segments.scaling import Matrix, Scaling
 
 KEPT, NEW = "kept", "new"

@@ -71,7 +71,7 @@ def complete(settings: Settings, night: Night, build: Path) -> None:
 def archive_scores(settings: Settings, publication_id: str, build: Path) -> None:
     """Keep what scoring wrote, so that a score can be replayed after its publication is gone.
 
-    Scores, reasons, vectors and what they were made with (`ml.receipts`) are copied as they are; beside them
+    Scores, reasons, vectors and what they were made with are copied as they are; beside them
     stands of which publication, and by which git revision.
     """
     archived = settings.archive / publication_id

@@ -136,7 +136,7 @@ def demote_for_loss(
 
     Args:
         settings: of the installation.
-        breach: model, version, reason, and the figures of each client (`ml.losses.breaches`).
+        breach: model, version, reason, and the figures of each client (`ml.scores.losses.breaches`).
         run_id: of the run that found it.
         why_not: see `demote`.
     """

@@ -1,7 +1,7 @@
 """What a person reads after a night: one page in the terminal, made from what was published and recorded."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -192,7 +192,7 @@ def _top_customers(connection: duckdb.DuckDBPyConnection) -> Table | None:
 
 
 def _stages(settings: Settings) -> Table | None:
-    rows = operations.last_stages(settings)
+    rows = _with_one_training(operations.last_stages(settings))
     if not rows:
         return None
     runs = list(dict.fromkeys(row["run_id"] for row in rows))
@@ -205,6 +205,25 @@ def _stages(settings: Settings) -> Table | None:
     totals = [sum(row["seconds"] for row in rows if row["run_id"] == run) for run in runs]
     table.add_row("[bold]sum[/bold]", *(f"[bold]{total:.1f}[/bold]" for total in totals))
     return table
+
+
+def _with_one_training(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The stages, with the trainings of all models as one."""
+    found: list[dict[str, Any]] = []
+    sums: dict[str, dict[str, Any]] = {}
+    models = {row["stage"] for row in rows if row["stage"].startswith("train ")}
+    for row in rows:
+        run = row["run_id"]
+        if row["stage"] in models and run in sums:
+            sums[run]["seconds"] += row["seconds"]
+            continue
+        found.append(dict(row))
+        if row["stage"] in models:
+            sums[run] = found[-1] | {
+                "stage": f"train {len(models)} models" if len(models) > 1 else row["stage"]
+            }
+            found[-1] = sums[run]
+    return found
 
 
 def _next_steps(settings: Settings, path: Path) -> Group:

@@ -1,6 +1,7 @@
 """What a person reads about the models: one line each, and a table beside baselines and ceiling."""
 
 from collections.abc import Mapping
+from textwrap import shorten
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -39,9 +40,9 @@ HEADLINE = (
     ("coverage_95", "share within the 95 % interval"),
 )
 FIRST = {
-    "average_precision": ("out_of_time", "average precision"),
-    "seed_agreement": ("out_of_time", "of ranks agree"),
-    "mean_agreement": ("fitted", "agreement of bootstraps"),
+    "average_precision": ("out_of_time", "PR-AUC"),
+    "seed_agreement": ("out_of_time", "agreement"),
+    "mean_agreement": ("fitted", "agreement"),
     "mase": ("client", "MASE"),
     "wape": ("out_of_time", "WAPE"),
 }
@@ -49,6 +50,8 @@ FIRST = {
 LOWER_IS_BETTER = ("mase", "wape")
 """Of these the best baseline has the least."""
 NOT_TONIGHT = ("refused", "awaiting_approval")
+LONGEST = 170
+"""Characters of a reason in the summary."""
 DATASETS = {"out_of_time": "Out of time", "fitted": "On the fitted rows", "client": "The client's totals"}
 
 
@@ -80,15 +83,15 @@ def summary(
             pinned.setdefault(row["model"], []).append(row["version"])
     table = table_of(
         "\nModels",
-        *(("model", "left"), ("version", "left"), ("decision", "left"), ("out of time", "left")),
+        *(("model", "left"), ("decision", "left"), ("measure", "left"), ("out of time", "left")),
         *(("best baseline", "left"), ("ceiling", "right"), ("tonight", "left")),
     )
     for name, decision in decisions.items():
-        own, rival = _headline(model_ledger.metrics_of(settings, name, decision["version"] or ""))
+        measure, own, rival = _headline(model_ledger.metrics_of(settings, name, decision["version"] or ""))
         table.add_row(
             name,
-            (decision["version"] or "–").rpartition("-")[2],
             decision["decision"].replace("_", " "),
+            measure,
             own,
             rival,
             f"{ceilings[name]:.3f}" if name in ceilings else "",
@@ -98,7 +101,7 @@ def summary(
     parts: list[RenderableType] = [table]
     if refused := [name for name, decision in decisions.items() if decision["decision"] in NOT_TONIGHT]:
         parts.append(Text("\nWhy not"))
-        parts += [Text(f"{name}: {_first_sentence(decisions[name]['reason'])}") for name in refused]
+        parts += [Text(f"{name}: {_in_short(decisions[name]['reason'])}") for name in refused]
         parts.append(Text("The whole reasons: make models", style="dim"))
     if first in decisions:
         parts.append(Text(f"\n{first}: {decisions[first]['reason']}"))
@@ -107,8 +110,9 @@ def summary(
     return parts
 
 
-def _first_sentence(text: str) -> str:
-    return text.split(". ")[0].rstrip(".") + "."
+def _in_short(text: str) -> str:
+    """The first sentence, or what fits into a line and a half of it."""
+    return shorten(text.split(". ")[0].rstrip(".") + ".", LONGEST, placeholder=" …")
 
 
 def details(settings: Settings, console: Console, ceilings: Mapping[str, float]) -> None:
@@ -130,8 +134,8 @@ def _last_decisions(settings: Settings) -> dict[str, dict[str, Any]]:
     return {row["model"]: row for row in model_ledger.decisions(settings)}
 
 
-def _headline(rows: list[dict[str, Any]]) -> tuple[str, str]:
-    """The first metric of the model, and that of its best baseline."""
+def _headline(rows: list[dict[str, Any]]) -> tuple[str, str, str]:
+    """What is measured first of the model, its value, and that of its best baseline."""
     for metric, (dataset, words) in FIRST.items():
         found = {
             row["baseline"]: row
@@ -147,11 +151,9 @@ def _headline(rows: list[dict[str, Any]]) -> tuple[str, str]:
         }
         choose = min if metric in LOWER_IS_BETTER else max
         best = choose(rivals, key=lambda name: rivals[name], default=None)
-        return (
-            f"{interval(found[''])} {words}",
-            f"{rivals[best]:.3f} {best.replace('_', ' ')}" if best else "–",
-        )
-    return "–", "–"
+        beside = f"{rivals[best]:.3f} {best.replace('_', ' ')}" if best else "–"
+        return words, interval(found[""]), beside
+    return "–", "–", "–"
 
 
 def _is_of_all(row: Mapping[str, Any]) -> bool:

@@ -250,8 +250,9 @@ def test_a_run_that_names_one_model_trains_that_one_and_says_why_it_was_refused(
 
 def test_a_night_takes_back_a_champion_that_loses_too_much(dagbag, settings, monkeypatch):
     """Catches a task that finds the loss and leaves champion or registry as they were."""
-    from ml import losses, standing
+    from ml import standing
     from ml.registry import Registry
+    from ml.scores import losses
 
     shelf = Registry(settings)
     champion = None

@@ -99,8 +99,8 @@ COMMANDS = {
     "nightledger.mlflow_pages": [],
     "nightledger.publications": ["list"],
     "nightledger.target_lists": ["--client", "x", "--action", "x"],
-    "ml.replay": ["0" * 64],
-    "ml.score_file": ["churn", "x.csv"],
+    "ml.scores.replay": ["0" * 64],
+    "ml.scores.score_file": ["churn", "x.csv"],
 }
 
 

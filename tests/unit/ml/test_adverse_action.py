@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.adverse_action import COLUMNS, Catalogue, CatalogueError, mean_of_approved, reasons
-from ml.boosted import BoostedTrees
 from ml.config import UseCase
-from ml.points import Scale
+from ml.scores.adverse_action import COLUMNS, Catalogue, CatalogueError, mean_of_approved, reasons
+from ml.scores.boosted import BoostedTrees
+from ml.scores.points import Scale
 from nightledger.settings import PROJECT
 
 SEED = PROJECT / "dbt_project" / "seeds" / "adverse_action_reasons.csv"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml import alerts, metrics
-from ml.alerts import Context
 from ml.config import Evaluation
+from ml.scores import alerts, metrics
+from ml.scores.alerts import Context
 
 SETTINGS = Evaluation(budget_share=0.1, calibration_bins=10, bootstrap_draws=60, interval=0.95)
 

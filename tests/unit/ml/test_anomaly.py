@@ -15,11 +15,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from ml import config, deviations, families, scoring, training
+from ml import config, families, scoring, training
 from ml import features as columns
 from ml.models import anomaly_transactions
 from ml.registry import Registry
-from ml.scores import fitting
+from ml.scores import deviations, fitting
 from nightledger.settings import PROJECT
 from tests.unit.ml.bank import FEATURES, LAST, Bank, cutoff
 

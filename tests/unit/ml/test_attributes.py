@@ -11,8 +11,8 @@ import pytest
 from ml import attributes, config, datasets, families, statements
 from ml import dates as calendar
 from ml.features import DatasetError, read_features
-from ml.reasons import words
 from ml.scores import fitting
+from ml.scores.reasons import words
 from nightledger import warehouse
 from tests.unit.ml.bank import Bank, cutoff
 from tests.unit.ml.loans import LAST, told, use_case

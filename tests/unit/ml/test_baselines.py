@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ml import baselines, scorecard
 from ml.datasets import Rows
+from ml.scores import baselines, scorecard
 
 
 @dataclass

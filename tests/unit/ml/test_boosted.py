@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 import xgboost as xgb
 
-from ml import boosted, config
-from ml.boosted import BoostedTrees
+from ml import config
 from ml.config import UseCase
 from ml.datasets import Rows
+from ml.scores import boosted
+from ml.scores.boosted import BoostedTrees
 
 NAMES = ("one", "two", "noise")
 

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from ml import boosted, certainty, receipts
-from ml.certainty import Ground
-from ml.model import SIDECAR, Model
+from ml.artefacts import SIDECAR
 from ml.registry import Registry
+from ml.scores import boosted, certainty, receipts
+from ml.scores.certainty import Ground
+from ml.scores.model import Model
 from ml.training import TrainingOutcome
 from tests.unit.ml.bank import FEATURES, Bank
 

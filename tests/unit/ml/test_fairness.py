@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml import fairness
-from ml.fairness import Fairness
+from ml.scores import fairness
+from ml.scores.fairness import Fairness
 
 COMMON: dict[str, Any] = {"min_rows": 100, "draws": 200, "interval": 0.95, "seed": 1}
 

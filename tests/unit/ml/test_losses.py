@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ml import config, losses
+from ml import config
+from ml.scores import losses
 from nightledger import publications, warehouse
 from nightledger.settings import Settings
 

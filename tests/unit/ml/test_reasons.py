@@ -2,7 +2,8 @@
 
 import pytest
 
-from ml import config, datasets, reasons
+from ml import config, datasets
+from ml.scores import reasons
 from nightledger import reference
 from nightledger.settings import PROJECT
 

@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml import config, receipts, replay, scoring, training
-from ml.adverse_action import Catalogue
+from ml import config, scoring, training
 from ml.features import Feature
-from ml.receipts import ReceiptError, find
 from ml.registry import Registry, RegistryError
-from ml.replay import ReplayError
+from ml.scores import receipts, replay
+from ml.scores.adverse_action import Catalogue
+from ml.scores.receipts import ReceiptError, find
+from ml.scores.replay import ReplayError
 from nightledger import completion
 from nightledger.settings import PROJECT
 from tests.unit.ml.bank import LAST, Bank
@@ -68,7 +69,7 @@ def next_float(number: float) -> float:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, bank: Bank, receipt_id: str) -> int:
-    monkeypatch.setattr("sys.argv", ["ml.replay", receipt_id])
+    monkeypatch.setattr("sys.argv", ["ml.scores.replay", receipt_id])
     monkeypatch.setattr(replay, "read_settings", lambda: bank.settings)
     return replay.main()
 

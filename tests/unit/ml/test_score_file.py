@@ -8,11 +8,12 @@ import duckdb
 import numpy as np
 import pytest
 
-from ml import config, score_file, scoring, training
+from ml import config, scoring, training
 from ml.config import ConfigError
-from ml.model import Model
 from ml.registry import Registry, RegistryError
-from ml.score_file import FileRefused
+from ml.scores import score_file
+from ml.scores.model import Model
+from ml.scores.score_file import FileRefused
 from tests.unit.ml.bank import FEATURES, Bank
 
 Trained = tuple[Bank, training.TrainingOutcome]
@@ -234,7 +235,7 @@ def test_the_command_says_what_it_did(
 ) -> None:
     """Catches a command that fails with success, or with a stack trace."""
     file = write(tmp_path / "f.csv", GOOD)
-    monkeypatch.setattr("sys.argv", ["ml.score_file", *arguments, "--", "churn", str(file)])
+    monkeypatch.setattr("sys.argv", ["ml.scores.score_file", *arguments, "--", "churn", str(file)])
     monkeypatch.setattr(score_file, "read_settings", lambda: trained[0].settings)
     assert score_file.main() == code
     out = capsys.readouterr()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from ml import scorecard
-from ml.scorecard import Bin, Scorecard
+from ml.scores import scorecard
+from ml.scores.scorecard import Bin, Scorecard
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from ml import config, reasons, receipts, scoring
+from ml import config, scoring
 from ml import features as columns
-from ml.boosted import BoostedTrees
-from ml.model import sha256
+from ml.artefacts import sha256
 from ml.registry import Registry, RegistryError, version_id
+from ml.scores import reasons, receipts
+from ml.scores.boosted import BoostedTrees
 from ml.training import TrainingOutcome
 from nightledger import warehouse
 from tests.unit.ml.bank import FEATURES, LAST, Bank

@@ -17,10 +17,10 @@ import pytest
 from rich.console import Console
 
 from ml import config, statements
+from ml.artefacts import ModelError
 from ml.evaluate import Asked
 from ml.families import Job, Refused, TooLittle
 from ml.features import DatasetError, Feature, read_features
-from ml.model import ModelError
 from ml.partitions import Pin, folder
 from ml.promotion import KEPT as STAYS
 from ml.promotion import PROMOTED

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml import baselines, boosted, config, datasets, metrics, training
+from ml import config, datasets, training
 from ml import dates as calendar
 from ml import features as columns
 from ml.registry import Registry
-from ml.scores import fitting
+from ml.scores import baselines, boosted, fitting, metrics
 from nightledger import warehouse
 from tests.unit.ml.bank import Bank
 

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from ml import config, families
+from ml.artefacts import ModelError
 from ml.datasets import read_publication
 from ml.evaluate import Asked
 from ml.families import Job, Refused, TooLittle, Trained
@@ -23,7 +24,6 @@ from ml.lifetime_value.customers import Customers, longest_silence, read_custome
 from ml.lifetime_value.frequency import Frequency
 from ml.lifetime_value.model import DAYS_A_MONTH, ValueModel
 from ml.lifetime_value.spend import Spend
-from ml.model import ModelError
 from ml.partitions import Pin, folder
 from ml.promotion import KEPT, PROMOTED, REFUSED
 from ml.registry import Registered

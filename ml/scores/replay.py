@@ -1,4 +1,4 @@
-"""Compute a published score again, from the archive alone: `python -m ml.replay RECEIPT`.
+"""Compute a published score again, from the archive alone: `python -m ml.scores.replay RECEIPT`.
 
 The archive keeps what each night scored: the vector, what the score was made with, and what came out. The
 version is loaded from the registry, its hash compared with the one archived, and score, margin, band, how
@@ -22,13 +22,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ml import certainty
-from ml.deviations import Deviations
-from ml.explanation import Explainer
-from ml.forest import Forest
-from ml.matrix import Matrix, matrix_of
-from ml.model import Model
-from ml.receipts import (
+from ml.registry import Registry, RegistryError
+from ml.scores import certainty
+from ml.scores.deviations import Deviations
+from ml.scores.explanation import Explainer
+from ml.scores.forest import Forest
+from ml.scores.matrix import Matrix, matrix_of
+from ml.scores.model import Model
+from ml.scores.receipts import (
     KEY,
     REASON,
     SAID,
@@ -41,7 +42,6 @@ from ml.receipts import (
     part,
     receipts,
 )
-from ml.registry import Registry, RegistryError
 from nightledger import warehouse
 from nightledger.settings import Settings, SettingsError, read_settings
 
@@ -72,7 +72,7 @@ def replay(settings: Settings, receipt_id: str) -> list[Replayed]:
 
     Raises:
         ReplayError: no archived score has the receipt, or the artefact is not the one that scored.
-        ml.receipts.ReceiptError: the archive lacks what the score was made with.
+        ml.scores.receipts.ReceiptError: the archive lacks what the score was made with.
         ml.registry.RegistryError: the version is gone or its hash differs.
     """
     if not re.fullmatch(r"[0-9a-f]{64}", receipt_id):
@@ -300,7 +300,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> T
 
 def main() -> int:
     """Replay and print; returns the exit code: 0 when all is the same."""
-    parser = argparse.ArgumentParser(prog="ml.replay", description=__doc__)
+    parser = argparse.ArgumentParser(prog="ml.scores.replay", description=__doc__)
     parser.add_argument("receipt", help="receipt_id of marts.fct_scores")
     given = parser.parse_args()
     try:

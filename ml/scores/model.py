@@ -10,21 +10,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml.boosted import BoostedTrees
-from ml.certainty import Ground
+from ml.artefacts import SIDECAR, ModelError
 from ml.features import Feature
-from ml.forest import Forest
-from ml.matrix import Matrix
+from ml.scores.boosted import BoostedTrees
+from ml.scores.certainty import Ground
+from ml.scores.forest import Forest
+from ml.scores.matrix import Matrix
 
-SIDECAR = "model.json"
 _ESTIMATORS: dict[str, tuple[str, type[BoostedTrees] | type[Forest]]] = {
     "xgboost": ("model.ubj", BoostedTrees),
     "isolation_forest": ("model.skops", Forest),
 }
-
-
-class ModelError(RuntimeError):
-    """Files are not those of a model, or were changed."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +147,3 @@ class Model:
             categories={name: tuple(values) for name, values in sidecar.get("categories", {}).items()},
             ground=Ground.from_plain(sidecar.get("ground")),
         )
-
-
-def sha256(files: Mapping[str, bytes]) -> str:
-    """Hash of an artefact: that of its `model.json`, which holds the estimator's."""
-    return hashlib.sha256(files[SIDECAR]).hexdigest()

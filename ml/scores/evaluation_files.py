@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from ml.evaluation import Named
+from ml.scores.evaluation import Named
 
 if TYPE_CHECKING:
     from ml.evaluate import Evaluation

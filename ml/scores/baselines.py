@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ml import scorecard
 from ml.datasets import Rows
 from ml.intervals import Vector
+from ml.scores import scorecard
 
 Matrix = NDArray[np.floating[Any]]
 

@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from ml.adverse_action import Catalogue
 from ml.config import UseCase
 from ml.features import Feature
-from ml.matrix import Matrix
+from ml.scores.adverse_action import Catalogue
+from ml.scores.matrix import Matrix
 from nightledger.settings import Settings
 
 FILE = "receipt.json"
@@ -154,7 +154,7 @@ class Scored:
     vector: pa.Table
     """One row: `KEY` without entity, receipt_id, the features."""
     usual: pa.Table | None
-    """What an unusual row was compared with (`ml.deviations.USUAL`)."""
+    """What an unusual row was compared with (`ml.scores.deviations.USUAL`)."""
     record: Record
 
 

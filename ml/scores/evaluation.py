@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml import fairness, forest, metrics, stability
-from ml.alerts import Context
-from ml.baselines import Predicted
+from ml import stability
 from ml.config import Forest, UseCase
 from ml.datasets import Rows
-from ml.model import Model
+from ml.scores import fairness, forest, metrics
+from ml.scores.alerts import Context
+from ml.scores.baselines import Predicted
+from ml.scores.model import Model
 from nightledger.clients import load_clients
 from nightledger.settings import Settings
 

@@ -27,10 +27,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml.matrix import Matrix
+from ml.scores.matrix import Matrix
 
 if TYPE_CHECKING:
-    from ml.model import Model
+    from ml.scores.model import Model
 
 Vector = NDArray[np.float64]
 LEVEL = 0.95

@@ -16,10 +16,10 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from ml import config
-from ml.certainty import Ground, covariance
 from ml.config import UseCase
 from ml.datasets import Rows
-from ml.matrix import Matrix, matrix_of
+from ml.scores.certainty import Ground, covariance
+from ml.scores.matrix import Matrix, matrix_of
 
 Vector = NDArray[np.float64]
 MOST_FOLDS = 3

@@ -1,6 +1,6 @@
 """What people who look at a few alerts a day would find, and what that saves.
 
-A queue is sorted once and weighted often, as in `ml.metrics`: a row of weight 2 counts as two rows. Where the
+A queue is sorted once and weighted often, as in `metrics`: a row of weight 2 counts as two rows. Where the
 budget of a day ends within equal scores, each of them is alerted with the same chance, and what is found is
 the expected number. So neither the order of rows nor luck matters.
 """

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ml.boosted import Fitted
 from ml.config import UseCase
 from ml.datasets import Rows
 from ml.dates import Split
-from ml.evaluation import Judged
-from ml.forest import Forest
-from ml.model import Model
+from ml.scores.boosted import Fitted
+from ml.scores.evaluation import Judged
+from ml.scores.forest import Forest
+from ml.scores.model import Model
 
 if TYPE_CHECKING:
     from ml.families import Job

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml import adverse_action, deviations, reasons
-from ml.adverse_action import Catalogue
-from ml.boosted import BoostedTrees
 from ml.config import UseCase
-from ml.deviations import LEAST_PEERS, Deviations
 from ml.features import Feature
-from ml.matrix import Matrix
-from ml.model import Model
-from ml.reasons import Causes
+from ml.scores import adverse_action, deviations, reasons
+from ml.scores.adverse_action import Catalogue
+from ml.scores.boosted import BoostedTrees
+from ml.scores.deviations import LEAST_PEERS, Deviations
+from ml.scores.matrix import Matrix
+from ml.scores.model import Model
+from ml.scores.reasons import Causes
 
 Why = Callable[[pa.Table, Matrix, int], Causes]
 """Causes of the rows of a table and matrix, with so many threads."""
@@ -185,7 +185,7 @@ class Explainer:
         )
 
     def usual(self, table: pa.Table, told: Told) -> dict[str, Any] | None:
-        """What rows with reasons were compared with, columns of `ml.deviations.USUAL`; None: with nothing."""
+        """What rows with reasons were compared with, as `deviations.USUAL` says; None: with nothing."""
         if not isinstance(self._why, Deviations):
             return None
         return self._why.usual(table.take(pa.array(np.unique(told.row))))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ml import config
 from ml.datasets import Rows
-from ml.matrix import Matrix, matrix_of
+from ml.scores.matrix import Matrix, matrix_of
 
 Vector = NDArray[np.float64]
 _STEPS = 1000

@@ -1,7 +1,7 @@
-"""Score a CSV of features with a registered version: `python -m ml.score_file churn features.csv`.
+"""Score a CSV of features with a registered version: `python -m ml.scores.score_file churn features.csv`.
 
 Publishes nothing and writes nothing into the home: the answer is a CSV of the same rows with score, band, how
-sure it is (`ml.certainty`) and reasons beside. Features are taken by the names of their columns, an empty
+sure it is (`certainty`) and reasons beside. Features are taken by the names of their columns, an empty
 cell is a missing value, texts are as the model knew them; every other column is carried along. What is said
 by comparison with others of a night (what-ifs, reasons for anomalies) is left out: a file has no others.
 """
@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
-from ml import certainty, config
-from ml.adverse_action import Catalogue
+from ml import config
 from ml.config import ConfigError, UseCase
-from ml.explanation import Explainer
-from ml.matrix import table_of
-from ml.model import Model
-from ml.receipts import features_from
 from ml.registry import Registry, RegistryError
+from ml.scores import certainty
+from ml.scores.adverse_action import Catalogue
+from ml.scores.explanation import Explainer
+from ml.scores.matrix import table_of
+from ml.scores.model import Model
+from ml.scores.receipts import features_from
 from nightledger.exports import inert_cell
 from nightledger.settings import Settings, SettingsError, read_settings
 
@@ -290,7 +291,7 @@ def _cell(text: str) -> object:
 
 def main() -> int:
     """Score a file and say where the answer is; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="ml.score_file", description=__doc__)
+    parser = argparse.ArgumentParser(prog="ml.scores.score_file", description=__doc__)
     parser.add_argument("model", help="as the registry calls it: churn, or <use case>.<member>")
     parser.add_argument("file", type=Path, help="CSV of features")
     parser.add_argument("--version", default="", help="default: the champion")

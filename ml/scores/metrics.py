@@ -2,7 +2,7 @@
 
 Every metric is a function of labels (1 = the event), scores (higher = more likely) and row weights; the
 weights are what the bootstrap draws, and a row of weight 2 counts as two rows. Rows with equal scores are one
-step: their order never matters. What a day's queue of alerts finds stands in `ml.alerts`.
+step: their order never matters. What a day's queue of alerts finds stands in `ml.scores.alerts`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +14,12 @@ from typing import Concatenate, ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml import alerts
-from ml.alerts import Context as Context
 from ml.config import Evaluation
 from ml.intervals import Estimate as Estimate
 from ml.intervals import Vector as Vector
 from ml.intervals import bootstrap, estimate
+from ml.scores import alerts
+from ml.scores.alerts import Context as Context
 
 P = ParamSpec("P")
 
@@ -218,7 +218,7 @@ def evaluate(
         customers: number of each row's customer, from 0.
         settings: budget, bins, draws, interval.
         seed: of the draws.
-        context: days, cards and amounts, for the metrics of `ml.alerts`; which of these there are depends on
+        context: days, cards and amounts, for the metrics of `alerts`; which of these there are depends on
             what it holds.
         measures: names of the metrics wanted; default: all that can be measured.
         primary: metric of the gains.

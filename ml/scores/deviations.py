@@ -29,11 +29,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml import reasons
 from ml.config import Forest, UseCase
 from ml.features import Feature
-from ml.model import Model
-from ml.reasons import Causes
+from ml.scores import reasons
+from ml.scores.model import Model
+from ml.scores.reasons import Causes
 from ml.statements import module_sql, parameters, vectors_sql
 
 Matrix = NDArray[np.float32]

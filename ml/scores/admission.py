@@ -9,10 +9,10 @@ from datetime import date
 
 import numpy as np
 
-from ml import metrics
 from ml.config import UseCase
 from ml.datasets import Rows
 from ml.dates import Split
+from ml.scores import metrics
 
 KNOWS_THE_ANSWER = 0.98
 """ROC AUC of a single feature, either way round, from which it is taken for a leak."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.intervals import Vector
-from ml.points import Scale
+from ml.scores.points import Scale
 
 _FINEST = 1000
 """Groups of a feature that the tree chooses its cuts from, each of about as many rows."""
