@@ -6,16 +6,7 @@
         incremental_strategy='append',
         on_schema_change='append_new_columns',
         full_refresh=false,
-        pre_hook="
-            {% if is_incremental() %}
-            delete from {{ this }}
-            where
-                (client_id, as_of_date) in (
-                    select dates.client_id, dates.as_of_date from {{ ref('stg_as_of_dates') }} as dates
-                    where dates.is_tonight
-                )
-            {% endif %}
-        ",
+        pre_hook={'sql': "{{ delete_tonight() }}", 'transaction': false},
     )
 }}
 

@@ -3,16 +3,7 @@
         materialized='incremental',
         incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="
-            {% if is_incremental() %}
-            delete from {{ this }}
-            where
-                (client_id, as_of_date) in (
-                    select dates.client_id, dates.as_of_date from {{ ref('stg_as_of_dates') }} as dates
-                    where dates.is_tonight
-                )
-            {% endif %}
-        ",
+        pre_hook={'sql': "{{ delete_tonight() }}", 'transaction': false},
     )
 }}
 
