@@ -182,9 +182,9 @@ targets: $(VENV)/.installed ## Whom to contact, as CSV, without the control: CLI
 	@$(RUN) -m nightledger.target_lists --client="$$CLIENT" --action="$$ACTION" --date="$$DATE" --out="$$OUT"
 
 .PHONY: evaluate-goals
-evaluate-goals: $(VENV)/.installed ## Whether a learned ranker tells life events better than the rules: CLIENT=name TRUTH=file (customer_id, kind, date)
+evaluate-goals: $(VENV)/.installed ## Whether a learned ranker tells life events better than the rules: CLIENT=name TRUTH=file (customer_id, kind, date) [OUT=file.csv]
 	@test -n "$$CLIENT" -a -n "$$TRUTH" || { echo "Say whose, and what happened: make evaluate-goals CLIENT=demo_bank TRUTH=var/bank/truth/lives.parquet"; exit 1; }
-	@$(RUN) -m ml.goals --client="$$CLIENT" --truth="$$TRUTH"
+	@$(RUN) -m ml.goals --client="$$CLIENT" --truth="$$TRUTH" --out="$$OUT"
 
 ##@ Keep and compare
 

@@ -101,7 +101,7 @@ def matured_days(
 
 
 def split(days: Sequence[date], use_case: UseCase) -> Split | None:
-    """Latest days for the test, and the latest whose labels were known at the first of them.
+    """Latest days for the test, and the latest whose labels were known before the first of them.
 
     Returns:
         None when there are too few.
@@ -112,7 +112,7 @@ def split(days: Sequence[date], use_case: UseCase) -> Split | None:
     if len(test) < numbers.test:
         return None
     gap = timedelta(days=use_case.matures_after)
-    training = [day for day in ordered if day + gap <= test[0] and day < test[0]][-numbers.training :]
+    training = [day for day in ordered if day + gap < test[0]][-numbers.training :]
     if len(training) < numbers.least:
         return None
     edge = len(training) - numbers.calibration

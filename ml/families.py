@@ -66,7 +66,7 @@ class Trained:
     params: Mapping[str, Any]
     """What it was made from, beside what every version keeps."""
     metrics: Sequence[Mapping[str, Any]]
-    """Rows of `ml.metrics` without model and version."""
+    """Rows of the table `ml.metrics` without model and version."""
     documents: Mapping[str, str]
     """For people: `model_card.md` at least."""
     verdict: str

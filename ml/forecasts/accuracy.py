@@ -112,7 +112,7 @@ def measure(rows: pd.DataFrame) -> dict[str, float]:
 def row(
     client: str, dataset: str, window: str, metric: str, value: float, n: int, baseline: str = ""
 ) -> dict[str, Any]:
-    """A row as `ml.metrics` has it."""
+    """A row as the table `ml.metrics` has it."""
     return {
         "client_id": client,
         "dataset": dataset,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ml.artefacts import SIDECAR, ModelError
 from ml.families import TooLittle
-from ml.forecasts import backtest, customer_backtest, customer_history, customers, methods
+from ml.forecasts import backtest, customer_backtest, customer_history, customers, methods, series
 from ml.forecasts.accuracy import INTERVALS, Widths, by_dataset, measure, with_intervals
 from ml.forecasts.backtest import CLIENT, Asked, TierKey
 from ml.forecasts.customers import Known
@@ -21,6 +21,12 @@ from ml.forecasts.series import Span, cutoff_of, month_end
 from nightledger.settings import Settings
 
 FORMAT = 1
+
+_WITHOUT = {
+    "revenue": "revenue (no interchange_rate on card payments, no fees and no interest)",
+    "spend": "spend (none of its movements is a purchase)",
+}
+"""What a client does not have, and why; by measure."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class Judged:
     crossed: pd.DataFrame
     """The chosen ones, each origin by what the others taught, with intervals."""
     metrics: tuple[dict[str, Any], ...]
-    """Rows of `ml.metrics`."""
+    """Rows of the table `ml.metrics`."""
     window: str
     customers: customer_backtest.Learnt | None
 
@@ -116,11 +122,13 @@ def learn(
         truth: all months that may be learnt from, and when outcomes are looked at.
 
     Raises:
-        TooLittle: too few months, or nothing was known at the origins.
+        TooLittle: too few months, no money at all, or nothing was known at the origins.
     """
     rules = asked.described
     origins = backtest.origins(rules, truth.first, truth.last)
     spans = [known_at(connection, settings, asked, truth.first, origin) for origin in origins]
+    if not series.has_money(connection, truth, rules.measure):
+        raise TooLittle(f"{asked.client} has no {_WITHOUT[rules.measure]}, {truth.first} to {truth.last}.")
     yearly = (origins[0] - truth.first).days >= rules.prophet.yearly_from_days
     table = backtest.run(connection, replace(asked, yearly=yearly), spans, truth)
     if table.empty or table[table.level == "client"].origin.nunique() < rules.least_origins:

@@ -125,6 +125,15 @@ def first_month(
     return month_start(earliest, 0 if earliest.day <= _LATEST_DAY_OF_A_FIRST_MONTH else 1)
 
 
+def has_money(connection: duckdb.DuckDBPyConnection, span: Span, measure: str) -> bool:
+    """Whether any movement of a span has an amount of a measure."""
+    found = connection.execute(
+        f"select 1 from ({amounts_sql(measure)}) where amount <> 0 limit 1",  # noqa: S608
+        span.parameters,
+    ).fetchone()
+    return found is not None
+
+
 def read(
     connection: duckdb.DuckDBPyConnection,
     span: Span,

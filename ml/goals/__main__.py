@@ -1,7 +1,7 @@
 """Whether a learned ranker tells life events better than the rules: `make evaluate-goals CLIENT=… TRUTH=…`.
 
 It may take the place of the rules where it beats popularity by segment and the rules, beyond doubt; else the
-rules stand. Figures are printed and kept as CSV below `evaluations` in the home.
+rules stand. Figures are printed and kept as CSV: in OUT, else below `evaluations` in the home.
 """
 
 import argparse
@@ -69,23 +69,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ml.goals", description=__doc__)
     parser.add_argument("--truth", type=Path, required=True, help="customer_id, kind, date of what happened")
     parser.add_argument("--client", required=True, help="name of a file in clients/")
+    parser.add_argument(
+        "--out", default="", help="file to write; default: evaluations/goals_<client>.csv in the home"
+    )
     given = parser.parse_args(arguments)
     try:
         settings = read_settings()
-        _run(settings, given.client, given.truth)
-    except (GoalsError, SettingsError, duckdb.Error) as error:
+        target = Path(given.out) if given.out else settings.home / "evaluations" / f"goals_{given.client}.csv"
+        _run(settings, given.client, given.truth, target)
+    except (GoalsError, SettingsError, OSError, duckdb.Error) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def _run(settings: Settings, client_id: str, truth: Path) -> None:
+def _run(settings: Settings, client_id: str, truth: Path, target: Path) -> None:
     path = warehouse.publication_path(settings)
     if path is None:
         raise GoalsError(f"nothing has been published in {settings.home} yet: run a history first")
     with warehouse.connect(path, settings=settings) as connection:
         result = compare(read(connection, client_id, read_truth(truth)))
-    target = settings.home / "evaluations" / f"goals_{client_id}.csv"
     write(result, target)
     console = Console()
     show(result, console)

@@ -63,7 +63,7 @@ class Judged:
     """What the held-out days say."""
 
     rows: tuple[dict[str, Any], ...]
-    """As `ml.metrics` has them, without model and version."""
+    """As the table `ml.metrics` has them, without model and version."""
     errors: Mapping[str, Estimate]
     """WAPE by scorer."""
     gains: Mapping[str, Estimate]

@@ -9,7 +9,7 @@ Who will soon buy in a category in which they do not buy now? A use case's YAML 
 
 Bought is what left the customer for it, collected automatically or not; a pending payment counts, a refund
 takes nothing back. Of a sensitive category only customers are asked about who agreed to that, as known at the
-date.
+date, by an entry `sensitive` among their consents (as dbt's macro `may_be_shown` reads them).
 """
 
 from ml.config import ConfigError, UseCase
@@ -59,9 +59,8 @@ def POPULATION(use_case: UseCase) -> str:
                 where people.client_id = seen.client_id and people.customer_id = seen.customer_id
                     and people.known_at < seen.cutoff_at
                     and (people.superseded_at is null or people.superseded_at >= seen.cutoff_at)
-                    and list_contains(
-                        string_split_regex(lower(people.consents), '[;, ]+'), 'sensitive'
-                    )
+                    and ';' || replace(replace(lower(people.consents), ' ', ''), ',', ';') || ';'
+                        like '%;sensitive;%'
             )
         )
     """  # noqa: S608 - made of constants

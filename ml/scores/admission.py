@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.config import UseCase
 from ml.datasets import Rows
 from ml.dates import Split
+from ml.intervals import Vector
 from ml.scores import metrics
 
 KNOWS_THE_ANSWER = 0.98
 """ROC AUC of a single feature, either way round, from which it is taken for a leak."""
+LEAST_OF_EACH = 10
+"""Rows of each outcome with a value, below which a feature's ranking may be chance."""
 
 
 def too_few_dates(days: Sequence[date], use_case: UseCase) -> str:
@@ -74,13 +78,22 @@ def leak(fitted: Rows, use_case: UseCase) -> str:
     for name in fitted.features:
         values = np.asarray(fitted.table[name].to_pandas(), dtype=np.float64)
         known = np.isfinite(values)
-        if known.mean() < 0.5:
-            continue
-        auc = metrics.roc_auc(labels[known], values[known], ones[known])
-        if math.isfinite(auc) and max(auc, 1 - auc) >= KNOWS_THE_ANSWER:
-            return (
-                f"Feature {name} alone ranks the outcome with a ROC AUC of {max(auc, 1 - auc):.3f}: it "
-                "seems to know the answer. Find out when its value was known: features from after the as-of "
-                "date do this."
-            )
+        # What is filled in only afterwards, such as a recovery, tells by being there.
+        by_presence = metrics.roc_auc(labels, known.astype(np.float64), ones)
+        for told, area in (("", _among(labels, values, known)), (" being filled in", by_presence)):
+            auc = max(area, 1 - area)
+            if math.isfinite(auc) and auc >= KNOWS_THE_ANSWER:
+                return (
+                    f"Feature {name}{told} alone ranks the outcome with a ROC AUC of {auc:.3f}: it seems to "
+                    "know the answer. Find out when its value was known: features from after the as-of date "
+                    "do this."
+                )
     return ""
+
+
+def _among(labels: Vector, values: Vector, known: NDArray[np.bool_]) -> float:
+    """ROC AUC among the rows with a value; nan where one of the outcomes has too few of them."""
+    events = int(labels[known].sum())
+    if min(events, int(known.sum()) - events) < LEAST_OF_EACH:
+        return math.nan
+    return metrics.roc_auc(labels[known], values[known], np.ones(int(known.sum())))

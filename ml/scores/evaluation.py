@@ -46,7 +46,7 @@ class Judged:
     """What a training measured."""
 
     rows: tuple[dict[str, Any], ...]
-    """As `ml.metrics` has them."""
+    """As the table `ml.metrics` has them."""
     evaluated: metrics.Evaluated | None = None
     """Over all clients; None without labels."""
     broken: tuple[str, ...] = ()

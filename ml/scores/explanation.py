@@ -112,6 +112,7 @@ class Explainer:
         catalogue: Catalogue | None = None,
         why: Why | None = None,
         group: str = "vertical",
+        alert_costs: Mapping[str, float] | None = None,
     ) -> None:
         """With a model and the words for it.
 
@@ -124,8 +125,10 @@ class Explainer:
             why: says what speaks for scores; default: contributions of boosted trees, nothing for a forest
                 without anything to compare with.
             group: the column that says who are peers.
+            alert_costs: by client, from which expected loss on a row is explained whatever its band.
         """
         self._use_case = use_case
+        self._alert_costs = alert_costs or {}
         self._model = model
         self._features = tuple(features)
         self._peers = peers
@@ -159,7 +162,9 @@ class Explainer:
         bands = self._bands_of(table, scores)
         if causes is None:
             least = list(self._use_case.bands).index(wanted.from_band) if wanted.from_band else 0
-            rows = np.flatnonzero((bands >= least) & (wanted.top > 0))
+            rows = np.flatnonzero(
+                ((bands >= least) | self._is_worth_an_alert(table, scores)) & (wanted.top > 0)
+            )
             causes = self._why(table.take(pa.array(rows)), matrix[rows], threads)
         given = self._given(causes)
         row = rows[given.row]
@@ -183,6 +188,16 @@ class Explainer:
             if self._peers is None or not len(row)
             else self._without(matrix, row, given.feature, typical, threads),
         )
+
+    def _is_worth_an_alert(self, table: pa.Table, scores: Matrix) -> NDArray[np.bool_]:
+        """Rows whose expected loss exceeds what an alert costs the client: people will look at them."""
+        found = np.zeros(table.num_rows, dtype=bool)
+        if self._alert_costs:
+            exposure = np.nan_to_num(np.asarray(table["exposure"].to_pandas(), dtype=np.float64))
+            for client, cost in self._alert_costs.items():
+                of = pc.equal(table["client_id"], client).to_numpy()
+                found |= of & (scores.astype(np.float64) * exposure > cost)
+        return found
 
     def usual(self, table: pa.Table, told: Told) -> dict[str, Any] | None:
         """What rows with reasons were compared with, as `deviations.USUAL` says; None: with nothing."""
@@ -321,4 +336,14 @@ def of(
         if isinstance(model.estimator, BoostedTrees)
         else deviations.of(connection, use_case, features, model, group)
     )
-    return Explainer(use_case, features, model, peers, catalogue, why, group)
+    return Explainer(
+        use_case, features, model, peers, catalogue, why, group, _alert_costs(connection, use_case)
+    )
+
+
+def _alert_costs(connection: duckdb.DuckDBPyConnection, use_case: UseCase) -> dict[str, float]:
+    """What an alert costs each client; nothing where a row's loss is not told."""
+    if use_case.evaluation is None or use_case.evaluation.loss_share is None:
+        return {}
+    rows = connection.execute("select client_id, alert_cost from ops.clients where alert_cost is not null")
+    return {client: float(cost) for client, cost in rows.fetchall()}

@@ -162,7 +162,12 @@ def _again(scored: Scored, model: Model, receipt_id: str, compared: Sequence[Rec
     why = None
     if isinstance(model.estimator, Forest) and scored.usual is not None and scored.usual.num_rows:
         why = Deviations.kept(made_with.use_case, features, model, scored.usual)
-    explain = Explainer(made_with.use_case, features, model, None, made_with.catalogue, why, "entity_id")
+    use_case = made_with.use_case
+    if scored.record.reasons and not isinstance(model.estimator, Forest):
+        # Explained because of its band, or of the money at stake, which is not archived.
+        wanted = use_case.reasons.model_copy(update={"from_band": None})
+        use_case = use_case.model_copy(update={"reasons": wanted})
+    explain = Explainer(use_case, features, model, None, made_with.catalogue, why, "entity_id")
     told = explain(scored.vector, matrix, 1)
     now = Record.of(
         "now",

@@ -12,7 +12,7 @@ from ml.families import TooLittle
 from ml.features import DatasetError, Feature
 from ml.segments import choice, naming, scaling
 from ml.segments.choice import Candidate
-from ml.segments.config import Segments
+from ml.segments.config import LogRatios, Segments
 from ml.segments.model import KEPT, NEW, Segmentation, nearest
 from ml.segments.rows import Rows, matrix
 from ml.segments.scaling import Matrix
@@ -28,6 +28,8 @@ class Fitted:
     chosen: Candidate
     days: tuple[date, ...]
     """That it was fitted on."""
+    rows: int
+    """Number of them, a customer once on each of the days."""
     deviations: Matrix
     """Of each segment's centre from the mean of the rows, in their standard deviations."""
 
@@ -91,6 +93,7 @@ def fit(
         tuple(found),
         chosen,
         days_of(rows),
+        len(rows),
         deviations,
     )
 
@@ -120,17 +123,25 @@ def span(days: Sequence[date]) -> str:
 def _enough(described: Segments, rows: Rows) -> None:
     days = len(days_of(rows))
     per_day = len(rows) / days if days else 0.0
+    has_mix = isinstance(described.scaling, LogRatios)
+    if has_mix and not len(rows):
+        raise TooLittle(
+            "No merchant or category of the payments is known: nobody has a mix of spend. "
+            "segments_rfm needs none."
+        )
     if per_day < described.least_customers:
         raise TooLittle(
-            f"Too few customers: {per_day:,.0f} active ones at a month-end on average of {days}; needed are "
-            f"{described.least_customers:,}."
+            f"Too few customers: {per_day:,.0f} active ones{' with a known mix of spend' if has_mix else ''} "
+            f"at a month-end on average of {days}; needed are {described.least_customers:,}."
         )
 
 
 def measure(
     described: Segments, fitted: Fitted, test: Rows, champion: Segmentation | None
 ) -> list[dict[str, Any]]:
-    """Rows of `ml.metrics`: the choice on the fitted rows, and what later rows say.
+    """Rows of the table `ml.metrics`: the choice on the fitted rows, and what later rows say.
+
+    `n` is the number of rows (customers on days) that a value comes from; of agreement it is the draws.
 
     Args:
         described: the model.
@@ -141,24 +152,23 @@ def measure(
     own, chosen = fitted.segmentation, fitted.chosen
     states = [segment.state for segment in own.segments]
     windows = {"fitted": span(fitted.days), "out_of_time": span(days_of(test))}
+    most, rows = described.clusters.silhouette_rows, fitted.rows
     figures: list[tuple[str, str, float, int]] = [
-        ("fitted", "segments", chosen.k, chosen.k),
+        ("fitted", "segments", chosen.k, rows),
         ("fitted", "mean_agreement", chosen.mean_agreement, described.clusters.draws),
         ("fitted", "least_agreement", chosen.least_agreement, described.clusters.draws),
-        ("fitted", "smallest_share", chosen.smallest_share, chosen.k),
-        ("fitted", "silhouette", chosen.silhouette, chosen.k),
-        ("fitted", "segments_kept", states.count(KEPT), chosen.k),
-        ("fitted", "segments_new", states.count(NEW), chosen.k),
+        ("fitted", "smallest_share", chosen.smallest_share, rows),
+        ("fitted", "silhouette", chosen.silhouette, min(rows, most)),
+        ("fitted", "segments_kept", states.count(KEPT), rows),
+        ("fitted", "segments_new", states.count(NEW), rows),
     ]
     if len(test):
         scaled = own.scaling(test.raw)
         places, _ = nearest(scaled, np.asarray(own.centres))
         shares = np.bincount(places, minlength=chosen.k) / len(test)
-        sample = np.sort(
-            np.random.default_rng(described.seed).permutation(len(test))[: described.clusters.silhouette_rows]
-        )
+        sample = np.sort(np.random.default_rng(described.seed).permutation(len(test))[:most])
         figures += [
-            ("out_of_time", "silhouette", choice.silhouette(scaled[sample], places[sample]), len(test)),
+            ("out_of_time", "silhouette", choice.silhouette(scaled[sample], places[sample]), len(sample)),
             ("out_of_time", "smallest_share", float(shares.min()), len(test)),
             ("out_of_time", "share_psi", share_psi(np.asarray(own.shares), shares), len(test)),
         ]

@@ -1,14 +1,16 @@
 """What a client's next best actions may be (`next_best_action` of its file), and how dbt gets to know."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import duckdb
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from nightledger.settings import PROJECT
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 Share = Annotated[Decimal, Field(ge=0, le=1, decimal_places=4)]
 Money = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)]
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+SEGMENTS, LIFETIME_VALUE = "segments_rfm", "lifetime_value"
+"""Models whose segments and lifetime values actions ask for."""
 _DIGITS = 8
 """Hexadecimal digits that decide between treatment and control."""
 
@@ -35,6 +39,17 @@ def _refuse_unknown(key: str, names: Iterable[str], seed: str, column: str) -> N
             raise ValueError(f"`{key}`: there is no {name}; known are {', '.join(known)}")
 
 
+def _as_an_entry(value: str) -> str:
+    """As SQL looks it up among a customer's consents: in lower case, without blanks."""
+    entry = "".join(value.lower().split())
+    if set(entry) & set(";,%"):
+        raise ValueError(f"{value!r} must be one entry of the consents, without `;`, `,` and `%`")
+    return entry
+
+
+_Entry = Annotated[str, AfterValidator(_as_an_entry)]
+
+
 class Action(BaseModel):
     """One thing that can be done for a customer: for whom, what it costs, what it is hoped to bring."""
 
@@ -50,10 +65,14 @@ class Action(BaseModel):
     least_lifetime_value: Money | None = None
 
     value: Literal["amount", "at_risk", "lifetime_value"] = Field(
-        "amount", description="what a customer who does as hoped is worth: `amount`, the score's, or theirs"
+        "amount",
+        description="what a customer who does as hoped is worth: `amount`, the score's exposure, or theirs",
     )
     amount: Money | None = None
-    response: Share = Field(description="assumed: share of those contacted who do as hoped because of it")
+    response: Share = Field(
+        description="assumed: of what is at stake, the share that does as hoped because of the contact;"
+        " at stake are all contacted, with `value: at_risk` only those who would leave, as the score says"
+    )
     cost: Money = Field(description="of one contact")
     budget: Money | None = Field(None, description="for contacts in a calendar month; none: no limit")
     control: Annotated[Decimal, Field(ge=Decimal("0.05"), le=Decimal("0.5"), decimal_places=4)] = Decimal(
@@ -73,8 +92,12 @@ class Action(BaseModel):
     def _complete(self) -> Self:
         if not (self.model or self.event or self.segments):
             raise ValueError("say for whom: `model`, `event` or `segments`")
-        if not self.model and (self.bands or self.least_score is not None or self.value == "at_risk"):
-            raise ValueError("`bands`, `least_score` and `value: at_risk` are of a score: name its `model`")
+        bounds = (self.least_score, self.greatest_score)
+        if not self.model and (self.bands or bounds != (None, None) or self.value == "at_risk"):
+            raise ValueError(
+                "`bands`, `least_score`, `greatest_score` and `value: at_risk` are of a score:"
+                " name its `model`"
+            )
         if (self.value == "amount") != (self.amount is not None):
             raise ValueError("`amount` is the worth of a customer where `value` is `amount`, and only there")
         if (self.outcome == "category") != bool(self.outcome_category):
@@ -83,19 +106,37 @@ class Action(BaseModel):
         _refuse_unknown("outcome_category", [self.outcome_category], "categories", "category")
         return self
 
+    @property
+    def needs(self) -> set[str]:
+        """Models without which it cannot be proposed."""
+        asks_for_worth = self.value == "lifetime_value" or self.least_lifetime_value is not None
+        return {
+            *([self.model] if self.model else []),
+            *([SEGMENTS] if self.segments else []),
+            *([LIFETIME_VALUE] if asks_for_worth else []),
+        }
+
 
 class NextBestAction(BaseModel):
     """Whom a client contacts, why, how often, and what it may cost."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    consent: str = Field(
+    consent: _Entry = Field(
         "marketing", description="what customers must have consented to; empty: nothing is asked"
     )
-    opted_out: str = Field("no_profiling", description="consent entry of those whom nothing is told about")
-    least_age: int = Field(18, ge=0, description="years; younger customers are not contacted")
-    contact_pause_days: int = Field(30, ge=0, description="between two assignments of one customer")
-    switched_off: list[_Name] = Field([], description="models whose scores lead to no action")
+    opted_out: _Entry = Field("no_profiling", description="consent entry of those whom nothing is told about")
+    least_age: int = Field(
+        18,
+        ge=0,
+        description="years; whoever may be younger, by the year of birth, is not contacted; 0: all are",
+    )
+    contact_pause_days: int = Field(
+        30, ge=0, description="between two assignments of one customer; no action's window may be longer"
+    )
+    switched_off: list[_Name] = Field(
+        [], description="models whose scores, segments and lifetime values lead to no action"
+    )
     excluded_events: list[str] = Field([], description="life events that are never told")
     excluded_segments: list[str] = Field([], description="segments of model segments_rfm left in peace")
     excluded_levels: list[Literal["low", "medium", "high", "critical"]] = Field(
@@ -104,15 +145,57 @@ class NextBestAction(BaseModel):
     seed: int = Field(7, description="of the split into treatment and control")
     actions: dict[_Name, Action] = {}
 
-    @property
-    def models(self) -> list[str]:
-        """Names of models that it mentions."""
-        return [*self.switched_off, *(action.model for action in self.actions.values() if action.model)]
-
     @model_validator(mode="after")
-    def _events_are_known(self) -> Self:
+    def _complete(self) -> Self:
         _refuse_unknown("excluded_events", self.excluded_events, "life_events", "event")
+        for name, action in self.actions.items():
+            if action.window_days > self.contact_pause_days:
+                raise ValueError(
+                    f"`window_days` of {name} is {action.window_days}, `contact_pause_days` is"
+                    f" {self.contact_pause_days}: a control could be contacted by another action while its"
+                    " outcome still counts; make the pause as long as the longest window"
+                )
         return self
+
+    def refuse_vain(self, files: Mapping[str, Path]) -> None:
+        """Refuse models and bands that would lead to nothing.
+
+        Args:
+            files: YAML of each model there is, by its name.
+
+        Raises:
+            ValueError: a model does not exist or gives no scores of customers, or has no such band.
+        """
+        asked = [action.model for action in self.actions.values() if action.model]
+        if unknown := sorted({*self.switched_off, *asked} - set(files)):
+            raise ValueError(f"there is no model {', '.join(unknown)}; known are {', '.join(sorted(files))}")
+        for name, action in self.actions.items():
+            if not action.model:
+                continue
+            bands = bands_of_customers(files[action.model])
+            if not bands:
+                raise ValueError(
+                    f"actions.{name}: {action.model} gives customers no scores; `segments` and"
+                    " `value: lifetime_value` need no `model`"
+                )
+            if strange := [band for band in action.bands if band not in bands]:
+                raise ValueError(
+                    f"actions.{name}: {action.model} has no band {', '.join(strange)};"
+                    f" it has {', '.join(bands)}"
+                )
+
+
+def bands_of_customers(file: Path) -> list[str]:
+    """Bands of a model as its file says them; none when it does not score customers.
+
+    Reads the file itself: `ml` needs this package and cannot be needed by it. `ml.config` says what the
+    keys mean.
+    """
+    said = yaml.safe_load(file.read_text()) or {}
+    if said.get("family", "scores") != "scores" or said.get("entity") != "customer":
+        return []
+    estimator = said.get("estimator") or {}
+    return ["usual", "unusual"] if "quota" in estimator else list(said.get("bands") or {})
 
 
 def control_below(share: Decimal) -> str:
@@ -142,7 +225,10 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def write(connection: duckdb.DuckDBPyConnection, clients: Iterable["Client"]) -> None:
-    """Tell the open build the rules and actions of the clients it serves; lists as `;a;b;`."""
+    """Tell the open build the rules and actions of the clients it serves; lists as `;a;b;`.
+
+    Actions that need a model which the client has switched off are left out.
+    """
     connection.execute("delete from ops.client_rules; delete from ops.client_actions")
     for client in clients:
         said = client.next_best_action
@@ -154,6 +240,8 @@ def write(connection: duckdb.DuckDBPyConnection, clients: Iterable["Client"]) ->
             + [said.seed],
         )
         for position, (name, action) in enumerate(said.actions.items(), start=1):
+            if action.needs & set(said.switched_off):
+                continue
             row = [client.client_id, name, position, action.model or None, _listed(action.bands)]
             row += [action.least_score, action.greatest_score, action.event or None, action.least_strength]
             row += [_listed(action.segments), action.least_lifetime_value, action.value, action.amount]

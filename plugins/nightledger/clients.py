@@ -116,17 +116,16 @@ def load_clients(settings: Settings) -> dict[str, Client]:
     """
     clients = {}
     folders = (settings.project / "ml" / "models", *settings.model_folders)
-    models = {file.stem for folder in folders for file in folder.glob("*.yml")}
+    models = {file.stem: file for folder in folders for file in folder.glob("*.yml")}
     for path in sorted(settings.clients.glob("*.yml")):
         values = yaml.safe_load(path.read_text()) or {}
         try:
             client = Client(client_id=path.stem, **values)
         except (ValidationError, TypeError, KeyError) as error:
             raise ClientError(f"{path.name}: {error}") from error
-        if unknown := sorted(set(client.next_best_action.models) - models):
-            raise ClientError(
-                f"{path.name}: next_best_action: there is no model {', '.join(unknown)};"
-                f" known are {', '.join(sorted(models))}"
-            )
+        try:
+            client.next_best_action.refuse_vain(models)
+        except ValueError as error:
+            raise ClientError(f"{path.name}: next_best_action: {error}") from error
         clients[client.client_id] = client
     return clients

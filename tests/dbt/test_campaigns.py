@@ -17,17 +17,20 @@ from tests.dbt.factory import Warehouse
 
 BANKS, CUSTOMERS = 300, 600
 """Each bank is one campaign with a split and customers of its own."""
-CONTROL, UPLIFT = 0.25, 0.08
-"""Every second bank's campaign does nothing."""
+CONTROL, LEAST, GREATEST, KEPT = 0.25, 0.2, 0.6, 0.2
+"""Scores are spread evenly, and true. Every second bank keeps this share of those who would leave."""
+UPLIFT = KEPT * (LEAST + GREATEST) / 2
 SPEND_LOG, SPEND_SPREAD = 3.0, 0.6
-ASSIGNED, NEXT, KNOWN = date(2026, 6, 29), date(2026, 6, 30), date(2026, 8, 6)
-ACTION = {"model": "churn", "value": "at_risk", "response": "0.1", "cost": "1", "control": str(CONTROL)}
+ASSIGNED, NEXT, KNOWN = date(2026, 6, 28), date(2026, 6, 30), date(2026, 8, 6)
+ACTION = {"model": "churn", "value": "at_risk", "response": str(KEPT), "cost": "1", "control": str(CONTROL)}
+SHORT = ACTION | {"window_days": 1}
 OTHERS: dict[str, dict[str, Any]] = {
     "off": {"switched_off": ["churn"], "actions": {"keep": ACTION}},
     "strict": {"actions": {"keep": ACTION | {"least_score": 0.5}}},
     "poor": {"actions": {"keep": ACTION | {"budget": "100"}}},
-    "paused": {"contact_pause_days": 1, "actions": {"keep": ACTION, "sell": ACTION | {"cost": "2"}}},
-    "eager": {"contact_pause_days": 0, "actions": {"keep": ACTION, "sell": ACTION | {"cost": "2"}}},
+    "fallback": {"actions": {"keep": ACTION | {"budget": "100"}, "sell": ACTION | {"cost": "2"}}},
+    "paused": {"contact_pause_days": 2, "actions": {"keep": SHORT, "sell": SHORT | {"cost": "2"}}},
+    "eager": {"contact_pause_days": 1, "actions": {"keep": SHORT, "sell": SHORT | {"cost": "2"}}},
 }
 """Clients with rules of their own, and as many customers."""
 GIVEN = {
@@ -68,7 +71,8 @@ def assigned(home: Path) -> Warehouse:
         {
             "client_id": np.repeat([one.client_id for one in clients], CUSTOMERS),
             "customer_id": [f"C{number:04d}" for number in range(CUSTOMERS)] * len(clients),
-            "score": rng.uniform(0.2, 0.6, CUSTOMERS * len(clients)).astype(np.float32),
+            "score": rng.uniform(LEAST, GREATEST, CUSTOMERS * len(clients)).astype(np.float32),
+            "exposure": rng.uniform(60, 180, CUSTOMERS * len(clients)).round(2),
         }
     )
     columns = {
@@ -91,9 +95,12 @@ def assigned(home: Path) -> Warehouse:
             " select client_id, customer_id, timestamp '2026-01-01' as known_at from scored"
         )
         connection.execute(
+            "create table marts.planted as select client_id, customer_id, exposure from scored"
+        )
+        connection.execute(
             "insert into marts.fct_scores by name select client_id, 'churn' as model, 'v1' as model_version,"
             " 'customer' as entity, customer_id as entity_id, 'champion' as role, 'high' as band, score,"
-            " 50 as expected_value, d.as_of_date"
+            " round(score * exposure, 4) as expected_value, d.as_of_date"
             f" from scored, (values (date '{ASSIGNED}'), (date '{NEXT}')) as d(as_of_date)"
         )
         actions.write(connection, clients)
@@ -117,21 +124,27 @@ class DbtManifest:
 
 @pytest.fixture(scope="module")
 def measured(home: Path, assigned: Warehouse) -> Warehouse:
-    """The same, once it is known what the customers did: the treated act more often, by the uplift."""
+    """The same, once it is known who left: of the treated fewer, and `saved` says what those bring."""
     bank = Warehouse(home, "campaigns_measured", assigned)
     rows = bank.frame(
-        "select a.client_id, a.customer_id, a.assignment, s.score from marts.fct_next_best_actions as a"
+        "select a.client_id, a.customer_id, a.assignment, s.score, p.exposure"
+        " from marts.fct_next_best_actions as a join marts.planted as p using (client_id, customer_id)"
         " join marts.fct_scores as s on s.client_id = a.client_id and s.entity_id = a.customer_id"
         " and s.as_of_date = a.as_of_date where a.client_id like 'bank%' order by 1, 2"
     )
     rng = np.random.default_rng(11)
     works = rows.client_id.str[4:].astype(int) % 2 == 0
-    rate = rows.score + UPLIFT * (works & (rows.assignment == "treatment"))
-    acts = rows[rng.random(len(rows)) < rate].copy()
+    drawn = rng.random(len(rows))
+    leaves = drawn < rows.score
+    is_kept = leaves & (drawn < KEPT * rows.score) & works & (rows.assignment == "treatment")
+    saved = rows.exposure.where(is_kept, 0.0).groupby(rows.client_id).sum().rename("saved").reset_index()
+    acts = rows[~leaves | is_kept].copy()
     acts["spend_amount"] = np.exp(rng.normal(SPEND_LOG, SPEND_SPREAD, len(acts))).round(2)
     acts["business_date"] = [ASSIGNED + timedelta(days=int(days)) for days in rng.integers(1, 31, len(acts))]
     with bank.connect() as connection:
         connection.register("acts", acts)
+        connection.register("saved", saved)
+        connection.execute("create table marts.saved as from saved")
         connection.execute(
             "insert into intermediate.int_revenue by name"
             " select client_id, customer_id, 'groceries' as category, true as is_customer_initiated,"
@@ -140,7 +153,8 @@ def measured(home: Path, assigned: Warehouse) -> Warehouse:
         )
     bank.set_dates([ASSIGNED, NEXT, KNOWN - timedelta(days=1)], tonight=[])
     bank.dbt("run", "--select", *MODELS)
-    assert set(bank.frame("select state from marts.fct_campaign_outcomes").state) == {"open"}
+    states = bank.frame("select state from marts.fct_campaign_outcomes where client_id like 'bank%'").state
+    assert set(states) == {"open"}
     bank.set_dates([ASSIGNED, NEXT, KNOWN - timedelta(days=1)], tonight=[KNOWN])
     bank.dbt("run", "--select", *MODELS)
     return bank
@@ -180,6 +194,11 @@ def test_a_client_switches_models_off_and_sets_thresholds_and_budgets(assigned: 
     assert set(strict.customer_id) == set(scores.loc["strict"].query("score >= 0.5").index)
     poor = decided.get_group("poor")
     assert (poor.assignment == "treatment").sum() == 100, "a contact costs 1, and 100 may be spent"
+    fallback = decided.get_group("fallback")
+    kept, sold = (fallback[fallback.action == action] for action in ("keep", "sell"))
+    assert (kept.assignment == "treatment").sum() == 100 and set(kept.as_of_date.dt.date) == {ASSIGNED}
+    assert set(sold.as_of_date.dt.date) == {NEXT}, "spent money stands in no other action's way"
+    assert len(kept) + len(sold) == CUSTOMERS
     assert len(poor) - 100 == pytest.approx(100 * CONTROL / (1 - CONTROL), abs=15), "controls cost nothing"
 
 
@@ -205,18 +224,63 @@ def test_a_planted_uplift_lies_within_its_interval(measured: Warehouse) -> None:
     assert (found.uplift_lo > 0)[planted > 0].mean() > 0.3, "a campaign that works is often seen to work"
 
 
+def test_the_return_is_the_money_that_was_saved(measured: Warehouse) -> None:
+    """A chance counted twice, a worth that is no money, a return that forgets the cost or counts controls."""
+    found = measured.frame(
+        "select o.*, s.saved from marts.fct_campaign_outcomes as o join marts.saved as s using (client_id)"
+        " order by client_id"
+    )
+    number = [
+        "saved",
+        "cost",
+        *(f"return_{name}" for name in ("assumed", "realised", "realised_lo", "realised_hi")),
+    ]
+    money = found[number].astype(float)
+    truth = money.saved - money.cost
+    error = (money.return_realised - truth).std() / np.sqrt(BANKS)
+    assert abs((money.return_realised - truth).mean()) < 3 * error
+    covered = ((money.return_realised_lo <= truth) & (truth <= money.return_realised_hi)).mean()
+    assert 0.92 <= covered <= 0.98, f"{covered:.3f} of {BANKS} intervals hold what was saved"
+    # Where the campaign works, what is assumed is what is planted, and so is what is promised.
+    assert money.return_assumed[::2].mean() == pytest.approx(truth[::2].mean(), rel=0.02)
+    assert money.saved.mean() / 2 > 3 * error, "a return that is half as great would be seen"
+
+
 def test_returns_stand_beside_what_was_assumed(measured: Warehouse) -> None:
-    """A return that forgets the cost, counts controls as contacts, or is told before it is known."""
+    """Counts and money of another campaign, or of the controls."""
     row = measured.frame("select * from marts.fct_campaign_outcomes where client_id = 'bank000'").iloc[0]
     treated = measured.frame(f"select * from ({DECISIONS}) where client_id = 'bank000'")
     treated = treated[treated.assignment == "treatment"]
     assert row.treated == len(treated) and row.controls == CUSTOMERS - len(treated)
     assert row.cost == len(treated)
-    assert row.return_assumed == pytest.approx(len(treated) * (0.1 * 50 - 1))
-    assert row.return_realised == pytest.approx(len(treated) * (row.uplift * 50 - 1), rel=1e-5)
     assert float(row.return_in_window) == pytest.approx(
         len(treated) * (float(row.revenue_uplift) - 1), abs=0.1
     )
+
+
+def test_a_published_date_keeps_its_decisions(assigned: Warehouse, home: Path) -> None:
+    """A list that was sent, and a night that is run again by other settings: others are in control then."""
+    again = Warehouse(home, "campaigns_again", assigned)
+    sent = again.frame(DECISIONS)
+    assert set(sent[sent.as_of_date.dt.date == NEXT].client_id) == {"eager", "fallback"}
+    changed = {"actions": {"sell": SHORT, "keep": SHORT | {"cost": "2"}}, "contact_pause_days": 1, "seed": 8}
+    with again.connect() as connection:
+        actions.write(connection, [client(name, changed) for name in OTHERS])
+    later = NEXT + timedelta(days=2)
+    again.execute(
+        f"insert into ops.base_horizon select client_id, date '{NEXT}', null from ops.clients;"
+        "insert into marts.fct_scores by name"
+        f" select * replace (date '{later}' as as_of_date) from marts.fct_scores"
+        f" where as_of_date = date '{NEXT}'"
+    )
+    for built, tonight in (([ASSIGNED], NEXT), ([ASSIGNED, NEXT], later)):
+        again.set_dates(built, tonight=[tonight])
+        again.dbt("run", "--select", "int_action_candidates", "fct_next_best_actions")
+        kept = again.frame(DECISIONS)
+        pd.testing.assert_frame_equal(
+            kept[kept.as_of_date.dt.date <= NEXT].reset_index(drop=True), sent.reset_index(drop=True)
+        )
+        assert (kept.as_of_date.dt.date == later).any() == (tonight == later), "the next night decides anew"
 
 
 def test_what_was_measured_stays_whatever_comes_to_be_known(measured: Warehouse, home: Path) -> None:

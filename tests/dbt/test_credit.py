@@ -110,7 +110,11 @@ def test_each_feature_of_credit_carries_its_definition(lent: Warehouse) -> None:
     columns = lent.manifest["nodes"]["model.nightledger.features_credit"]["columns"]
     features = {n: c["config"]["meta"] for n, c in columns.items() if c["data_type"] == "float"}
     assert {name: sorted(meta) for name, meta in features.items()} == dict.fromkeys(features, META)
-    assert {tuple(meta["allowed_in"]) for meta in features.values()} == {("credit",)}
+    assert {meta["allowed_in"][0] for meta in features.values()} == {"credit"}
+    shared = {name for name, meta in features.items() if meta["allowed_in"][1:] == ["application_fraud"]}
+    assert shared == {
+        *("total_balance", "total_credit_limit", "number_of_open_accounts", "number_of_accounts_in_arrears")
+    }
     assert len({meta["label"] for meta in features.values()}) == len(features) == 20
     others = lent.manifest["nodes"]["model.nightledger.features_customers"]["columns"]
     assert not set(features) & set(others), "a model of both tables would have a column twice"

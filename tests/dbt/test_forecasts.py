@@ -66,3 +66,22 @@ def test_forecasts_stand_beside_what_came(night: Warehouse) -> None:
     assert found.forecast.tolist() == [200, 400]
     assert found.actual.tolist() == found.came.fillna(0).tolist()
     assert found.actual.iloc[0] > 0
+
+
+def test_a_month_without_a_last_day_is_judged_once(night: Warehouse) -> None:
+    """No outcome until a late row comes; or one more of them every night until the month is over."""
+    forecast(night, "v1", 100)
+    build = ("run", "--select", "stg_forecasts", "fct_forecasts", "mart_forecast_accuracy")
+    night.dbt(*build)
+    judged = night.frame("select * from marts.mart_forecast_accuracy order by level")
+    assert len(judged) == 2
+    night.empty_lake()
+    night.set_dates(DATES, tonight=[])
+    night.execute("""
+        insert into ops.base_horizon values ('uk', '2026-04-29', '2026-04-30 02:00:00');
+        delete from marts.mart_forecast_accuracy
+    """)
+    for _ in range(2):
+        night.dbt(*build)
+        again = night.frame("select * from marts.mart_forecast_accuracy order by level")
+        assert again.values.tolist() == judged.values.tolist()

@@ -106,6 +106,23 @@ def test_rows_below_the_asked_band_are_scored_and_not_explained(
     assert few[["entity_id", "rank", "text"]].equals(same[["entity_id", "rank", "text"]])
 
 
+def test_what_is_worth_an_alert_is_explained_whatever_its_band(
+    trained: Trained, configure: Callable[..., Any]
+) -> None:
+    """Catches an alert without a reason: a small chance of a large loss, below the band that is explained."""
+    bank, _ = trained
+    configure(reasons={"from_band": "high"}, evaluation={"loss_share": 1.0})
+    bank.run("create table ops.clients as select 'tester' as client_id, 1.0::decimal(18, 4) as alert_cost")
+    bank, version = scored(trained)
+    scores = read(bank, "scores", version)
+    worth = scores["expected_value"].astype(float) > 1.0
+    asked = set(scores.loc[worth | (scores["band"] == "high"), "entity_id"])
+    told = set(read(bank, "reasons", version)["entity_id"])
+    assert told <= asked
+    assert len(asked - told) <= 3, "a row for which nothing speaks has no reason"
+    assert told & set(scores.loc[worth & (scores["band"] != "high"), "entity_id"])
+
+
 def test_a_challenger_is_scored_beside_the_champion(trained: Trained, configure: Callable[..., Any]) -> None:
     """Catches a shadow that replaces the champion's scores, or that scores other rows."""
     bank, first = trained

@@ -483,6 +483,20 @@ def test_too_little_is_refused_in_words(
         fitted.learn(connection, settings, asked, span)
 
 
+def test_a_client_without_revenue_is_told_so(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, rules: Forecast
+) -> None:
+    """A client that earns nothing is told to date its history, which changes nothing."""
+    asked, span = whole(rules.model_copy(update={"measure": "revenue"}))
+    with pytest.raises(TooLittle, match=r"shop has no revenue \(no interchange_rate"):
+        fitted.learn(connection, settings, asked, span)
+    connection.execute(
+        "update intermediate.int_revenue set known_at = timestamp '2025-12-31 10:00', revenue = 1"
+    )
+    with pytest.raises(TooLittle, match="known from its loading on"):
+        fitted.learn(connection, settings, asked, span)
+
+
 def test_what_comes_later_changes_nothing_that_was_learnt(
     connection: duckdb.DuckDBPyConnection, settings: Settings, rules: Forecast
 ) -> None:

@@ -1,14 +1,17 @@
 """Three lists of life events on simulated customers, of whom it is known what happened and what showed."""
 
+from contextlib import nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ml.goals import __main__ as command
 from ml.goals.__main__ import write
 from ml.goals.cases import Cases, GoalsError, read_truth
 from ml.goals.ranking import compare, rank
+from nightledger import warehouse
 
 EVENTS = ("car", "child", "home", "job", "marriage", "saving")
 POPULAR = np.array([0.02, 0.04, 0.10, 0.06, 0.03, 0.01])
@@ -91,6 +94,20 @@ def test_the_same_cases_give_the_same_figures(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write(compare(simulated(evidence=0.6)), tmp_path / f"{name}.csv")
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+
+
+def test_figures_go_where_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OUT that is taken and forgotten: one file for two truths, or a home that is only read and written."""
+    monkeypatch.setenv("NIGHTLEDGER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(warehouse, "publication_path", lambda settings: tmp_path)
+    monkeypatch.setattr(warehouse, "connect", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(command, "read_truth", lambda path: path)
+    monkeypatch.setattr(command, "read", lambda *_: simulated(evidence=0.6))
+    asked = ["--client", "bank", "--truth", "truth.csv"]
+    assert command.main([*asked, "--out", str(tmp_path / "own" / "goals.csv")]) == 0
+    assert (tmp_path / "own" / "goals.csv").exists() and not (tmp_path / "home").exists()
+    assert command.main([*asked, "--out", ""]) == 0
+    assert (tmp_path / "home" / "evaluations" / "goals_bank.csv").exists()
 
 
 def test_too_little_to_compare_is_refused() -> None:

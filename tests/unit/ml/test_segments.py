@@ -156,7 +156,7 @@ def registered(settings: Settings, tmp_path: Path) -> Iterator[Any]:
 
 
 def test_four_kinds_of_customers_are_four_segments(settings: Settings) -> None:
-    """Numbers chosen by silhouette alone, names that say nothing, or a version without its judgement."""
+    """Numbers by silhouette alone, names that say nothing, no judgement, or one of a wrong number of rows."""
     trained = steps.train(job(settings, small()), "bank", None)
     own = Segmentation.from_files(trained.files)
     assert trained.verdict == PROMOTED
@@ -171,6 +171,9 @@ def test_four_kinds_of_customers_are_four_segments(settings: Settings) -> None:
     (name,) = [segment.name for segment in own.segments if kinds[segment.id] == {"gone"}]
     assert set(name.lower().removeprefix("very ").split(", ")) & {"quiet", "rarely active", "low spend"}
     assert {row["metric"] for row in trained.metrics} >= {"mean_agreement", "silhouette", "share_psi"}
+    fitted = [row for row in trained.metrics if row["dataset"] == "fitted"]
+    counts = {row["n"] for row in fitted if not row["metric"].endswith("_agreement")}
+    assert counts == {len(KINDS) * PER_KIND * 3} == {trained.params["training_rows"]}
     assert "| 4 |" in trained.documents["model_card.md"]
 
 
@@ -303,6 +306,20 @@ def test_too_few_customers_or_dates_are_refused(settings: Settings) -> None:
     )
     with pytest.raises(DatasetError, match="no feature tenure_days"):
         steps.train(job(settings, unknown), "bank", None)
+
+
+def test_spend_without_merchants_is_refused_as_such() -> None:
+    """A client of purchases only that is told it has 0 active customers."""
+    import yaml
+
+    spend = Segments(
+        name="segments_spend", **yaml.safe_load((config.MODELS / "segments_spend.yml").read_text())
+    )
+    names = ("client_id", "customer_id", "as_of_date", *spend.columns)
+    features = [Feature(name, name, "share", "d1") for name in spend.columns]
+    nobody = rows.Rows(pa.table({name: pa.array([], pa.float32()) for name in names}), spend.columns, "")
+    with pytest.raises(TooLittle, match=r"No merchant or category .* segments_rfm needs none"):
+        fitting.fit(spend, features, nobody, DAYS[-1], None, "")
 
 
 def test_a_night_assigns_who_is_active_and_repeats_itself(

@@ -281,6 +281,23 @@ def test_a_feature_from_the_future_is_found_and_named(bank: Bank) -> None:
     assert "Feature transactions_next_60d alone ranks the outcome" in outcome.reason
 
 
+def test_a_feature_that_is_filled_in_afterwards_is_found_and_named(bank: Bank) -> None:
+    """Catches the usual leak of own data: a recovery or a closing date that only those who left have."""
+    bank.run("alter table features.features_customers add column recovered float")
+    bank.run("""
+        update features.features_customers as f set recovered = 1 where not exists (
+            select 1 from intermediate.int_transactions as t where t.customer_id = f.customer_id
+            and t.business_date > f.as_of_date and t.business_date <= f.as_of_date + 60
+        )
+    """)
+    meta = {"allowed_in": ["churn"], "label": "planted", "unit": "count", "group": "all"}
+    bank.columns["recovered"] = {"name": "recovered", "data_type": "float", "config": {"meta": meta}}
+    bank.write_manifest()
+    outcome = training.train(bank.settings, "churn")
+    assert outcome.verdict == "refused"
+    assert "Feature recovered being filled in alone ranks the outcome" in outcome.reason
+
+
 def test_the_model_card_says_what_was_measured(trained: tuple[Bank, training.TrainingOutcome]) -> None:
     """Catches a card of other numbers than those that decided."""
     bank, outcome = trained

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from ml import config
 from nightledger import actions
 from nightledger.actions import Action, NextBestAction
 from nightledger.clients import Client, ClientError, load_clients
@@ -23,6 +24,7 @@ SOUND: dict[str, Any] = {"model": "churn", "amount": "10", "response": "0.1", "c
     [
         ({"model": ""}, "for whom"),
         ({"model": "", "event": "car", "bands": ["high"]}, "name its `model`"),
+        ({"model": "", "event": "car", "greatest_score": 0.2}, "name its `model`"),
         ({"model": "", "event": "car", "value": "at_risk", "amount": None}, "name its `model`"),
         ({"model": "", "event": "divorce"}, "there is no divorce; known are new_home"),
         ({"value": "at_risk"}, "only there"),
@@ -44,6 +46,92 @@ def test_events_that_do_not_exist_cannot_be_excluded() -> None:
     """An exclusion that protects nobody."""
     with pytest.raises(ValidationError, match="there is no mariage"):
         NextBestAction(excluded_events=["mariage"])
+
+
+@pytest.mark.parametrize("key", ["consent", "opted_out"])
+def test_entries_of_consents_are_read_as_sql_looks_them_up(key: str) -> None:
+    """Customers who opted out and are contacted, because the client's file writes it in capitals."""
+    assert getattr(NextBestAction.model_validate({key: " No_Profiling "}), key) == "no_profiling"
+    assert getattr(NextBestAction.model_validate({key: "By E-Mail"}), key) == "bye-mail"
+    for several in ("marketing;phone", "marketing, phone", "%"):
+        with pytest.raises(ValidationError, match=f"{key}(.|\n)*must be one entry"):
+            NextBestAction.model_validate({key: several})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"model": "fraud"}, "actions.keep: fraud gives customers no scores"),
+        ({"model": "lifetime_value"}, "actions.keep: lifetime_value gives customers no scores"),
+        ({"model": "segments_rfm"}, "actions.keep: segments_rfm gives customers no scores"),
+        ({"model": "churm"}, "there is no model churm"),
+        ({"bands": ["high", "highest"]}, "actions.keep: churn has no band highest; it has low, medium, high"),
+        (
+            {"model": "anomaly", "bands": ["high"]},
+            "actions.keep: anomaly has no band high; it has usual, unusual",
+        ),
+    ],
+)
+def test_a_model_or_band_that_leads_to_nothing_is_refused(
+    tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    """A campaign that contacts nobody for months, and nobody knows why."""
+    told: dict[str, Any] = {"name": "Bank", "base_currency": "EUR"}
+    told["next_best_action"] = {"actions": {"keep": SOUND | {"bands": ["high"]}}}
+    (tmp_path / "bank.yml").write_text(yaml.safe_dump(told))
+    assert list(load_clients(Settings(clients=tmp_path, _env_file=None))) == ["bank"]
+    told["next_best_action"] = {"actions": {"keep": SOUND | changed}}
+    (tmp_path / "bank.yml").write_text(yaml.safe_dump(told))
+    with pytest.raises(ClientError, match=f"bank.yml: next_best_action: {message}"):
+        load_clients(Settings(clients=tmp_path, _env_file=None))
+
+
+def test_bands_are_read_as_the_models_themselves_read_them() -> None:
+    """Bands of a model whose file leaves them to its quota, or a family that has come to score customers."""
+    for name in config.names(config.MODELS):
+        model = config.read(name, config.MODELS)
+        scores_customers = isinstance(model, config.UseCase) and model.entity == "customer"
+        bands = list(model.bands) if isinstance(model, config.UseCase) and scores_customers else []
+        assert actions.bands_of_customers(config.MODELS / f"{name}.yml") == bands, name
+
+
+def test_no_window_is_longer_than_the_pause() -> None:
+    """A control whom another action contacts while its outcome still counts: the difference tells of both."""
+    of_two_months = {"keep": SOUND | {"window_days": 60}}
+    assert NextBestAction.model_validate({"contact_pause_days": 60, "actions": of_two_months}).actions
+    with pytest.raises(ValidationError, match="`window_days` of keep is 60, `contact_pause_days` is 59"):
+        NextBestAction.model_validate({"contact_pause_days": 59, "actions": of_two_months})
+    assert NextBestAction.model_validate({"actions": {"keep": SOUND}}).actions, "the defaults fit"
+
+
+@pytest.mark.parametrize(
+    ("model", "left"),
+    [
+        ("churn", ["worth", "least", "segment"]),
+        ("lifetime_value", ["score", "segment"]),
+        ("segments_rfm", ["score", "worth", "least"]),
+        ("fraud", ["score", "worth", "least", "segment"]),
+    ],
+)
+def test_what_needs_a_model_that_is_switched_off_is_not_proposed(model: str, left: list[str]) -> None:
+    """A model in doubt, switched off, whose values and segments go on choosing customers."""
+    event = SOUND | {"model": "", "event": "car"}
+    told = {
+        "score": SOUND,
+        "worth": event | {"value": "lifetime_value", "amount": None},
+        "least": event | {"least_lifetime_value": "0"},
+        "segment": SOUND | {"model": "", "segments": ["Loyal"]},
+    }
+    asked = {"switched_off": [model], "actions": told}
+    client = Client.model_validate(
+        {"client_id": "x", "name": "x", "base_currency": "EUR", "next_best_action": asked}
+    )
+    with duckdb.connect() as connection:
+        connection.execute("create schema ops")
+        actions.create_tables(connection)
+        actions.write(connection, [client])
+        rows = connection.execute("select action from ops.client_actions order by position").fetchall()
+    assert [name for (name,) in rows] == left
 
 
 def test_the_message_names_the_file(tmp_path: Path) -> None:
@@ -83,7 +171,7 @@ def test_what_a_file_says_is_what_the_warehouse_is_told() -> None:
             "from ops.client_actions where client_id = 'demo_bank' order by position"
         ).to_arrow_table()
     assert sorted(rules) == sorted(clients)
-    assert (rules["sparkov"]["consent"], rules["demo_bank"]["contact_pause_days"]) == ("marketing", 45)
+    assert (rules["sparkov"]["consent"], rules["demo_bank"]["contact_pause_days"]) == ("marketing", 60)
     said = clients["demo_bank"].next_best_action
     assert told["action"].to_pylist() == list(said.actions)
     for row, action in zip(told.to_pylist(), said.actions.values(), strict=True):

@@ -142,10 +142,14 @@ def test_only_who_is_active_is_asked_about(
 
 
 def test_a_sensitive_category_needs_consent_as_known_at_the_date(ledger: duckdb.DuckDBPyConnection) -> None:
-    """Offers by what somebody's health tells, to people who never agreed; or by a consent of later."""
+    """Offers by what somebody's health tells, to people who never agreed; or by a consent of later.
+
+    An entry is what stands between `;` or `,`, as wherever else consents are read.
+    """
     for customer, consents, known in (
         ("agreed", "service; Sensitive", DAY),
         ("did not", "service,insensitive", DAY),
+        ("something else", "not sensitive", DAY),
         ("agreed later", "sensitive", DAY + timedelta(days=5)),
     ):
         pay(ledger, -1, customer_id=customer)
@@ -154,7 +158,7 @@ def test_a_sensitive_category_needs_consent_as_known_at_the_date(ledger: duckdb.
         )
     pay(ledger, -1, customer_id="not asked")
     assert asked(ledger, use_case(category="health"), "POPULATION") == [("agreed",)]
-    assert len(asked(ledger, use_case(), "POPULATION")) == 4
+    assert len(asked(ledger, use_case(), "POPULATION")) == 5
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ campaigns as (
         sum(case when actions.assignment = 'treatment' then 1 else 0 end) as treated,
         sum(case when actions.assignment = 'control' then 1 else 0 end) as controls,
         sum(case when actions.assignment = 'treatment' then actions.cost else 0 end) as cost,
-        sum(case when actions.assignment = 'treatment' then actions.value_at_stake else 0 end) as value_at_stake,
+        sum(case when actions.assignment = 'treatment' then actions.worth else 0 end) as worth,
         sum(case when actions.assignment = 'treatment' then actions.expected_value else 0 end) as return_assumed,
         min(actions.as_of_date) as first_assigned_on,
         max(actions.as_of_date) as last_assigned_on
@@ -174,7 +174,7 @@ outcomes as (
         cast(campaigns.return_assumed as decimal(18, 4)) as return_assumed,
         {%- for end in ['', '_lo', '_hi'] %}
         cast(
-            compared.uplift{{ end }} * campaigns.value_at_stake - campaigns.cost as decimal(18, 4)
+            compared.uplift{{ end }} * campaigns.worth - campaigns.cost as decimal(18, 4)
         ) as return_realised{{ end }},
         {%- endfor %}
         {%- for sign, end in [('', ''), (' - compared.revenue_margin', '_lo'), (' + compared.revenue_margin', '_hi')] %}

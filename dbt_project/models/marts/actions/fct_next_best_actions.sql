@@ -1,6 +1,6 @@
--- depends_on: {{ ref('stg_as_of_dates') }}, {{ ref('stg_horizon') }}
+-- depends_on: {{ ref('stg_as_of_dates') }}, {{ ref('stg_horizon') }}, {{ ref('stg_base_horizon') }}
 -- Never rebuilt whole: who was contacted and who was left as control is a record. Only the client's latest date is
--- decided on: nobody can be contacted on a date that is over.
+-- decided on, and only until it is published: nobody can be contacted on a date that is over, nor be called back.
 {{
     config(
         materialized='incremental',
@@ -15,7 +15,8 @@
                     select dates.client_id, dates.as_of_date from {{ ref('stg_as_of_dates') }} as dates
                     inner join {{ ref('stg_horizon') }} as horizon
                         on dates.client_id = horizon.client_id and dates.as_of_date = horizon.as_of_date
-                    where dates.is_tonight
+                    left join {{ ref('stg_base_horizon') }} as base on dates.client_id = base.client_id
+                    where dates.is_tonight and (base.as_of_date is null or dates.as_of_date > base.as_of_date)
                 )
             {% endif %}
         ",
@@ -75,6 +76,7 @@ spent as (
     group by client_id, campaign
 ),
 
+-- An action that cannot pay for one more contact leaves its customers to the others.
 ranked as (
     select
         candidates.*,
@@ -88,7 +90,11 @@ ranked as (
             candidates.client_id = resting.client_id
             and candidates.customer_id = resting.customer_id
             and candidates.campaign = resting.campaign
-    where resting.customer_id is null and candidates.expected_value > 0
+    left join spent on candidates.client_id = spent.client_id and candidates.campaign = spent.campaign
+    where
+        resting.customer_id is null
+        and candidates.expected_value > 0
+        and (candidates.budget is null or coalesce(spent.cost, 0) + candidates.cost <= candidates.budget)
 ),
 
 split as (
@@ -144,6 +150,7 @@ decided as (
         ) as priority,
         window_days,
         response as assumed_response,
+        worth,
         value_at_stake,
         cost,
         expected_value,

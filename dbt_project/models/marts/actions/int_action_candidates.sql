@@ -2,6 +2,7 @@
 
 with
 
+-- What was decided for a published date may have been sent: it is not decided anew.
 dates as (
     select
         dates.client_id,
@@ -10,7 +11,8 @@ dates as (
     from {{ ref('stg_as_of_dates') }} as dates
     inner join {{ ref('stg_horizon') }} as horizon
         on dates.client_id = horizon.client_id and dates.as_of_date = horizon.as_of_date
-    where dates.is_tonight
+    left join {{ ref('stg_base_horizon') }} as base on dates.client_id = base.client_id
+    where dates.is_tonight and (base.as_of_date is null or dates.as_of_date > base.as_of_date)
 ),
 
 actions as (
@@ -85,6 +87,10 @@ met as (
         scores.band,
         scores.score,
         scores.expected_value as at_risk,
+        -- An expected value is score × exposure, rounded.
+        cast(
+            round(cast(scores.expected_value as double) / nullif(cast(scores.score as double), 0), 2) as decimal(18, 4)
+        ) as exposure,
         events.title,
         events.conversation,
         events.since_date,
@@ -126,19 +132,23 @@ met as (
         )
 ),
 
+-- Worth: what one more customer who does as hoped brings. At stake: the same, but of somebody who may leave only as
+-- much as the score says; those who would stay anyway cannot be kept, and `response` is a share of what is at stake.
 valued as (
     select
-        *,
+        {%- for name, at_risk in [('worth', 'exposure'), ('value_at_stake', 'at_risk')] %}
         cast(
             coalesce(
                 case value_kind
                     when 'amount' then amount
-                    when 'at_risk' then at_risk
+                    when 'at_risk' then {{ at_risk }}
                     when 'lifetime_value' then lifetime_value
                 end,
                 0
             ) as decimal(18, 4)
-        ) as value_at_stake
+        ) as {{ name }},
+        {%- endfor %}
+        *
     from met
 ),
 
@@ -171,6 +181,7 @@ candidates as (
         valued.contact_pause_days,
         valued.seed,
         valued.response,
+        valued.worth,
         valued.value_at_stake,
         valued.cost,
         valued.budget,

@@ -3,6 +3,9 @@
 {#- Days after the last outcome until which what happened may still come to be known. -#}
 {%- set settling_days = 7 %}
 
+{#- Days before the assignment without a payment in a category, after which one in it is new. -#}
+{%- set new_after_days = 90 %}
+
 with
 
 horizon as (
@@ -18,7 +21,8 @@ horizon as (
 assigned as (
     select
         actions.*,
-        cast({{ dbt.dateadd('day', 'actions.window_days', 'actions.as_of_date') }} as date) as last_day
+        cast({{ dbt.dateadd('day', 'actions.window_days', 'actions.as_of_date') }} as date) as last_day,
+        cast({{ dbt.dateadd('day', -new_after_days, 'actions.as_of_date') }} as date) as before_day
     from {{ ref('fct_next_best_actions') }} as actions
 ),
 
@@ -50,32 +54,48 @@ watched as (
     where campaigns.known_on <= horizon.as_of_date and campaigns.known_on > horizon.base_date
 ),
 
-earned as (
+moved as (
     select
         watched.client_id,
         watched.campaign,
         watched.customer_id,
-        max(
-            case
-                when
-                    revenue.is_customer_initiated
-                    and (watched.outcome = 'active' or revenue.category = watched.outcome_category)
-                    then 1
-                else 0
-            end
-        ) as did,
-        sum(revenue.spend_amount) as spend,
-        sum(revenue.revenue) as revenue
+        watched.outcome,
+        revenue.is_customer_initiated,
+        revenue.category = watched.outcome_category and revenue.spend_amount > 0 as is_in_category,
+        watched.as_of_date < revenue.business_date as is_after,
+        revenue.spend_amount,
+        revenue.revenue
     from watched
     inner join {{ ref('int_revenue') }} as revenue
         on
             watched.client_id = revenue.client_id
             and watched.customer_id = revenue.customer_id
-            and watched.as_of_date < revenue.business_date
+            and watched.before_day < revenue.business_date
             and watched.last_day >= revenue.business_date
             and watched.cutoff_at > revenue.known_at
             and (revenue.superseded_at is null or watched.cutoff_at <= revenue.superseded_at)
-    group by watched.client_id, watched.campaign, watched.customer_id
+),
+
+-- What is collected counts in a category (insurance is), but only of those who paid nothing in it before.
+earned as (
+    select
+        client_id,
+        campaign,
+        customer_id,
+        case
+            when max(case when outcome = 'category' and is_in_category and not is_after then 1 else 0 end) = 1 then 0
+            else max(
+                case
+                    when is_after and outcome = 'category' and is_in_category then 1
+                    when is_after and outcome = 'active' and is_customer_initiated then 1
+                    else 0
+                end
+            )
+        end as did,
+        sum(case when is_after then spend_amount else 0 end) as spend,
+        sum(case when is_after then revenue else 0 end) as revenue
+    from moved
+    group by client_id, campaign, customer_id
 ),
 
 contacts as (

@@ -23,7 +23,8 @@ customers as (
         versions.customer_id,
         versions.consents,
         ';' || replace(replace(lower(coalesce(versions.consents, '')), ' ', ''), ',', ';') || ';' as entries,
-        extract(year from dates.as_of_date) - versions.birth_year as age,
+        -- Of the year of birth alone: the birthday may be on the last day of this year.
+        extract(year from dates.as_of_date) - versions.birth_year - 1 as years_surely_lived,
         dates.as_of_date
     from dates
     inner join {{ ref('int_customers') }} as versions
@@ -85,7 +86,7 @@ contactable as (
     where
         (rules.consent = '' or customers.entries like '%;' || rules.consent || ';%')
         and (rules.opted_out = '' or customers.entries not like '%;' || rules.opted_out || ';%')
-        and (rules.least_age = 0 or customers.age >= rules.least_age)
+        and (rules.least_age = 0 or customers.years_surely_lived >= rules.least_age)
         and (levels.level is null or rules.excluded_levels not like '%;' || levels.level || ';%')
         and (segments.name is null or rules.excluded_segments not like '%;' || segments.name || ';%')
 )

@@ -1,4 +1,4 @@
--- depends_on: {{ ref('int_touched_days') }}, {{ ref('stg_as_of_dates') }}
+-- depends_on: {{ ref('int_touched_days') }}, {{ ref('stg_as_of_dates') }}, {{ ref('stg_base_horizon') }}
 {{
     config(
         materialized='incremental',
@@ -16,6 +16,13 @@
                     select dates.client_id, dates.as_of_date from {{ ref('stg_as_of_dates') }} as dates
                     where dates.is_tonight
                 )
+                or exists (
+                    select 1 from {{ ref('stg_base_horizon') }} as base
+                    where
+                        base.client_id = {{ this.identifier }}.client_id
+                        and {{ this.identifier }}.target
+                        >= cast({{ dbt.date_trunc('month', dbt.dateadd('day', 1, 'base.as_of_date')) }} as date)
+                )
             {% endif %}
         ",
     )
@@ -23,25 +30,34 @@
 
 with
 
--- Those of months whose movements changed, and tonight's: a night that makes up for an old one has outcomes already.
+-- Those of months whose movements changed; those of months that were not over in the publication before, since nothing
+-- need have come on their last days; and tonight's: a night that makes up for an old one has outcomes already.
 forecasts as (
-    select * from {{ ref('fct_forecasts') }}
+    select facts.* from {{ ref('fct_forecasts') }} as facts
     where
-        level in ('client', 'category', 'region', 'customer')
+        facts.level in ('client', 'category', 'region', 'customer')
     {%- if is_incremental() %}
     and (
-        (client_id, cast({{ dbt.date_trunc('month', 'target') }} as date)) in (
+        (facts.client_id, cast({{ dbt.date_trunc('month', 'facts.target') }} as date)) in (
             select
                 touched.client_id,
                 cast({{ dbt.date_trunc('month', 'touched.business_date') }} as date)
             from {{ ref('int_touched_days') }} as touched
         )
-        or (client_id, origin) in (
+        or (facts.client_id, facts.origin) in (
             select
                 dates.client_id,
                 dates.as_of_date
             from {{ ref('stg_as_of_dates') }} as dates
             where dates.is_tonight
+        )
+        or exists (
+            select 1
+            from {{ ref('stg_base_horizon') }} as base
+            where
+                base.client_id = facts.client_id
+                and facts.target
+                >= cast({{ dbt.date_trunc('month', dbt.dateadd('day', 1, 'base.as_of_date')) }} as date)
         )
     )
     {%- endif %}

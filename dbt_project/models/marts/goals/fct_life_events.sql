@@ -84,7 +84,8 @@ told as (
         and coalesce(rules.excluded_events, '') not like '%;' || gathered.event || ';%'
         and (
             events.least_age is null
-            or extract(year from gathered.as_of_date) - customers.birth_year >= events.least_age
+            -- Of the year of birth alone: the birthday may be on the last day of this year.
+            or extract(year from gathered.as_of_date) - customers.birth_year > events.least_age
         )
         and (
             events.greatest_age is null
