@@ -14,6 +14,9 @@ from tests.drills.bench import Bench
 from tests.drills.children import FORK, Child
 from tests.drills.stages import STAGES
 
+DECIDED_ON_THE_LATEST_DATE = ("marts.fct_next_best_actions", "marts.fct_campaign_outcomes")
+"""A night that makes up for a lost one contacts nobody on the date that is over."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -24,6 +27,8 @@ class Facts:
     loads: list[tuple[Any, ...]]
     arrivals: list[tuple[Any, ...]]
     published: list[str]
+    makes_up: bool
+    """Whether the night built more dates than its own, because the publication of one was lost."""
 
 
 def facts(settings: Settings) -> Facts:
@@ -37,6 +42,8 @@ def facts(settings: Settings) -> Facts:
             "select contract, file, sha256, verdict, records, quarantined, amount_sum from ops.loads"
             " order by all"
         ).fetchall()
+        dates = connection.execute("select count(distinct as_of_date) from ops.as_of_dates where is_tonight")
+        makes_up = (dates.fetchone() or (0,))[0] > 1
     return Facts(
         content["hash"],
         content["tables"],
@@ -47,6 +54,7 @@ def facts(settings: Settings) -> Facts:
             for row in operations.publication_log(settings)
             if row["action"] == "published"
         ],
+        makes_up,
     )
 
 
@@ -58,11 +66,13 @@ def losses(settings: Settings, reference: Facts, before: Facts, publications_add
     found = facts(settings)
     wrong = []
     if found.content != reference.content:
+        different = [name for name, value in reference.tables.items() if found.tables.get(name) != value]
+        forgiven = DECIDED_ON_THE_LATEST_DATE if found.makes_up else ()
         wrong += [
-            f"{name}: {found.tables.get(name)} instead of {value}"
-            for name, value in reference.tables.items()
-            if found.tables.get(name) != value
-        ] or ["content hash differs"]
+            f"{name}: {found.tables.get(name)} instead of {reference.tables[name]}"
+            for name in different
+            if name not in forgiven
+        ] or ([] if different else ["content hash differs"])
     if found.loads != reference.loads:
         wrong.append(f"load ledger: {set(found.loads) ^ set(reference.loads)}")
     if found.arrivals != reference.arrivals:
