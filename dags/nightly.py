@@ -9,7 +9,7 @@ Output: a publication under `builds/`, and the asset event `publication`. A cham
 client's `loss_limits` allow, by the labels that this publication knows, is taken back (`make decisions`).
 Which date: `as_of_date` of a run by hand; the first day of the interval of a scheduled one. Dates between the
 last publication and that one are built as well, oldest first: after a pause, the schedule starts one run, for
-the last date that is over.
+the last date that is over. After months without nights, `month_ends` builds only the month-ends between them.
 
 ### What it waits for
 Before it begins: until the cutoffs of all clients have passed, and until each required source with a
@@ -103,6 +103,7 @@ def watch_losses() -> list[dict[str, Any]]:
         "as_of_date": steps.AS_OF_DATE,
         "force": steps.FORCE,
         "full_tests": steps.FULL_TESTS,
+        "month_ends": steps.MONTH_ENDS,
     },
     doc_md=__doc__,
     tags=["night"],

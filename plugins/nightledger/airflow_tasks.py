@@ -86,6 +86,14 @@ FULL_TESTS = Param(
     description="Let the tests of dbt read whole tables, as the nights of Sundays do.",
 )
 
+MONTH_ENDS = Param(
+    False,
+    type="boolean",
+    title="Only month-ends",
+    description="Of the dates since the last publication, build only month-ends and this date: after months "
+    "without nights.",
+)
+
 
 def run_name() -> str:
     """Name of the current run in the lock and in `operations.db`: `<dag_id>/<run_id>`."""
@@ -105,7 +113,10 @@ def wait_for_sources() -> bool:
     """Wait, holding no slot, for the clients' cutoffs and for files of required sources with a deadline."""
     from nightledger import night
 
-    return night.may_begin(Settings(), as_of_date(get_current_context()))
+    context = get_current_context()
+    return night.may_begin(
+        Settings(), as_of_date(context), month_ends=bool(context["params"].get("month_ends"))
+    )
 
 
 @task.sensor(mode="reschedule", poke_interval=15, timeout=timedelta(hours=12).total_seconds())
@@ -123,7 +134,7 @@ def open_night(kind: str) -> dict[str, Any]:
 
     context = get_current_context()
     day = as_of_date(context)
-    asked = {name: bool(context["params"].get(name, False)) for name in ("force", "full_tests")}
+    asked = {name: bool(context["params"].get(name, False)) for name in ("force", "full_tests", "month_ends")}
     since = context["params"].get("since")
     first = date.fromisoformat(since) if since else None
     opened = night.open_night(Settings(), run_name(), day, kind, since=first, **asked)

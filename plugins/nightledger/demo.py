@@ -1,6 +1,8 @@
 """The demo: a whole night through Airflow, on the simulated bank or on a folder of real files.
 
-`run` makes the bank, loads its history, trains a model and runs one night; a second `run` changes nothing.
+`run` makes the bank, loads two years of history, trains the models and runs the nights of the three
+month-ends that follow; real files get a history up to the day before the last and one night. A second `run`
+changes nothing.
 `next-night` adds one simulated day. `up` starts Airflow as an operator would. `report` and `sql` look at the
 current publication. The Makefile calls these.
 """
@@ -26,8 +28,10 @@ from nightledger.airflow_supervisor import LauncherError, read_state
 from nightledger.settings import Settings, SettingsError, read_settings
 
 CUSTOMERS = 2000
-FIRST_DAY = date(2024, 7, 1)
-DAYS = 730
+FIRST_DAY = date(2024, 4, 1)
+DAYS = 821
+NIGHTS = (date(2026, 4, 30), date(2026, 5, 31), date(2026, 6, 30))
+"""Scored by models trained on the history before them; what came of the first shows on the last."""
 SEED = 7
 ALREADY_DONE = "Nothing to do: the demo is complete, and no file has been changed."
 
@@ -55,13 +59,17 @@ def run(settings: Settings) -> None:
         }
         _write_state(settings, done)
     last = date.fromisoformat(done["last"])
+    nights = NIGHTS if simulated else (last,)
     with _airflow(settings):
         if report.latest_as_of(settings) is None:
-            _run_dag(settings, "history", {"as_of_date": (last - timedelta(days=1)).isoformat()})
+            before = NIGHTS[0].replace(day=1) if simulated else last
+            _run_dag(settings, "history", {"as_of_date": (before - timedelta(days=1)).isoformat()})
         if model_ledger.last_decision(settings, report.MODEL) is None:
             _run_dag(settings, "train", {})
-        if report.latest_as_of(settings) != last:
-            _run_dag(settings, "nightly", {"as_of_date": last.isoformat()})
+        for night in nights:
+            published = report.latest_as_of(settings)
+            if published is None or published < night:
+                _run_dag(settings, "nightly", {"as_of_date": night.isoformat(), "month_ends": True})
     _write_state(settings, done | {"finished": True})
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
     report.show(settings, console, ceilings=_ceilings(settings), note=f"Done in {minutes} min {seconds} s.")
@@ -142,8 +150,8 @@ def _statements(interactive: bool) -> Iterator[str]:
 
 
 def _simulate(settings: Settings, through: date | None) -> date:
-    """Let the bank write its files up to a day (default: the last of its two years) and return that day."""
-    last = through or FIRST_DAY + timedelta(days=DAYS - 1)
+    """Let the bank write its files up to a day (default: the last night's) and return that day."""
+    last = through or NIGHTS[-1]
     bank = settings.home / "bank"
     with console.status("The bank writes its files …"):
         arguments = [

@@ -41,6 +41,8 @@ class Night:
     """`history` only: the first date whose month-end is built; none: the first business date."""
     full_tests: bool = True
     """Whether dbt's tests read whole tables, or only what the night touches."""
+    month_ends: bool = False
+    """`nightly` only: of the dates since the last publication, only month-ends and the night's own."""
 
 
 def take(settings: Settings, run_id: str, is_alive: Callable[[str], bool]) -> bool:

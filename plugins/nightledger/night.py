@@ -34,7 +34,7 @@ def take_lock(settings: Settings, run_id: str, is_alive: Callable[[str], bool]) 
     return lock.take(settings, run_id, is_alive)
 
 
-def may_begin(settings: Settings, as_of_date: date) -> bool:
+def may_begin(settings: Settings, as_of_date: date, *, month_ends: bool = False) -> bool:
     """Whether the night of a date has what it waits for; lands what lies in the inbox, so that it can tell.
 
     Returns:
@@ -49,7 +49,7 @@ def may_begin(settings: Settings, as_of_date: date) -> bool:
     contracts = ingestion.load_contracts(settings)
     now = operations.clock()
     ingestion.collect(settings, contracts, now)
-    dates = plan.dates_of_night(as_of_date, published)
+    dates = plan.dates_of_night(as_of_date, published, month_ends=month_ends)
     return waiting.is_ready(settings, contracts, _served_clients(settings), dates, now)
 
 
@@ -79,6 +79,7 @@ def open_night(
     *,
     force: bool = False,
     full_tests: bool = False,
+    month_ends: bool = False,
     since: date | None = None,
 ) -> dict[str, Any] | None:
     """Copy the current publication and pin what the night uses.
@@ -91,6 +92,7 @@ def open_night(
         force: build the night even if D is published and no new file has arrived.
         since: of a `history`, the first date whose month-end is built; default: the first business date.
         full_tests: let dbt's tests read whole tables, whatever day it is; see `plan.tests_are_full`.
+        month_ends: of the dates since the last publication, build only month-ends and D.
 
     Returns:
         The pinned facts, or None when there is nothing to do; then the lock is free again.
@@ -122,6 +124,7 @@ def open_night(
                 code_revision=_code_revision(settings),
                 since=since.isoformat() if since else None,
                 full_tests=full_tests or plan.tests_are_full(kind, as_of_date, published),
+                month_ends=month_ends,
             )
             lock.pin(settings, night)
         build = settings.builds / f"{night.publication_id}.building"
@@ -291,7 +294,7 @@ def ingest(settings: Settings, run_id: str) -> dict[str, Any]:
                 since = date.fromisoformat(night.since) if night.since else None
                 tonight = plan.dates_of_history(connection, night_of, since)
             else:
-                tonight = plan.dates_of_night(night_of, published)
+                tonight = plan.dates_of_night(night_of, published, month_ends=night.month_ends)
             at = waiting.cutoffs(settings, contracts, clients, tonight)
             used = plan.write_dates(connection, at, tonight, clients)
             again = plan.add_filled_gaps(connection)

@@ -67,13 +67,24 @@ def dates_of_history(
     there = ingestion.business_days(connection)
     first = since or (there[0] if there else last)
     days = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
-    return [day for day in days if day == last or (day + timedelta(days=1)).day == 1]
+    return [day for day in days if day == last or _ends_month(day)]
 
 
-def dates_of_night(night_of: date, published: date | None) -> list[date]:
-    """Every date after the last published one up to the night's own; just its own when that is published."""
+def dates_of_night(night_of: date, published: date | None, *, month_ends: bool = False) -> list[date]:
+    """Every date after the last published one up to the night's own; just its own when that is published.
+
+    Args:
+        night_of: the night's own date.
+        published: the last published date, if any.
+        month_ends: leave out the dates between them that end no month.
+    """
     missing = (night_of - published).days if published else 1
-    return [night_of - timedelta(days=ago) for ago in reversed(range(max(missing, 1)))]
+    dates = [night_of - timedelta(days=ago) for ago in reversed(range(max(missing, 1)))]
+    return [day for day in dates if day == night_of or not month_ends or _ends_month(day)]
+
+
+def _ends_month(day: date) -> bool:
+    return (day + timedelta(days=1)).day == 1
 
 
 def tests_are_full(kind: str, night_of: date, published: date | None) -> bool:

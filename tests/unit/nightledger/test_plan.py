@@ -22,6 +22,14 @@ def test_a_night_for_a_published_date_builds_only_that_date():
     assert plan.dates_of_night(date(2026, 1, 4), date(2026, 1, 9)) == [date(2026, 1, 4)]
 
 
+def test_after_months_without_nights_only_month_ends_are_built():
+    """Catches ninety dates built for three month-ends, a month-end left out, or the night's own date lost."""
+    published, night_of = date(2026, 3, 31), date(2026, 6, 10)
+    dates = plan.dates_of_night(night_of, published, month_ends=True)
+    assert dates == [date(2026, 4, 30), date(2026, 5, 31), night_of]
+    assert plan.dates_of_night(published, published, month_ends=True) == [published]
+
+
 @pytest.mark.parametrize(
     ("kind", "night_of", "published", "is_full"),
     [
