@@ -40,6 +40,7 @@ next-night: $(VENV)/.installed ## Add one more simulated day and run its night
 test: $(VENV)/.installed-dev ## All tests: unit, dbt, DAG and end-to-end, with the coverage of plugins and ml
 	@rm -f .coverage .coverage.*
 	@$(call tests,one,tests/dbt tests/unit) > .tests-one.log 2>&1 & one=$$!; \
+		$(MAKE_COMMAND) .venv-superset/.installed || failed=yes; \
 		$(call tests,two,tests/end_to_end tests/dags) || failed=yes; \
 		wait $$one || failed=yes; cat .tests-one.log; \
 		$(VENV)/bin/coverage combine -q; $(VENV)/bin/coverage report || failed=yes; test -z "$${failed:-}"
@@ -49,16 +50,35 @@ tests = COVERAGE_FILE=.coverage.$(1) $(VENV)/bin/pytest -q --cov --cov-report= -
 ##@ Run Airflow
 
 .PHONY: up
-up: $(VENV)/.installed ## Start Airflow with its UI and the schedule
+up: $(VENV)/.installed .venv-superset/.installed ## Start Airflow with its UI and the schedule, and the dashboards
 	@$(RUN) -m nightledger.demo up
+	@$(RUN) -m nightledger.superset_pages up || echo "Airflow runs without the dashboards; \`make superset\` starts them."
 
 .PHONY: down
 down: $(VENV)/.installed ## Stop exactly what `make up` started
+	@$(RUN) -m nightledger.superset_pages down
 	@$(RUN) -m nightledger.launcher down
 
 .PHONY: status
 status: $(VENV)/.installed ## Tell what is running
+	@$(RUN) -m nightledger.superset_pages status || true
 	@$(RUN) -m nightledger.launcher status
+
+.PHONY: superset
+superset: $(VENV)/.installed .venv-superset/.installed ## Start the dashboards on the newest publication; brings in what git says
+	@$(RUN) -m nightledger.superset_pages up
+
+.PHONY: harvest-superset
+harvest-superset: $(VENV)/.installed-dev ## Write what the browser asks for each chart, on a running server: [PAGES="segments spend"]
+	@PYTHONPATH=superset $(RUN) -m nightledger_superset.browser harvest $(PAGES)
+
+.PHONY: screenshots-superset
+screenshots-superset: $(VENV)/.installed-dev ## Pictures of every tab, on a running server: [PAGES="segments spend"] [WIDTHS=1440,1920] [FOLDER=docs/images]
+	@PYTHONPATH=superset $(RUN) -m nightledger_superset.browser screenshots $(PAGES) --widths $(or $(WIDTHS),1440) --folder $(or $(FOLDER),docs/images)
+
+.PHONY: superset-refresh
+superset-refresh: $(VENV)/.installed .venv-superset/.installed ## Compute the answers of all dashboards on the newest publication
+	@$(RUN) -m nightledger.superset_pages refresh
 
 .PHONY: train
 train: $(VENV)/.installed ## Train the models on the current publication (Airflow must be up)
@@ -90,6 +110,20 @@ backfill: $(VENV)/.installed ## Run the nights FROM=date TO=date again, one afte
 features: $(VENV)/.installed ## Build the features of the month-ends FROM=date TO=date in one run (Airflow must be up)
 	@test -n "$$FROM" -a -n "$$TO" || { echo "Say which dates: make features FROM=2024-07-31 TO=2026-06-30"; exit 1; }
 	@$(RUN) -m nightledger.launcher features --from "$$FROM" --to "$$TO"
+
+.PHONY: metrics
+metrics: $(VENV)/.installed ## What Prometheus reads, as text: [TO=file of a textfile collector]
+	@$(RUN) -m nightledger.metrics $${TO:+--to "$$TO"}
+
+##@ Run in containers (docs/how-to/deploy.md)
+
+.PHONY: env-file
+env-file: ## Write the secrets of docker-compose.yml into .env, random ones; what is there stays
+	@$(PYTHON) docker/env_file.py
+
+.PHONY: images
+images: ## Build the images of docker-compose.yml: [BASE_IMAGE=image] [COMPOSE=podman-compose]
+	@REVISION="$$(git rev-parse --short=12 HEAD)" $(or $(COMPOSE),docker compose) build
 
 ##@ Publications
 
@@ -250,9 +284,17 @@ docs: $(VENV)/.installed ## dbt's documentation of every model and column, as on
 reference: $(VENV)/.installed ## Write docs/reference/features.md from the definitions of the features
 	@$(RUN) -m nightledger.reference
 
+.PHONY: bench-superset
+bench-superset: $(VENV)/.installed-dev ## The dashboards' answers and pages, cold and warm, on a running server; writes docs/reference/dashboard-speed.md
+	@$(RUN) -m benchmarks.superset --write docs/reference/dashboard-speed.md
+
 .PHONY: bench-warehouse
 bench-warehouse: $(VENV)/.installed-dev ## The warehouse beside bare DuckDB, pandas and Polars: [ROWS="1000000 10000000"]
 	@$(RUN) -m benchmarks.warehouse --rows $(or $(ROWS),1000000 10000000) --write docs/reference/warehouse-speed.md
+
+.PHONY: bench-drift
+bench-drift: $(VENV)/.installed ## What counting a million rows of 75 features for drift costs
+	@$(RUN) -m benchmarks.drift
 
 .PHONY: bench-scoring
 bench-scoring: $(VENV)/.installed-dev ## Scoring beside the bare booster; writes docs/reference/scoring-speed.md
@@ -279,15 +321,17 @@ format: $(VENV)/.installed-dev ## Format Python and SQL
 	@cd dbt_project && ../$(VENV)/bin/sqlfluff fix --disable-progress-bar models tests
 
 .PHONY: lock
-lock: $(VENV)/.installed ## Compile requirements.txt, requirements-dev.txt and requirements-mlflow.txt from their .in files
+lock: $(VENV)/.installed ## Compile every requirements….txt from its .in file
 	@$(VENV)/bin/uv pip compile -q requirements.in -o requirements.txt $(COMPILE)
 	@$(VENV)/bin/uv pip compile -q requirements-dev.in -o requirements-dev.txt $(COMPILE)
 	@$(VENV)/bin/uv pip compile -q requirements-mlflow.in -o requirements-mlflow.txt $(COMPILE)
+	@$(VENV)/bin/uv pip compile -q superset/requirements.in -o superset/requirements.txt $(COMPILE)
+	@$(VENV)/bin/uv pip compile -q docker/requirements.in -c requirements.txt -o docker/requirements.txt $(COMPILE)
 COMPILE := --python-version 3.11 --no-header --annotation-style line
 
 .PHONY: clean
 clean: ## Remove the environment and what tests leave; never NIGHTLEDGER_HOME
-	@rm -rf $(VENV) .venv-mlflow .tests-one.log *.egg-info .pytest_cache .mypy_cache .ruff_cache dbt_project/target dbt_project/logs
+	@rm -rf $(VENV) .venv-mlflow .venv-superset .tests-one.log *.egg-info .pytest_cache .mypy_cache .ruff_cache dbt_project/target dbt_project/logs
 
 ##@ Help
 
@@ -321,4 +365,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@echo "Making MLflow's environment in .venv-mlflow: $$(grep -c == requirements-mlflow.txt) pinned packages (about 650 MB) …"
 	@$(PYTHON) -m venv .venv-mlflow
 	@$(INSTALL) --python .venv-mlflow/bin/python -r requirements-mlflow.txt
+	@touch $@
+
+.venv-superset/.installed: $(VENV)/.installed superset/requirements.txt
+	@echo "Making Superset's environment in .venv-superset: $$(grep -c == superset/requirements.txt) pinned packages (about 800 MB) …"
+	@$(PYTHON) -m venv .venv-superset
+	@$(INSTALL) --python .venv-superset/bin/python -r superset/requirements.txt
 	@touch $@

@@ -46,6 +46,7 @@ Errors are tried again; failed tests, a failed audit and a refused publication f
 | audit | 2 | 1 h | `audit.json` of the build |
 | publish | 2 | 30 min | nothing; it goes on from the step it had reached |
 | watch_losses | 2 | 30 min | nothing; a champion is demoted once |
+| warm_dashboards | 0 | 20 min | answers in the cache; it never fails a night |
 """
 
 from datetime import UTC, datetime, time, timedelta
@@ -93,6 +94,21 @@ def watch_losses() -> list[dict[str, Any]]:
     return breaches
 
 
+# Nothing stale is served without it: the key of an answer holds its publication.
+@task(retries=0, execution_timeout=timedelta(minutes=20))
+def warm_dashboards() -> str:
+    """Compute the answers of the dashboards, if there are any here, before people ask."""
+    import logging
+
+    from nightledger import superset_pages
+
+    try:
+        return superset_pages.refresh(Settings(), seconds=900)
+    except superset_pages.PagesError as error:
+        logging.getLogger(__name__).warning("the first reader of each page waits a little longer: %s", error)
+        return "not warmed"
+
+
 @dag(
     schedule=CronDataIntervalTimetable(SETTINGS.schedule, timezone="UTC") if SETTINGS.schedule else None,
     start_date=datetime.combine(SETTINGS.schedule_from, time(), UTC),
@@ -123,6 +139,7 @@ def nightly() -> None:
         steps.audit(),
         steps.publish(),
         watch_losses(),
+        warm_dashboards(),
     )
 
 

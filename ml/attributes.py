@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.protected import says_who, stand_ins
 from nightledger import warehouse
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ DEFINITION = "1"
 _CANONICAL = {"client_id", "source", "entity", "entity_id", "business_date", "known_at"}
 _DAYS = ("DATE", "TIMESTAMP")
 _OF_ROWS = {
-    *("as_of_date", "day", "customer_id", "label", "exposure", "scope", "peers"),
+    *("as_of_date", "day", "customer_id", "card", "label", "exposure", "scope", "peers"),
     *("vertical", "age_band", "region", "gender"),
 }
 """Columns that rows have besides their features; see `ml.datasets.Rows`."""
@@ -56,8 +57,8 @@ def columns(build: Path, use_case: "Described", table: str) -> list[tuple[str, s
         table: `attributes.<source>`.
 
     Raises:
-        AttributesError: there is no such table, it tells nothing of the use case's entity, or a column that
-            the use case names is not there.
+        AttributesError: there is no such table, it tells nothing of the use case's entity, a column that
+            the use case names is not there, or one would be a feature that says who somebody is.
     """
     name = f"attributes_{source_of(table)}"
     with warehouse.connect(build) as connection:
@@ -90,9 +91,16 @@ def columns(build: Path, use_case: "Described", table: str) -> list[tuple[str, s
     wanted = use_case.attributes
     extra = [name for name in there if name not in _CANONICAL and not name.startswith("_")]
     chosen = extra if wanted.columns == "all" else list(wanted.columns)
-    if unknown := sorted({*chosen, *wanted.exclude} - set(extra)):
+    left_out = {*wanted.exclude, *wanted.fairness}
+    if unknown := sorted({*chosen, *left_out} - set(extra)):
         raise AttributesError(f"{table} has no column {', '.join(unknown)}; it has {', '.join(extra)}")
-    used = [name for name in chosen if name not in wanted.exclude]
+    used = [name for name in chosen if name not in left_out]
+    if who := [name for name in used if says_who(name)]:
+        raise AttributesError(
+            f"{table} has {', '.join(who)}: what says who somebody is may be no feature. Name it under "
+            "attributes.fairness, or call the column otherwise under `extra` of the contract if it says "
+            "something else"
+        )
     if taken := [name for name in used if name in _OF_ROWS]:
         raise AttributesError(
             f"{table} has a column {', '.join(taken)}, as the rows of every model have: name it otherwise "
@@ -101,6 +109,11 @@ def columns(build: Path, use_case: "Described", table: str) -> list[tuple[str, s
     if not used:
         raise AttributesError(f"no column of {table} is left to learn from")
     return [(name, there[name]) for name in used]
+
+
+def warning(features: Iterable["Feature"]) -> str:
+    """Columns of attributes among the features that a person should look at, in words; empty: none."""
+    return stand_ins(feature.name for feature in features if source_of(feature.table) is not None)
 
 
 def definition(name: str, data_type: str) -> str:

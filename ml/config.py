@@ -65,6 +65,15 @@ class Dates(_Section):
         return self
 
     @property
+    def unit(self) -> str:
+        """What they are called."""
+        return "month-ends" if self.every == "month_end" else "days"
+
+    def count(self, dates: int) -> str:
+        """So many of them in words."""
+        return f"{dates:,} {self.unit if dates != 1 else self.unit.removesuffix('s')}"
+
+    @property
     def least(self) -> int:
         """Fewest training dates."""
         return self.least_training or self.training
@@ -144,7 +153,9 @@ class Evaluation(_Section):
     """How a ranking is judged."""
 
     budget_share: Share
-    daily_budget: int | None = Field(None, ge=1, description="alerts a day")
+    daily_budget: Literal["alerts_per_day"] | Annotated[int, Field(ge=1)] | None = Field(
+        None, description="alerts a day: each client's setting of that name, as nights have it, or a number"
+    )
     loss_share: float | None = Field(
         None,
         gt=0,
@@ -171,6 +182,9 @@ class Guardrails(_Section):
     """What a new champion must keep, however much better it ranks."""
 
     calibration_error: float = Field(ge=0, description="most that it may exceed the champion's")
+    most_calibration_error: float = Field(
+        gt=0, lt=1, description="of any version, also of a first one: more is refused where it is certain"
+    )
     score_psi: float = Field(
         gt=0, description="population stability index of the scores against the champion's"
     )
@@ -192,8 +206,11 @@ class Promotion(_Section):
 class Confidence(_Section):
     """Range of the training rows that counts as known ground."""
 
-    lower_quantile: float = Field(ge=0, lt=0.5)
-    upper_quantile: float = Field(gt=0.5, le=1)
+    lower_quantile: float = Field(0.01, ge=0, lt=0.5)
+    upper_quantile: float = Field(0.99, gt=0.5, le=1)
+    ages: dict[str, Literal["up", "down"]] = Field(
+        {}, description="features that time alone moves, and whither: on that side nothing is out of range"
+    )
 
 
 class ReasonText(_Section):
@@ -227,10 +244,21 @@ class Attributes(_Section):
 
     columns: list[str] | Literal["all"] = "all"
     exclude: list[str] = Field([], description="columns that name things, or that know the outcome")
+    fairness: list[str] = Field(
+        [], description="columns that say who somebody is, such as age or sex: never features"
+    )
     max_age_days: int | None = Field(
         None, ge=1, description="of month-ends: a row that is older tells nothing; default: none is too old"
     )
     most_values: int = Field(1000, ge=2, description="different values that a column of text may have")
+
+    @model_validator(mode="after")
+    def _fairness_is_no_feature(self) -> "Attributes":
+        if self.columns != "all" and (both := sorted(set(self.columns) & set(self.fairness))):
+            raise ValueError(
+                f"attributes.fairness names {', '.join(both)}, which attributes.columns makes features of"
+            )
+        return self
 
 
 class Described(BaseModel):
@@ -247,7 +275,7 @@ class Described(BaseModel):
         None, description="what the features' `allowed_in` must name; default: the model's own name"
     )
     attributes: Attributes = Attributes()
-    scope: Literal["global", "client", "vertical", "segment"] = "global"
+    scope: Literal["global", "client", "vertical", "client_vertical", "segment"] = "global"
     seed: int
 
 
@@ -274,7 +302,7 @@ class UseCase(Described):
     client_bands: dict[str, dict[str, float]] = Field(
         {}, description="thresholds of clients that have their own; from clients/<client>.yml, not from here"
     )
-    confidence: Confidence = Confidence(lower_quantile=0.01, upper_quantile=0.99)
+    confidence: Confidence = Confidence()
     reasons: Reasons
 
     @model_validator(mode="before")

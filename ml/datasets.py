@@ -5,7 +5,7 @@ the outcome matured.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -46,9 +46,9 @@ class Publication:
 class Rows:
     """Rows in key order.
 
-    `table` has KEY, `day`, `customer_id`, GROUPS, `scope`, `exposure` (FLOAT, base currency; null = unknown),
-    `label` (INTEGER; 1 = the event) where there is one, and the features (FLOAT, null = missing) in model
-    order.
+    `table` has KEY, `day`, `customer_id`, `card` (of payments), GROUPS, `scope`, `exposure` (FLOAT, base
+    currency; null = unknown), `label` (INTEGER; 1 = the event) where there is one, and the features (FLOAT,
+    null = missing) in model order.
     """
 
     table: pa.Table
@@ -83,15 +83,29 @@ class Rows:
 
     def customers(self) -> NDArray[np.int64]:
         """A number for each row's customer, for resampling by customer; rows without one stand alone."""
+        return _numbers(self._owners())
+
+    def cards(self) -> NDArray[np.int64]:
+        """A number for each row's card or account of a customer; of the customer where neither is known."""
+        if "card" not in self.table.column_names:
+            return self.customers()
+        cards = self.table["card"].to_pylist()
+        return _numbers((*owner, card or "") for owner, card in zip(self._owners(), cards, strict=True))
+
+    def _owners(self) -> Iterator[tuple[str, ...]]:
         clients = self.table["client_id"].to_pylist()
         owners = self.table["customer_id"].to_pylist()
         entities = self.table["entity_id"].to_pylist()
-        numbers: dict[tuple[str, str, str], int] = {}
-        keys = (
+        return (
             (client, "customer", owner) if owner is not None else (client, "entity", entity)
             for client, owner, entity in zip(clients, owners, entities, strict=True)
         )
-        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def _numbers(keys: Iterable[tuple[str, ...]]) -> NDArray[np.int64]:
+    """A number for each different key, in the order in which they come."""
+    numbers: dict[tuple[str, ...], int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
 def read_publication(settings: Settings, publication: str | None = None) -> Publication:

@@ -57,8 +57,23 @@ def matured_days(
         """,  # noqa: S608 - the use case's own SQL
         {"_after": use_case.matures_after, **parameters(use_case, candidates)},
     ).fetchall()
+    return covered(connection, settings, use_case, ended)
+
+
+def covered(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    use_case: UseCase,
+    pairs: Iterable[tuple[str, date]],
+) -> list[tuple[str, date]]:
+    """Those of (client, day) pairs during whose outcome the client's feed did not fall silent, in order.
+
+    Raises:
+        DatasetError: a client has no settings.
+    """
+    ended = list(pairs)
     label = use_case.label
-    if label is None or label.max_silent_days is None:
+    if label is None or label.max_silent_days is None or not ended:
         return ended
     register_dates(connection, settings, use_case, ended)
     return connection.execute(

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from ml import attributes, config, families, registry, training
+from ml import attributes, config, families, registry, scopes
 from ml.artefacts import sha256
 from ml.config import Boosted, UseCase
 from ml.datasets import KEY, Rows, read_publication, read_rows
@@ -34,6 +34,7 @@ from ml.scores import admission, baselines, cards, evaluation, fitting
 from ml.scores import evaluation_files as files
 from ml.scores.baselines import Predicted
 from ml.scores.evaluation import Judged, Named
+from ml.statements import lacking
 from nightledger import warehouse
 from nightledger.settings import Settings, SettingsError, read_settings
 
@@ -98,13 +99,15 @@ def evaluate(settings: Settings, asked: Asked) -> Evaluation:
     """
     name, _, member = asked.model.partition(".")
     use_case = _with_delay(config.load(name), asked.label_delay)
-    training.check_scope(use_case, asked.model)
+    use_case = scopes.asked(settings, use_case, asked.model)
     if asked.last < asked.first:
         raise Refused(f"TO={asked.last} lies before FROM={asked.first}")
     publication = read_publication(settings)
     features = read_features(publication.path, use_case)
     job = Job(settings, asked.model, use_case, publication, features)
     with warehouse.connect(publication.path, settings=settings) as connection:
+        if reason := lacking(connection, use_case):
+            raise Refused(reason)
         known = matured_days(connection, settings, use_case)
         dates = _split([day for _, day in known], asked, use_case)
 
@@ -152,7 +155,7 @@ def _split(days: Sequence[date], asked: Asked, use_case: UseCase) -> Split:
         before = [day for day in before if day + gap >= asked.first - timedelta(days=asked.train_days)]
     test = [day for day in ordered if asked.first <= day <= asked.last]
     numbers = use_case.dates
-    unit = "month-ends" if numbers.every == "month_end" else "days"
+    unit = numbers.unit
     span = (
         f"{len(ordered)} {unit} can be judged, {ordered[0]} to {ordered[-1]}" if ordered else f"no {unit} can"
     )
@@ -229,7 +232,7 @@ def _measured(job: Job[UseCase], rows: Rows, open_rows: Rows, dates: Split, aske
         )
         if asked.ceiling is not None:
             others[CEILING] = _ceiling(asked.ceiling, test)
-        costs = evaluation.alert_costs(job.settings)
+        costs = evaluation.alert_rules(job.settings)
         judged = evaluation.judge(use_case, named, test, scores, others, None, costs)
         predictions = _scored(test, scores)
     folder = asked.folder or job.settings.home / "evaluations" / f"{job.name}_{asked.first}_{asked.last}"

@@ -47,7 +47,8 @@ def verdict(
         f"of {_interval(evaluated.gains[rival])}"
     )
     if broken:
-        verdict = KEPT if champion is not None else REFUSED
+        # A shadow of a champion that cannot score would be compared with nothing.
+        verdict = KEPT if champion is not None and not incomparable else REFUSED
         return verdict, f"{found}; {against}. It breaks {len(broken)} guardrails: {'; '.join(broken)}."
     if champion is None:
         return PROMOTED, f"{found}; {against}. It is the first champion."

@@ -82,8 +82,8 @@ class Registry:
             raise RegistryError(f"model {model} has no version {version} in the registry")
         return registered
 
-    def document(self, model: str, version: str, name: str) -> str:
-        """A document that was saved beside a version.
+    def document(self, model: str, version: str, name: str, *, optional: bool = False) -> str:
+        """A document that was saved beside a version; with `optional`, empty when there is none.
 
         Raises:
             RegistryError: there is no such version, or the document is gone.
@@ -92,6 +92,8 @@ class Registry:
         try:
             return path.read_text()
         except FileNotFoundError as error:
+            if optional:
+                return ""
             raise RegistryError(f"model {model} {version}: {name} is gone") from error
 
     def champion(self, model: str) -> Registered | None:

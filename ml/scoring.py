@@ -8,14 +8,16 @@ is said of how sure a score is stands in `ml.scores.certainty`.
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from ml import attributes, config, families
+from ml import attributes, config, families, outcomes, profiles, scopes
 from ml.artefacts import ModelError, sha256
 from ml.config import UseCase
 from ml.dates import register_dates
@@ -63,7 +65,8 @@ def score_night(settings: Settings, build: Path) -> dict[str, Any]:
         build: the open build; its warehouse is only read, its lake is written.
 
     Returns:
-        `{"scored": rows, "pins": [...]}`, or `{"scored": 0, "why": ...}` when nothing is pinned.
+        `{"scored": rows, "pins": [...], "judged": outcomes of scores}`, or `{"scored": 0, "why": ...}` when
+        nothing is pinned.
 
     Raises:
         ScoringRefused: features differ from those of the training.
@@ -80,11 +83,12 @@ def score_night(settings: Settings, build: Path) -> dict[str, Any]:
             """).fetchall()
         ]
         if not pins:
+            outcomes.write(connection, settings, build)
             return {"scored": 0, "why": "no model version is pinned to tonight's dates"}
         registry = Registry(settings)
         scored = []
         for pin in pins:
-            described = config.read(pin.name)
+            described = scopes.named(settings, config.read(pin.name), pin.member)
             steps = families.of(described)
             files = registry.files(pin.model, pin.version)
             said = {
@@ -111,7 +115,8 @@ def score_night(settings: Settings, build: Path) -> dict[str, Any]:
                 continue
             rows = steps.score(connection, settings, build, pin, described, files)
             scored.append(said | {"rows": rows})
-    return {"scored": sum(row["rows"] for row in scored), "pins": scored}
+        judged = outcomes.write(connection, settings, build)
+    return {"scored": sum(row["rows"] for row in scored), "pins": scored, "judged": judged}
 
 
 def score(
@@ -145,6 +150,9 @@ def score(
         explain.catalogue,
     ).write(folder(build / "lake", "vectors", pin))
     rows = _write(connection, build / "lake", scorer, explain)
+    profile = Registry(settings).document(pin.model, pin.version, profiles.DOCUMENT, optional=True)
+    if rows and profile:
+        profiles.write(connection, settings, build, pin, use_case, features, profile)
     connection.execute("drop view _rows; drop table _chosen; drop table if exists _kept")
     return rows
 
@@ -152,17 +160,17 @@ def score(
 def choose_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, scorer: Scorer) -> None:
     """Make the relation `_rows`: who is scored, with features and the money at stake."""
     pin, use_case = scorer.pin, scorer.use_case
-    clients = connection.execute(
-        "select client_id, as_of_date from ops.as_of_dates where is_tonight and as_of_date = ? order by all",
-        [pin.as_of_date],
-    ).fetchall()
-    register_dates(connection, settings, use_case, clients)
-    chosen, parameters = chosen_sql(connection, use_case, module_sql(use_case, "POPULATION"))
-    if pin.member:
-        chosen, parameters = (
-            f"from ({chosen}) where scope = $_member",
-            parameters | {"_member": pin.member},
-        )
+    register_dates(connection, settings, use_case, _dates(connection, pin))
+    population = module_sql(use_case, "POPULATION")
+    chosen, parameters = chosen_sql(connection, use_case, population)
+    chosen, parameters = f"from ({chosen}) where scope = $_member", parameters | {"_member": pin.member}
+    for scope, own in scopes.of_their_own(connection, settings, use_case, pin).items():
+        theirs, _ = chosen_sql(connection, use_case.model_copy(update={"scope": scope}), population)
+        chosen = f"""
+            select * from ({chosen}) where (client_id, entity_id, as_of_date) not in (
+                select (client_id, entity_id, as_of_date) from ({theirs}) where scope in $_own_{scope})
+        """  # noqa: S608 - our own SQL, a closed set of scopes
+        parameters[f"_own_{scope}"] = own
     peers, segments = _peers(connection, scorer)
     left_out = "exclude (scope, age_band, region, gender)"
     chosen = f"select * {left_out}{peers} from ({chosen}) as chosen {segments}"  # noqa: S608 - our own SQL
@@ -180,6 +188,20 @@ def choose_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, score
         connection.execute(f"create or replace temp table _kept as {rows}")
         rows = "from _kept"
     connection.execute(f"create or replace temp view _rows as {rows}")
+
+
+def _dates(connection: duckdb.DuckDBPyConnection, pin: Pin) -> list[tuple[str, date]]:
+    """Clients that the date is asked of, but for those that had switched the model off by then."""
+    off = "from ops.as_of_dates where false"
+    if connection.execute(
+        "select 1 from information_schema.tables where table_schema = 'ops' and table_name = 'models_off'"
+    ).fetchone():
+        off = "from ops.models_off where model = $model and as_of_date = $day"
+    return connection.execute(
+        "select client_id, as_of_date from ops.as_of_dates where is_tonight and as_of_date = $day"  # noqa: S608
+        f" and client_id not in (select client_id {off}) order by all",
+        {"day": pin.as_of_date} | ({"model": pin.name} if "$" in off else {}),
+    ).fetchall()
 
 
 def _peers(connection: duckdb.DuckDBPyConnection, scorer: Scorer) -> tuple[str, str]:
@@ -250,7 +272,7 @@ def of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) ->
     about = (pin.name, use_case.entity, pin.as_of_date.isoformat(), pin.version)
     receipt_ids = receipts(table["client_id"], table["entity_id"], about, matrix)
     exposure = table["exposure"].to_numpy()
-    expected = pa.array(np.round(told.scores.astype(np.float64) * exposure, 4), from_pandas=True)
+    expected = told.scores.astype(np.float64) * exposure
     return {
         "scores": {
             **common,
@@ -259,7 +281,8 @@ def of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) ->
             "margin": told.margins.astype(np.float32),
             "band": told.bands,
             **certainty.columns(model, matrix, told.margins),
-            "expected_value": expected.cast(pa.decimal128(18, 4)),
+            "exposure": _money(exposure),
+            "expected_value": _money(expected),
             "receipt_id": receipt_ids,
         },
         "reasons": told.reasons(common),
@@ -271,3 +294,7 @@ def of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) ->
             **{name: table[name] for name in model.features},
         },
     }
+
+
+def _money(values: NDArray[np.float64]) -> pa.Array:
+    return pa.array(np.round(values, 4), from_pandas=True).cast(pa.decimal128(18, 4))

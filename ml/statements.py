@@ -9,8 +9,9 @@ A use case's module (`models/<name>.py`) holds SQL that reads two relations, whi
 `POPULATION` gives client_id, entity_id, as_of_date, day, customer_id: who is scored. `LABEL` gives the same
 and `label` (1 = the event). `day` is the as-of date, or the row's own business date where rows are events.
 `EXPOSURE` (may be left out) gives client_id, entity_id, as_of_date, exposure: the money that the event would
-cost. `DAYS` (needed with `dates.every: day`) gives client_id, day: days whose rows can be judged. Parameters
-are those of the YAML's `parameters`, and `horizon_days`, `delay_days`, `matures_after`.
+cost. `DAYS` (needed with `dates.every: day`) gives client_id, day: days whose rows can be judged. `LACKING`
+(may be left out) gives one text: what the data do not have and it cannot do without. Parameters are those of
+the YAML's `parameters`, and `horizon_days`, `delay_days`, `matures_after`.
 
 A use case may name another's module, or `labelled`, which any label can be learnt with.
 """
@@ -25,6 +26,7 @@ import duckdb
 from ml import attributes
 from ml.config import ConfigError, UseCase
 from ml.features import DatasetError, Feature
+from nightledger.clients import SEGMENT
 
 ENTITY_KEYS = {
     "customer": "customer_id",
@@ -98,21 +100,19 @@ def chosen_sql(
 
     Args and Raises are those of `rows_sql`.
     """
-    exposure = module_sql(use_case, "EXPOSURE", optional=True) or (
-        "select client_id, ''::varchar as entity_id, as_of_date, null::decimal(18, 4) as exposure"
-        " from dates where false"
-    )
+    exposure = exposure_sql(use_case)
     has_people = _has(connection, "intermediate", "int_customers")
     people = _PEOPLE if has_people else _NOBODY
     segment, segments = "null::varchar", ""
     if use_case.scope == "segment":
         if not _has(connection, "marts", "fct_segments"):
             raise DatasetError(f"{use_case.name}: scope is segment, and no segments are published yet")
-        segment, segments = "segments.segment", _SEGMENTS
+        segment, segments = f"population.client_id || '.{SEGMENT}' || segments.segment_id", _SEGMENTS
     scopes = {
         "global": "''",
         "client": "population.client_id",
         "vertical": "people.vertical",
+        "client_vertical": "population.client_id || '.' || people.vertical",
         "segment": segment,
     }
     statement = f"""
@@ -127,6 +127,23 @@ def chosen_sql(
         {segments}
     """  # noqa: S608 - names are columns of the manifest
     return statement, parameters(use_case, statement)
+
+
+def exposure_sql(use_case: UseCase) -> str:
+    """SQL of the money that the event would cost, by client_id, entity_id and as_of_date; maybe no rows."""
+    return module_sql(use_case, "EXPOSURE", optional=True) or (
+        "select client_id, ''::varchar as entity_id, as_of_date, null::decimal(18, 4) as exposure"
+        " from dates where false"
+    )
+
+
+def lacking(connection: duckdb.DuckDBPyConnection, use_case: UseCase) -> str:
+    """What the publication does not have and the use case cannot do without, in words; empty: nothing."""
+    statement = module_sql(use_case, "LACKING", optional=True)
+    if not statement:
+        return ""
+    (found,) = connection.execute(statement, parameters(use_case, statement)).fetchone() or ("",)
+    return str(found or "")
 
 
 def vectors_sql(use_case: UseCase, features: Sequence[Feature]) -> str:
@@ -191,7 +208,7 @@ _NOBODY = """
 """
 _SEGMENTS = """
     asof left join (
-        select client_id, customer_id, as_of_date as since, name as segment
+        select client_id, customer_id, as_of_date as since, segment_id
         from marts.fct_segments where model = 'segments_rfm'
     ) as segments
         on segments.client_id = population.client_id

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
-from ml import config, families
+from ml import config, families, scopes
 from ml.artefacts import sha256
 from ml.config import Described
 from ml.datasets import read_publication
@@ -63,25 +63,15 @@ def members(settings: Settings, publication_id: str | None = None) -> list[str]:
     """Every model that there is to train, as the registry calls it.
 
     A model whose scope is the client, the vertical or the segment has one version for each that the
-    publication holds: `churn.demo_wallet`.
+    publication holds: `churn.demo_wallet`; see `ml.scopes`.
     """
     publication = read_publication(settings, publication_id)
-    found = []
     with warehouse.connect(publication.path, settings=settings) as connection:
-        for model in config.names():
-            described = config.read(model)
-            if described.scope == "global":
-                found.append(model)
-                continue
-            statement = {
-                "client": "select distinct client_id from ops.as_of_dates order by 1",
-                "vertical": "select distinct vertical from intermediate.int_customers"
-                " where vertical is not null order by 1",
-                "segment": "select distinct name from marts.fct_segments"
-                " where model = 'segments_rfm' order by 1",
-            }[described.scope]
-            found += [f"{model}.{member}" for (member,) in connection.execute(statement).fetchall()]
-    return found
+        return [
+            ".".join(filter(None, (name, member)))
+            for name in config.names()
+            for member in scopes.members(connection, settings, config.read(name))
+        ]
 
 
 def train(
@@ -105,8 +95,7 @@ def train(
     """
     started = time.perf_counter()
     name, _, member = model.partition(".")
-    described = config.read(name)
-    check_scope(described, model)
+    described = scopes.asked(settings, config.read(name), model)
     publication = read_publication(settings, publication_id)
     outcome = TrainingOutcome(
         model=model,
@@ -131,18 +120,6 @@ def train(
     except TooLittle as refused:
         outcome = replace(outcome, reason=str(refused))
     return replace(outcome, seconds=time.perf_counter() - started)
-
-
-def check_scope(described: Described, model: str) -> None:
-    """Refuse a model that is asked for without, or with, a member of its scope.
-
-    Raises:
-        ml.config.ConfigError: says what to ask for.
-    """
-    name = described.name
-    if ("." in model) != (described.scope != "global"):
-        asked = f"{name}.<{described.scope}>" if described.scope != "global" else name
-        raise config.ConfigError(f"{name}.yml: scope is {described.scope}; ask for {asked}, not for {model}")
 
 
 def _judged(

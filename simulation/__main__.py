@@ -36,6 +36,16 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help=f"kind:size:day, the day counted from --start; kinds: {', '.join(DRIFTS)}",
     )
+    making.add_argument(
+        "--more-events",
+        action="store_true",
+        help="cars, saving for retirement, consent to sensitive things too",
+    )
+    contacting = commands.add_parser("contact", help="plant a campaign in the days that are made from now on")
+    contacting.add_argument("--out", type=Path, required=True, help="the made bank: files/ and truth/")
+    contacting.add_argument("--targets", type=Path, required=True, help="CSV with customer_id (make targets)")
+    contacting.add_argument("--on", type=date.fromisoformat, required=True, help="as-of date of the list")
+    contacting.add_argument("--uplift", type=float, required=True, help="share that responds because of it")
     ceiling = commands.add_parser("ceiling", help="what the truth reaches in a task, as JSON")
     ceiling.add_argument(
         "--truth",
@@ -64,10 +74,18 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
 
         started = time.perf_counter()
         bank = Bank(
-            given.customers, given.start, given.days, given.seed, given.difficulty, tuple(given.drift)
+            *(given.customers, given.start, given.days, given.seed, given.difficulty),
+            *(tuple(given.drift), given.more_events),
         )
         written = make_clients(bank, given.out, given.clients.split(","), given.through)
         return {**written, "seconds": round(time.perf_counter() - started, 2)}
+    if given.command == "contact":
+        from simulation.ceilings import read_identity
+        from simulation.responses import contact
+        from simulation.world import build_world
+
+        world = build_world(*read_identity(given.out / "truth"))
+        return contact(world, given.out, given.targets, given.on, given.uplift)
     if given.command == "ceiling" and given.task == "churn":
         from simulation.ceiling import compute_ceiling
 

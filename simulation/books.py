@@ -11,9 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from simulation.decisions import Decisions
+from simulation.more_rows import more_rows
 from simulation.parameters import BLOCK_DAYS
 from simulation.people import Account, Work
 from simulation.randomness import Stream, generator
+from simulation.responses import Responses
 from simulation.rows import Rows
 from simulation.running import running
 from simulation.transactions import Block, draw_block
@@ -27,8 +29,8 @@ REVOLVER_SHARE = 0.35
 class Books:
     """Keeps the accounts of a bank; `blocks` must be consumed in order from the first."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, responses: Responses | None = None) -> None:
+        self.world, self.responses = world, responses
         people = world.people
         rng = generator(world.bank, Stream.BOOKS)
         count = len(people)
@@ -55,7 +57,13 @@ class Books:
         world = self.world
         first, last = number * BLOCK_DAYS, min((number + 1) * BLOCK_DAYS, world.days.count)
         rng = generator(world.bank, Stream.BOOKS, number + 1)
-        drawn = Decisions(self, block.rows, rng, first, last).decide()
+        drawn = Rows.concat(
+            [
+                Decisions(self, block.rows, rng, first, last).decide(),
+                *([more_rows(world, world.more, number, first, last)] if world.more else []),
+                *([self.responses.rows(world, number, first, last)] if self.responses else []),
+            ]
+        )
         order = np.lexsort((drawn.origin, drawn.second, drawn.day, drawn.file_day))
         place = np.empty(len(drawn), dtype=np.int64)
         place[order] = np.arange(len(drawn))

@@ -21,7 +21,10 @@ WRITERS = {"wallet": wallet_files.write, "lender": lender_files.write}
 def bank_of(bank: Bank, client: str) -> Bank:
     """The bank of one client: its own size and seed."""
     return replace(
-        bank, customers=max(round(bank.customers * SIZES[client]), 20), seed=bank.seed + SEEDS[client]
+        bank,
+        customers=max(round(bank.customers * SIZES[client]), 20),
+        seed=bank.seed + SEEDS[client],
+        more_events=bank.more_events and client == "neobank",
     )
 
 

@@ -11,6 +11,7 @@ from simulation.books import Books
 from simulation.delivery import DataFile, Written, known_at, put_file
 from simulation.events import Events, draw_events, event_lines
 from simulation.parameters import BLOCK_DAYS, TIMEZONE, Bank, Parameters
+from simulation.responses import read_responses
 from simulation.statements import Statements
 from simulation.truth import holds_truth, write_block, write_truth
 from simulation.world import World, build_world
@@ -61,7 +62,7 @@ class _Clerk:
         self.profiles = profiles.draw_profiles(world)
         self.closed_on = profiles.closed_day(world)
         self.account_numbers = statements.account_numbers(len(world.people))
-        self.books, self.desk = Books(world), labels.Desk(world)
+        self.books, self.desk = Books(world, read_responses(world, truth)), labels.Desk(world)
         self.written = Written()
 
     def write(self, missing: list[int]) -> Written:

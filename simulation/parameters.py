@@ -33,6 +33,7 @@ class Bank:
         seed: seed of every random stream.
         difficulty: 0 (easy) to 1 (hard): how well leavers, thieves and borrowers hide (`Parameters.at`).
         drifts: what changes in the middle of it.
+        more_events: whether there are the events and consents of `simulation.more` too.
     """
 
     customers: int
@@ -41,6 +42,7 @@ class Bank:
     seed: int
     difficulty: float = 0.5
     drifts: tuple[Drift, ...] = ()
+    more_events: bool = False
 
     def __post_init__(self) -> None:
         if self.customers < 1 or self.days < 1:
@@ -73,8 +75,9 @@ class Bank:
         return self.start + timedelta(days=self.days - 1)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form, written beside the truth."""
-        return {**asdict(self), "start": self.start.isoformat()}
+        """JSON-able form, written beside the truth; without more events as it was before there were any."""
+        values = {**asdict(self), "start": self.start.isoformat()}
+        return values if self.more_events else {k: v for k, v in values.items() if k != "more_events"}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,10 @@ CHANGE_RATE = 1 / 900
 """Daily probability that a customer's declared income and consent are asked for again."""
 INCOME_STEP = 1.07
 
+CONSENTS = [
+    *("service", "service;marketing", "service;sensitive", "service;marketing;sensitive"),
+]
+"""By whether the customer agrees to campaigns (1) and to sensitive things (2)."""
 FULL_NAMES = [f"{given} {family}" for given in FIRST_NAMES for family in LAST_NAMES]
 
 HEADER = (
@@ -119,6 +123,7 @@ def profile_lines(world: World, profiles: Profiles, closed_on: Integers, day: in
     closed = pa.array(start + closed_on[who].astype("timedelta64[D]"), mask=~is_closed).cast(pa.string())
     income = np.round(people.income[who] * INCOME_STEP ** profiles.changes[day, who], -3).astype(np.int64)
     city = world.city_of(who, np.full(len(who), day - MOVE_REPORTED_AFTER))
+    agrees = world.more.agrees if world.more else np.zeros(len(people), dtype=np.bool_)
     separated = text.join(
         text.take(pa.array(people.customer_id), who),
         text.pick(FULL_NAMES, who * 7_919 % len(FULL_NAMES)),
@@ -132,7 +137,7 @@ def profile_lines(world: World, profiles: Profiles, closed_on: Integers, day: in
         text.pick(["IN"], np.zeros(len(who), dtype=np.int64)),
         text.pick(["neobank"], np.zeros(len(who), dtype=np.int64)),
         text.join(text.digits(income), ".00"),
-        text.pick(["service", "service;marketing"], profiles.marketing[day, who].astype(np.int64)),
+        text.pick(CONSENTS, profiles.marketing[day, who] + 2 * agrees[who]),
         separator=",",
     )  # fmt: skip
     return text.join(separated, "\n")

@@ -28,6 +28,8 @@ class Stream(IntEnum):
     LEAKS = 16
     THEFTS = 17
     DEVICES = 18
+    MORE = 19
+    RESPONSES = 20
 
 
 def generator(bank: Bank, stream: Stream, block: int = 0) -> np.random.Generator:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from simulation.events import Events
 from simulation.latent import DISSATISFIED, OFFER, SHOCK, STATES, Chain, Dispositions, State
 from simulation.life import Life
+from simulation.more import MoreLife
 from simulation.parameters import BLOCK_DAYS, Bank, Parameters
 from simulation.profiles import closed_day
 from simulation.rows import Rows
@@ -155,12 +156,15 @@ def _customers(world: World) -> pa.Table:
 
 def _lives(world: World) -> pa.Table:
     """One row per life event or intent: customer, kind, date."""
-    kind, customer = np.nonzero(world.lives.day < world.days.count)
-    day = world.lives.day[kind, customer]
+    names, days = [one.name.lower() for one in Life], world.lives.day
+    if world.more is not None:
+        names, days = [*names, *(one.name.lower() for one in MoreLife)], np.vstack([days, world.more.day])
+    kind, customer = np.nonzero(days < world.days.count)
+    day = days[kind, customer]
     return pa.table(
         {
             "customer_id": pa.array(world.people.customer_id).take(customer),
-            "kind": pa.array([one.name.lower() for one in Life]).take(kind),
+            "kind": pa.array(names).take(kind),
             "date": _date_of(world, day, np.zeros(len(day), dtype=np.bool_)),
         }
     )

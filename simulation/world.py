@@ -10,6 +10,7 @@ from simulation.days import Days
 from simulation.latent import Chain, Latent, State, chain_of, simulate
 from simulation.life import NEVER, Life, Lives, draw_lives
 from simulation.merchants import Merchants, open_merchants
+from simulation.more import More, draw_more
 from simulation.names import CITIES, EMPLOYERS, FIRST_NAMES, LAST_NAMES
 from simulation.parameters import Bank, Parameters
 from simulation.people import Integers, People, draw_people
@@ -38,6 +39,7 @@ class World:
     latent: Latent
     merchants: Merchants
     lives: Lives
+    more: More | None
     next_visit: npt.NDArray[np.int32] = field(repr=False)
     last_stay: npt.NDArray[np.int32] = field(repr=False)
     contact_name: pa.Array = field(repr=False)
@@ -81,6 +83,7 @@ def build_world(bank: Bank, parameters: Parameters) -> World:
         latent=latent,
         merchants=open_merchants(bank, people.city),
         lives=draw_lives(bank, parameters, people, len(CITIES), len(EMPLOYERS)),
+        more=draw_more(bank, people),
         next_visit=np.minimum.accumulate(next_visit, axis=0)[::-1],
         last_stay=np.maximum.accumulate(stays, axis=0),
         contact_name=pa.array([f"{given} {family}" for given, family, _ in named]),

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from ml import config, training
+from ml import config, scopes
 from ml.datasets import read_publication
 from ml.families import Job, Refused, TooLittle
 from ml.forecasts import backtest, cards, fitted, series, steps
@@ -41,8 +41,7 @@ def evaluate(settings: Settings, asked: "Asked", console: Console) -> None:
         Refused: no origin with an outcome, or too little history before the first day.
     """
     name, _, client = asked.model.partition(".")
-    rules = config.read(name)
-    training.check_scope(rules, asked.model)
+    rules = scopes.asked(settings, config.read(name), asked.model)
     assert isinstance(rules, Forecast)  # noqa: S101 - this family's
     publication = read_publication(settings)
     before = asked.first - timedelta(days=1)

@@ -1,5 +1,6 @@
 """Customers and dates to whom life events happened, with the evidence that the rules had for each."""
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ BEFORE, AFTER = 90, 30
 """An event is right on a date that lies at most so many days after it, or before it."""
 SYNONYMS = {"move": "new_home", "home_purchase": "new_home"}
 """Kinds of the simulated bank that the rules know by another name."""
+NO_SEGMENT = re.compile(r"(age \d+)?$")
+"""What stands for the segment of a customer who had none on the date: the decade of the age, if known."""
 
 _ROWS = """
     with dates as (

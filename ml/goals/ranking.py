@@ -2,7 +2,7 @@
 
 Who asks looks at the first three events. **Popularity**: how often each event happens in the customer's
 segment. **Rules**: strength of the evidence; where they are silent, popularity. **Ranker**: learnt
-(LambdaMART, `rank:ndcg` of XGBoost), sees both. Metrics are hit@3 and NDCG@3 (Järvelin and Kekäläinen 2002).
+(LambdaMART, `rank:ndcg` of XGBoost), sees both. Metrics are NDCG@3 and hit@3 (Järvelin and Kekäläinen 2002).
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from ml.goals.cases import AFTER, BEFORE, Cases, GoalsError
+from ml.goals.cases import AFTER, BEFORE, NO_SEGMENT, Cases, GoalsError
 from ml.intervals import Estimate, Vector, bootstrap, estimate
 
 AT = 3
@@ -44,15 +44,17 @@ class Comparison:
     """What the lists reach.
 
     Attributes:
-        found: by list and metric (`hit@3`, `ndcg@3`).
+        found: by list and metric: `NDCG@3`, which tells how high the right event stands, and `hit@3`.
         gained: by pair of lists and metric, how much the first is better than the second, on the same cases.
         learnt, judged: numbers of cases.
+        by_segment: share of the judged cases whose segment was known; popularity goes by age in the others.
     """
 
     found: Mapping[tuple[str, str], Estimate]
     gained: Mapping[tuple[str, str, str], Estimate]
     learnt: int
     judged: int
+    by_segment: float
 
     @property
     def ranker_wins(self) -> bool:
@@ -94,7 +96,8 @@ def compare(cases: Cases) -> Comparison:
         for better, than in (("rules", "popularity"), ("ranker", "popularity"), ("ranker", "rules"))
         for metric in scores[better]
     }
-    return Comparison(found, gained, len(learnt), len(judged))
+    by_segment = float(np.mean([not NO_SEGMENT.match(name) for name in judged.segment]))
+    return Comparison(found, gained, len(learnt), len(judged), by_segment)
 
 
 def rank(earlier: Cases, learnt: Cases, judged: Cases) -> dict[str, Vector]:
@@ -144,9 +147,9 @@ def _described(cases: Cases, popularity: Vector) -> Vector:
 
 
 def _judge(score: Vector, happened: Vector) -> dict[str, Vector]:
-    """By case, whether one of the first three happened, and NDCG of the first three."""
+    """By case, NDCG of the first three, and whether one of them happened."""
     order = np.argsort(-score, axis=1, kind="stable")[:, :AT]
     hits = np.take_along_axis(happened, order, axis=1)
     discount = 1 / np.log2(np.arange(2, AT + 2))
     best = np.sort(happened, axis=1)[:, ::-1][:, :AT] @ discount
-    return {f"hit@{AT}": hits.max(axis=1), f"ndcg@{AT}": hits @ discount / best}
+    return {f"NDCG@{AT}": hits @ discount / best, f"hit@{AT}": hits.max(axis=1)}

@@ -11,7 +11,8 @@ POPULATION = """
         vectors.transaction_key as entity_id,
         vectors.as_of_date,
         transactions.business_date as day,
-        transactions.customer_id
+        transactions.customer_id,
+        coalesce(transactions.card_token, transactions.account_id) as card
     from dates
     inner join features.features_transactions as vectors
         on vectors.client_id = dates.client_id and vectors.as_of_date = dates.as_of_date
@@ -22,7 +23,8 @@ POPULATION = """
         and transactions.known_at < dates.cutoff_at
         and (transactions.superseded_at is null or transactions.superseded_at >= dates.cutoff_at)
 """
-"""Every transaction that a night describes."""
+"""Every transaction that a night describes, which are the customer-initiated ones (docs/metric-decisions.md,
+"What is scored for fraud"). `card` is the card or account, as the velocity windows have it."""
 
 DAYS = """
     select distinct transactions.client_id, transactions.business_date as day

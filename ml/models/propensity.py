@@ -89,6 +89,19 @@ def LABEL(use_case: UseCase) -> str:
     """  # noqa: S608 - made of constants
 
 
+def LACKING(use_case: UseCase) -> str:
+    """Purchases alone have no categories: then nobody ever buys in this one, and no more days would help."""
+    _check(use_case)
+    return f"""
+        select case when count(*) filter ({_BOUGHT}) = 0 then
+            'No payment has the category ' || $category || '. Those that payments have: '
+            || coalesce(string_agg(distinct category, ', ' order by category) filter (amount < 0), 'none')
+            || '. Categories come from merchants, merchant category codes or the source''s own categories.'
+        end
+        from intermediate.int_transactions as transactions
+    """  # noqa: S608 - made of constants
+
+
 def _check(use_case: UseCase) -> None:
     given = use_case.parameters
     if not isinstance(given.get("category"), str):

@@ -25,7 +25,7 @@ LEAST_OF_EACH = 10
 def too_few_dates(days: Sequence[date], use_case: UseCase) -> str:
     """Days with known labels, for a split that could not be made."""
     have = sorted(set(days))
-    unit = "month-ends" if use_case.dates.every == "month_end" else "days"
+    unit = use_case.dates.unit
     span = f" ({have[0]} to {have[-1]})" if have else ""
     text = f"Too few matured dates: {len(have)} {unit} have known labels{span}"
     label = use_case.label

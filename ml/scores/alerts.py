@@ -24,7 +24,7 @@ class Context:
             the pairs of client and day.
         card: number of each row's card, account or customer, from 0; a card belongs to one customer.
         amount: money that is lost when the row is an event and nobody is alerted.
-        daily_budget: alerts a day.
+        daily_budget: alerts a day; the same on all, or by number of the day.
         cost: of an alert on the row, in the currency of `amount`; the same for all, or of each row.
         k: of precision at k, over all rows.
     """
@@ -32,7 +32,7 @@ class Context:
     day: NDArray[np.int64] | None = None
     card: NDArray[np.int64] | None = None
     amount: Vector | None = None
-    daily_budget: int | None = None
+    daily_budget: int | NDArray[np.int64] | None = None
     cost: float | Vector | None = None
     k: int | None = None
 
@@ -91,19 +91,26 @@ class _Queue:
         new_day = _changes(day[self.order])
         self.days = np.append(np.flatnonzero(new_day), len(self.order))
         """Rows at which days begin, and the end."""
+        self.day = day[self.order[self.days[:-1]]]
         self.steps = np.append(np.flatnonzero(new_day | _changes(priority[self.order])), len(self.order))
         self.worth = np.flatnonzero(value[self.order])
         self.worth_row = self.order[self.worth]
         self.value = value[self.worth_row]
 
-    def alerted(self, weight: Vector, budget: float) -> tuple[float, float]:
-        """Number of alerts within the budget of each day, and the sum of the value over them."""
+    def alerted(self, weight: Vector, budgets: Vector) -> tuple[float, float]:
+        """Number of alerts within the budget of each day, and the sum of the value over them.
+
+        Args:
+            weight: of all rows.
+            budgets: by number of the day.
+        """
         if not len(self.order):
             return 0.0, 0.0
         total = np.append(0.0, np.cumsum(weight[self.order]))
         value = np.append(0.0, np.cumsum(weight[self.worth_row] * self.value))
         begin, end = self.days[:-1], self.days[1:]
         # The step of each day in which its budget ends.
+        budget = budgets[self.day]
         last = np.clip(np.searchsorted(total, total[begin] + budget) - 1, begin, end - 1)
         step = np.searchsorted(self.steps, last, side="right") - 1
         first, after = self.steps[step], self.steps[step + 1]
@@ -123,13 +130,13 @@ class DailyAlerts:
     """Precision and recall of the `daily_budget` best-scored rows of each day, over all days together."""
 
     def __init__(self, label: Vector, score: Vector, context: Context) -> None:
-        day, self.budget = _days(context)
+        day, self.budgets = _days(context)
         self.label = label
         self.queue = _Queue(day, score, np.arange(len(label)), label)
 
     def __call__(self, weight: Vector) -> dict[str, float]:
         """The metrics under these row weights."""
-        raised, hits = self.queue.alerted(weight, self.budget)
+        raised, hits = self.queue.alerted(weight, self.budgets)
         return {
             "precision_at_daily_budget": _ratio(hits, raised),
             "recall_at_daily_budget": _ratio(hits, float(np.dot(weight, self.label))),
@@ -137,8 +144,8 @@ class DailyAlerts:
 
 
 class Cards:
-    """Card precision at k, k being the daily budget: what share of each day's k most suspicious cards is
-    compromised, as a mean over days.
+    """Card precision at k, k being the daily budget: what share of the k most suspicious cards of each day is
+    compromised, over all days together. Where each day has the same k, that is the mean over days.
 
     As in Le Borgne et al., "Reproducible machine learning for credit card fraud detection: practical
     handbook", chapter 4: a card has the highest score of its rows of the day; it is compromised when one of
@@ -150,7 +157,7 @@ class Cards:
     """
 
     def __init__(self, label: Vector, score: Vector, context: Context) -> None:
-        day, self.k = _days(context)
+        day, budgets = _days(context)
         if context.card is None:
             raise ValueError("no cards are given")
         # One entry for each card and day, by day and then by score.
@@ -164,6 +171,7 @@ class Cards:
         self.card = context.card[self.row]
         new_day = _changes(day[self.row])
         bounds = np.append(np.flatnonzero(new_day), len(self.row))
+        self.k = budgets[day[self.row[bounds[:-1]]]]
         self.number_of_day = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
         new_step = new_day | _changes(score[self.row])
         self.days = [
@@ -183,36 +191,42 @@ class Cards:
         left[self.card] = weight[self.row]
         greatest = self._greatest(left)
         found = 0.0
-        for card, compromised, steps in self.days:
+        for k, (card, compromised, steps) in zip(self.k, self.days, strict=True):
+            if not k:
+                continue
             open_cards = left[card]
             total = np.append(0.0, np.cumsum(open_cards))
-            last = min(int(np.searchsorted(total, self.k)), len(card)) - 1
+            last = min(int(np.searchsorted(total, k)), len(card)) - 1
             step = int(np.searchsorted(steps, last, side="right")) - 1
             first, after = steps[step], steps[step + 1]
             size = total[after] - total[first]
-            share = min((self.k - total[first]) / size, 1.0) if size > 0 else 0.0
+            share = min((k - total[first]) / size, 1.0) if size > 0 else 0.0
             alerted = np.where(compromised < first, 1.0, np.where(compromised < after, share, 0.0))
             alerted *= open_cards[compromised]
             found += float(alerted.sum())
             left[card[compromised]] -= alerted
-        alerts = self.k * len(self.days)
-        return {"card_precision_at_k": found / alerts, "card_precision_greatest": greatest / alerts}
+        alerts = float(self.k.sum())
+        return {
+            "card_precision_at_k": _ratio(found, alerts),
+            "card_precision_greatest": _ratio(greatest, alerts),
+        }
 
     def _greatest(self, weight: Vector) -> float:
-        """Most compromised cards, by weight, that `k` alerts a day can find."""
+        """Most compromised cards, by weight, that the alerts of the days can find."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import maximum_flow
 
         day, card = self.number_of_day[self.hit], self.card[self.hit]
         if not len(card):
             return 0.0
-        if np.bincount(day, weight[card]).max() <= self.k:  # no day is too full: each of them is found
+        # No day is too full: each of them is found.
+        if np.all(np.bincount(day, weight[card], len(self.days)) <= self.k):
             return float(weight[np.unique(card)].sum())
         cards, card = np.unique(card, return_inverse=True)
         source, sink, first_day = 0, 1, 2 + len(cards)
         tail = np.concatenate([np.full(len(cards), source), 2 + card, first_day + np.arange(len(self.days))])
         head = np.concatenate([2 + np.arange(len(cards)), first_day + day, np.full(len(self.days), sink)])
-        capacity = np.concatenate([weight[cards], weight[cards][card], np.full(len(self.days), self.k)])
+        capacity = np.concatenate([weight[cards], weight[cards][card], self.k])
         nodes = first_day + len(self.days)
         graph = coo_array((np.rint(capacity).astype(np.int32), (tail, head)), shape=(nodes, nodes)).tocsr()
         return float(maximum_flow(graph, source, sink).flow_value)
@@ -233,9 +247,9 @@ class Savings:
     ) -> None:
         if context.amount is None or context.cost is None:
             raise ValueError("savings need amounts and the cost of an alert")
-        budget = context.daily_budget
-        self.budget = float("inf") if budget is None or context.day is None else float(budget)
-        day = np.zeros(len(label), dtype=np.int64) if context.day is None else context.day
+        day, self.budgets = np.zeros(len(label), dtype=np.int64), np.array([np.inf])
+        if context.day is not None and context.daily_budget is not None:
+            day, self.budgets = _days(context)
         loss = score if fired is not None else score * context.amount
         alerted = fired if fired is not None else loss > context.cost
         self.lost = label * context.amount
@@ -245,8 +259,8 @@ class Savings:
 
     def __call__(self, weight: Vector) -> dict[str, float]:
         """The metrics under these row weights."""
-        _, saved = self.queue.alerted(weight, self.budget)
-        _, most = self.perfect.alerted(weight, self.budget)
+        _, saved = self.queue.alerted(weight, self.budgets)
+        _, most = self.perfect.alerted(weight, self.budgets)
         return {
             "savings": saved,
             "savings_share": _ratio(saved, float(np.dot(weight, self.lost))),
@@ -254,10 +268,15 @@ class Savings:
         }
 
 
-def _days(context: Context) -> tuple[NDArray[np.int64], int]:
+def _days(context: Context) -> tuple[NDArray[np.int64], Vector]:
+    """Number of each row's day, and the budget by number of the day."""
     if context.day is None or context.daily_budget is None:
         raise ValueError("alerts of a day need days and the budget of a day")
-    return context.day, context.daily_budget
+    budgets = np.broadcast_to(
+        np.asarray(context.daily_budget, dtype=np.float64),
+        np.shape(context.daily_budget) or (int(context.day.max(initial=0)) + 1,),
+    )
+    return context.day, budgets
 
 
 def _changes(values: NDArray[np.generic]) -> NDArray[np.bool_]:

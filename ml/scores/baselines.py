@@ -65,9 +65,8 @@ class Rule:
     """True: fires from the threshold up; False: from the threshold down."""
     threshold: float
     words: str
-    criterion: str
     value: float
-    """Of the criterion on the rows that it was found on."""
+    """Average precision of firing on the rows that it was found on."""
 
     def scores(self, values: Matrix) -> Vector:
         """The feature, turned so that higher = more likely; missing values come last."""
@@ -88,7 +87,6 @@ def predict(
     *,
     threads: int = 1,
     monotone: Mapping[str, int] | None = None,
-    budget_share: float | None = None,
 ) -> dict[str, Predicted]:
     """What each baseline says about the test rows, whose labels are not looked at.
 
@@ -102,8 +100,6 @@ def predict(
         test: rows to predict.
         threads: of XGBoost; does not change the result.
         monotone: direction of features in scorecards, as in `scorecard.fit`.
-        budget_share: share of rows that can be alerted: rules are then chosen by the share of events that
-            they find within it, else by average precision.
 
     Raises:
         ValueError: a kind is not known; the training rows lack an outcome.
@@ -132,7 +128,7 @@ def predict(
                 card.predict(later), f"Points scorecard from {on}; used are: {used}.", card.to_dict()
             )
         elif wanted.kind == "rule":
-            rule = best_rule(training, label, budget_share)
+            rule = best_rule(training, label)
             values = later[rule.feature]
             predictions[name] = Predicted(
                 rule.scores(values), f"Best single rule: {rule.words}.", asdict(rule), rule.fires(values)
@@ -142,7 +138,7 @@ def predict(
     return predictions
 
 
-def best_rule(columns: Mapping[str, Matrix], label: Vector, budget_share: float | None = None) -> Rule:
+def best_rule(columns: Mapping[str, Matrix], label: Vector) -> Rule:
     """The rule with the greatest average precision of firing, of all features, thresholds and directions.
 
     Every threshold that parts two values is tried. The average precision of a yes-or-no score is
@@ -152,8 +148,6 @@ def best_rule(columns: Mapping[str, Matrix], label: Vector, budget_share: float 
     Args:
         columns: values by feature, nan = missing.
         label: 1 = the event.
-        budget_share: choose by recall instead, among rules that fire on no more than this share of rows.
-            Where there are none, by average precision.
 
     Raises:
         ValueError: there is no event or no value.
@@ -174,10 +168,8 @@ def best_rule(columns: Mapping[str, Matrix], label: Vector, budget_share: float 
             fired, found = ends + 1.0, np.cumsum(hits)[ends]
             recall = found / events
             value = recall * found / fired + (1 - recall) * events / n
-            if budget_share is not None:
-                value = np.where(fired <= budget_share * n, recall, -1.0)
             at = int(np.argmax(value))
-            if value[at] >= 0 and (best is None or value[at] > best.value):
+            if best is None or value[at] > best.value:
                 beyond = float(line[ends[at] + 1]) if at + 1 < len(ends) else None
                 threshold, number = _readable(float(line[ends[at]]), beyond, at_least)
                 best = Rule(
@@ -185,14 +177,11 @@ def best_rule(columns: Mapping[str, Matrix], label: Vector, budget_share: float 
                     at_least=at_least,
                     threshold=threshold,
                     words=f"{name} {'≥' if at_least else '≤'} {number}",
-                    criterion="average_precision" if budget_share is None else "recall_at_budget",
                     value=float(value[at]),
                 )
-    if best is not None:
-        return best
-    if budget_share is not None:
-        return best_rule(columns, label)
-    raise ValueError("a rule needs a feature with a value")
+    if best is None:
+        raise ValueError("a rule needs a feature with a value")
+    return best
 
 
 def _readable(inside: float, beyond: float | None, at_least: bool) -> tuple[float, str]:

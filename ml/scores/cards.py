@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from ml import attributes
 from ml.config import UseCase
 from ml.datasets import Rows
 from ml.dates import Split
@@ -16,6 +17,7 @@ from ml.scores.boosted import Fitted
 from ml.scores.evaluation import Judged
 from ml.scores.forest import Forest
 from ml.scores.model import Model
+from ml.scores.reliability import DATASET
 
 if TYPE_CHECKING:
     from ml.families import Job
@@ -104,10 +106,11 @@ def write(
                     if label
                     else "none",
                 ),
-                ("fitted on", _days(dates.fit, rows)),
-                ("calibrated on", _days(dates.calibration, rows)),
-                ("judged on", _days(dates.test, rows)),
+                ("fitted on", _days(use_case, dates.fit, rows)),
+                ("calibrated on", _days(use_case, dates.calibration, rows)),
+                ("judged on", _days(use_case, dates.test, rows)),
                 ("features", f"{len(model.features)}: {_groups(job)}"),
+                *([("to be looked at", warning)] if (warning := attributes.warning(job.features)) else []),
                 ("definitions", model.definition_hash),
             ],
         ),
@@ -128,7 +131,8 @@ def write(
         ),
         *([_table(("baseline", "what it is"), list(judged.words.items()))] if judged.words else []),
     ]
-    fair = [row for row in judged.rows if row["dataset"] != "out_of_time"]
+    others = ("out_of_time", DATASET)
+    fair = [row for row in judged.rows if not row["dataset"].startswith(others)]
     if fair:
         parts += [
             "## How it treats groups",
@@ -161,10 +165,10 @@ def _table(head: tuple[str, ...], rows: list[Any]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
 
 
-def _days(days: tuple[Any, ...], rows: Rows) -> str:
+def _days(use_case: UseCase, days: tuple[Any, ...], rows: Rows) -> str:
     part = rows.of(days)
     events = f", {int(part.labels().sum()):,} events" if "label" in part.table.column_names else ""
-    span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
+    span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({use_case.dates.count(len(days))})"
     return f"{span}: {len(part):,} rows{events}"
 
 

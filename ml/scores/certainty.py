@@ -11,15 +11,19 @@
   from evenly spaced quantiles, so it is about right, and 0 beyond the lowest and highest of them.
 - `is_out_of_range`: a feature that the model uses lies beyond the least or greatest value of the fitted rows.
   Trees give such a row the answer of the outermost ones. A missing value lies nowhere.
-- `confidence`: share of the model's features with a value within the range of the fitted rows that counts as
-  known ground (by default their 1 % to 99 % quantiles). It is not the chance that the score is right.
+- `confidence`: share of the features with a value within the range of the fitted rows that counts as known
+  ground (by default their 1 % to 99 % quantiles), of those that had a value in any fitted row: the others
+  can decide nothing. It is not the chance that the score is right.
+
+Features that time alone moves (`confidence.ages` of the YAML: how long somebody has been a customer) have no
+end on the side to which they move, in either of the two: everybody gets there, and it says nothing new.
 
 A forest's score is a rank, not a probability: it has no interval and no support. Neither has a version that
 was registered before these were kept; it goes on scoring, and whether it reaches out is not known either.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +144,7 @@ def columns(model: "Model", matrix: Matrix, margins: Vector) -> dict[str, pa.Arr
     said: dict[str, Any] = {"confidence": known_ground(model, matrix)}
     ground = model.ground
     if ground is not None:
-        low, high = _ends(ground.extents, model.features, (-np.inf, np.inf))
+        low, high = _ends(model, ground.extents, (-np.inf, np.inf))
         said["is_out_of_range"] = ((matrix < low) | (matrix > high)).any(axis=1)
     if ground is not None and ground.covariance is not None:
         (a, b), (aa, ab, bb) = model.calibration, ground.covariance
@@ -159,17 +163,25 @@ def columns(model: "Model", matrix: Matrix, margins: Vector) -> dict[str, pa.Arr
 
 
 def known_ground(model: "Model", matrix: Matrix) -> Matrix:
-    """Share of the features with a value on known ground, of each row of rows × features in model order."""
+    """Share of the features with a value on known ground, of each row of rows × features in model order.
+
+    Counted are the features that had a value in any fitted row; without such there is no known ground.
+    """
     known = {name: ends for name, ends in model.ranges.items() if ends is not None}
-    low, high = _ends(known, model.features, (np.nan, np.nan))
-    return np.asarray(((matrix >= low) & (matrix <= high)).mean(axis=1), dtype=np.float32)
+    low, high = _ends(model, known, (np.nan, np.nan))
+    within = ((matrix >= low) & (matrix <= high)).sum(axis=1)
+    return np.asarray(within / max(len(known), 1), dtype=np.float32)
 
 
-def _ends(
-    of: Mapping[str, tuple[float, float]], features: Sequence[str], without: tuple[float, float]
-) -> Matrix:
-    """Lower and upper end of each feature, 2 × features."""
-    return np.array([of.get(name, without) for name in features], dtype=np.float32).reshape(-1, 2).T
+def _ends(model: "Model", of: Mapping[str, tuple[float, float]], without: tuple[float, float]) -> Matrix:
+    """Lower and upper end of each feature, 2 × features; none where time alone moves it."""
+    ages = model.use_case.get("confidence", {}).get("ages", {})
+    found = []
+    for name in model.features:
+        low, high = of.get(name, without)
+        towards = ages.get(name) if name in of else None
+        found.append((-np.inf if towards == "down" else low, np.inf if towards == "up" else high))
+    return np.array(found, dtype=np.float32).reshape(-1, 2).T
 
 
 def _few_digits(number: float) -> float:

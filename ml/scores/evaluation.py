@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ml import stability
 from ml.config import Forest, UseCase
 from ml.datasets import Rows
-from ml.scores import fairness, forest, metrics
+from ml.scores import fairness, forest, metrics, reliability
 from ml.scores.alerts import Context
 from ml.scores.baselines import Predicted
 from ml.scores.model import Model
@@ -29,6 +29,15 @@ class Named:
     model: str
     version: str
     window: str
+
+
+@dataclass(frozen=True)
+class AlertRules:
+    """What a client's alerts cost, and how many of them people can look into."""
+
+    cost: float
+    """Of one, in base currency."""
+    a_day: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ def judge(
     scores: Vector,
     others: Mapping[str, Predicted],
     champion: Vector | None,
-    costs: Mapping[str, float],
+    costs: Mapping[str, AlertRules],
 ) -> Judged:
     """Metrics with intervals by client, gains over every rival, guardrails and fairness.
 
@@ -87,7 +96,7 @@ def judge(
         scores: probability of the event of each row.
         others: what the baselines say of the same rows.
         champion: what the champion says of them; None when there is none to compare with.
-        costs: of an alert, by client (`alert_costs`).
+        costs: what alerts cost and how many there can be, by client (`alert_rules`).
     """
     scorers = {"": scores} | {name: other.scores for name, other in others.items()}
     if champion is not None:
@@ -101,17 +110,26 @@ def judge(
         for client, mask in masks.items()
     }
     rows = [
-        _row(named, metric, estimate, found, client_id=client, baseline=scorer)
+        row(named, metric, estimate, found, client_id=client, baseline=scorer)
         for client, found in by_client.items()
         for scorer, by_metric in found.metrics.items()
         for metric, estimate in by_metric.items()
+    ]
+    rows += [
+        row
+        for client, mask in masks.items()
+        for row in _reliability(use_case, named, test.where(pa.array(mask)), scores[mask], client)
     ]
     fair_rows, flags = _fairness(use_case, named, test, scores)
     blocking = flags if use_case.fairness and use_case.fairness.blocks else ()
     return Judged(
         rows=(*rows, *fair_rows),
         evaluated=by_client[""],
-        broken=(*_broken(use_case, by_client[""], scores, champion), *blocking),
+        broken=(
+            *_miscalibrated(use_case, by_client[""]),
+            *_broken(use_case, by_client[""], scores, champion),
+            *blocking,
+        ),
         noticed=flags,
         words={name: other.description for name, other in others.items()},
     )
@@ -140,7 +158,7 @@ def _evaluated(
     mask: NDArray[np.bool_],
     scorers: Mapping[str, Vector],
     fired: Mapping[str, NDArray[np.bool_]],
-    costs: Mapping[str, float],
+    costs: Mapping[str, AlertRules],
 ) -> metrics.Evaluated:
     assert use_case.evaluation is not None and use_case.promotion is not None  # noqa: S101
     return metrics.evaluate(
@@ -149,31 +167,57 @@ def _evaluated(
         test.customers(),
         use_case.evaluation,
         use_case.seed,
-        context=_context(use_case, test, costs),
+        context=context_of(use_case, test, costs),
         primary=use_case.promotion.metric,
         fired={name: fires[mask] for name, fires in fired.items()},
     )
 
 
-def alert_costs(settings: Settings) -> dict[str, float]:
-    """What an alert costs each client, in its base currency."""
-    return {name: float(client.alert_cost) for name, client in load_clients(settings).items()}
+def alert_rules(settings: Settings) -> dict[str, AlertRules]:
+    """What the nights go by, of each client."""
+    return {
+        name: AlertRules(float(client.alert_cost), client.alerts_per_day)
+        for name, client in load_clients(settings).items()
+    }
 
 
-def _context(use_case: UseCase, test: Rows, costs: Mapping[str, float]) -> Context:
+def context_of(use_case: UseCase, test: Rows, costs: Mapping[str, AlertRules]) -> Context:
     """What daily alerts and money are measured by; nothing where the use case names no budget and no loss."""
     rules = use_case.evaluation
     assert rules is not None  # noqa: S101 - a model with labels has them
-    context = Context(daily_budget=rules.daily_budget)
+    context = Context()
     if rules.daily_budget is not None:
         # Each client has a queue of its own; days first, so that the numbers ascend in time.
         pairs = list(zip(test.table["day"].to_pylist(), test.table["client_id"].to_pylist(), strict=True))
         numbers = {pair: number for number, pair in enumerate(sorted(set(pairs)))}
-        context = replace(context, day=np.array([numbers[pair] for pair in pairs]), card=test.customers())
+        given = rules.daily_budget
+        budgets = [costs[client].a_day if given == "alerts_per_day" else given for _, client in numbers]
+        context = replace(
+            context,
+            day=np.array([numbers[pair] for pair in pairs]),
+            card=test.cards(),
+            daily_budget=np.array(budgets, dtype=np.int64),
+        )
     if rules.loss_share is not None:
-        cost = np.array([costs[client] for client in test.table["client_id"].to_pylist()])
+        cost = np.array([costs[client].cost for client in test.table["client_id"].to_pylist()])
         context = replace(context, amount=test.exposures() * rules.loss_share, cost=cost)
     return context
+
+
+def _miscalibrated(use_case: UseCase, found: metrics.Evaluated) -> tuple[str, ...]:
+    """Whether probabilities are off by more than any version's may be, with a champion or without one.
+
+    The lower end of the interval counts: in a finite sample even a perfect model has more than 0.
+    """
+    assert use_case.promotion is not None  # noqa: S101 - a model with labels has rules
+    most = use_case.promotion.guardrails.most_calibration_error
+    own = found.metrics[""]["calibration_error"]
+    if not own.lo > most:
+        return ()
+    return (
+        f"calibration error {own.value:.4f} ({own.lo:.4f} to {own.hi:.4f}), for certain more than the "
+        f"{most:g} that any version may have",
+    )
 
 
 def _broken(
@@ -231,7 +275,33 @@ def _fairness(
     return rows, report.flags
 
 
-def _row(
+def _reliability(
+    use_case: UseCase, named: Named, test: Rows, scores: Vector, client: str
+) -> list[dict[str, Any]]:
+    """Two rows a bin of scores; what stands below `out_of_time` as one number is told apart here."""
+    settings = use_case.evaluation
+    assert settings is not None  # noqa: S101 - a model with labels has it
+    found = reliability.measure(
+        test.labels(),
+        scores,
+        test.customers(),
+        bins=settings.calibration_bins,
+        draws=settings.bootstrap_draws,
+        interval=settings.interval,
+        seed=use_case.seed,
+    )
+    return [
+        _plain(named, metric, value, part.n)
+        | {"client_id": client, "dataset": f"{reliability.DATASET}{part.number:02}", "lo": lo, "hi": hi}
+        for part in found
+        for metric, value, lo, hi in (
+            ("mean_score", part.mean_score, None, None),
+            ("observed_rate", part.observed.value, _finite(part.observed.lo), _finite(part.observed.hi)),
+        )
+    ]
+
+
+def row(
     named: Named,
     metric: str,
     estimate: metrics.Estimate,
@@ -240,6 +310,7 @@ def _row(
     client_id: str,
     baseline: str,
 ) -> dict[str, Any]:
+    """One row of the table `ml.metrics`."""
     return _plain(named, metric, estimate.value, found.n) | {
         "client_id": client_id,
         "baseline": baseline,

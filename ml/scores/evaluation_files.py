@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from ml import attributes
 from ml.scores.evaluation import Named
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def write(result: "Evaluation", named: Named, card: str) -> None:
         "leak": result.leak,
     }
     rows = list(result.judged.rows)
+    (folder / "metrics.csv").unlink(missing_ok=True)
     (folder / "metrics.json").write_text(json.dumps(about | {"metrics": rows}, indent=1))
     if rows:
         pa_csv.write_csv(pa.Table.from_pylist(rows), folder / "metrics.csv")
@@ -73,21 +75,22 @@ def _span(days: Sequence[date]) -> dict[str, Any]:
 def show(result: "Evaluation", console: Console) -> None:
     """Print what was learnt from, and a table of the model beside its baselines."""
     use_case, dates = result.job.described, result.dates
+    count = use_case.dates.count
     fit, calibration = _span(dates.fit), _span(dates.calibration)
     console.print(
-        f"[bold]{result.job.name}[/bold] on publication {result.job.publication.id}: fitted on {fit['days']} "
-        f"days ({fit['first']} to {fit['last']}), calibrated on {calibration['days']} "
+        f"[bold]{result.job.name}[/bold] on publication {result.job.publication.id}: fitted on "
+        f"{count(fit['days'])} ({fit['first']} to {fit['last']}), calibrated on {calibration['days']} "
         f"({calibration['first']} to {calibration['last']}), {len(result.job.features)} features"
     )
     if use_case.label is not None:
         console.print(
-            f"Judged on {len(result.predictions):,} rows of {len(dates.test)} days ({dates.test[0]} to "
+            f"Judged on {len(result.predictions):,} rows of {count(len(dates.test))} ({dates.test[0]} to "
             f"{dates.test[-1]}), {result.base_rate:.2%} of them {use_case.label.event}s. A label is known "
             f"{use_case.matures_after} days after its row."
         )
         console.print(_table(result))
-    if result.leak:
-        console.print(f"[yellow]{result.leak}[/yellow]")
+    for warning in filter(None, (result.leak, attributes.warning(result.job.features))):
+        console.print(f"[yellow]{warning}[/yellow]")
     if len(result.unlabelled):
         why = "no label is known yet" if use_case.label else "the model asks for no label"
         console.print(f"{len(result.unlabelled):,} rows have a score only: {why}.")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml import attributes
-from ml.config import Forest, UseCase
+from ml.config import ConfigError, Forest, UseCase
 from ml.datasets import Rows, read_rows
 from ml.dates import Split, matured_days, split
 from ml.families import Job, TooLittle
@@ -18,7 +18,9 @@ from ml.scores import admission, boosted, forest
 from ml.scores.adverse_action import mean_of_approved
 from ml.scores.certainty import Ground
 from ml.scores.model import Model
+from ml.statements import lacking
 from nightledger import warehouse
+from nightledger.clients import load_clients
 
 
 def training_rows(job: Job[UseCase], member: str = "") -> tuple[Rows, Split]:
@@ -29,7 +31,12 @@ def training_rows(job: Job[UseCase], member: str = "") -> tuple[Rows, Split]:
     """
     use_case = job.described
     with warehouse.connect(job.publication.path, settings=job.settings) as connection:
-        pairs = matured_days(connection, job.settings, use_case)
+        if reason := lacking(connection, use_case):
+            raise TooLittle(reason)
+        off = {
+            client for client, of in load_clients(job.settings).items() if use_case.name in of.switched_off
+        }
+        pairs = [pair for pair in matured_days(connection, job.settings, use_case) if pair[0] not in off]
         dates = split([day for _, day in pairs], use_case)
         if dates is None:
             raise TooLittle(admission.too_few_dates([day for _, day in pairs], use_case))
@@ -63,10 +70,13 @@ def search_and_fit(
     fitted = rows.of(dates.fit)
     found: boosted.Fitted | None = None
     estimator: boosted.BoostedTrees | forest.Forest
+    if unknown := sorted(set(use_case.confidence.ages) - set(rows.features)):
+        raise ConfigError(f"confidence.ages names {', '.join(unknown)}, which the model does not have")
     if isinstance(use_case.estimator, Forest):
-        training = rows.of(dates.training)
-        estimator = forest.fit(use_case.estimator, training, use_case.seed)
-        ground = Ground.of(training.matrix(), rows.features, estimator.margins(training.table, threads), None)
+        # Without labels nothing is calibrated: a forest is grown on all training days and stands on them.
+        fitted = rows.of(dates.training)
+        estimator = forest.fit(use_case.estimator, fitted, use_case.seed)
+        ground = Ground.of(fitted.matrix(), rows.features, estimator.margins(fitted.table, threads), None)
     else:
         found = boosted.fit(use_case, fitted, rows.of(dates.calibration), threads)
         estimator, ground = found.trees, found.ground

@@ -98,6 +98,16 @@ class Ranking:
         within = at < len(self.hits) and self.rows.steps[at] == step
         return above + (share * float(self.new_hits[at]) if within else 0.0)
 
+    def bounds(self, bins: int) -> list[int]:
+        """Ends of `bins` groups of equal weight, from the highest score down; equal scores stay together."""
+        limits = self.all * np.arange(1, bins) / bins
+        # A step lies in the bin of its middle: a bin begins with the step that crosses its limit, or the
+        # next.
+        step = np.minimum(np.searchsorted(self.total, limits), len(self.total) - 1)
+        middle = (self.total[step] + np.where(step > 0, self.total[step - 1], 0.0)) / 2
+        first = np.append(0, self.rows.ends + 1)[step + (middle < limits)]
+        return [0, *first.tolist(), len(self.weight)]
+
 
 _MEASURES: dict[str, Callable[..., float]] = {}
 
@@ -184,13 +194,7 @@ def calibration_error(rows: Ranking, *, bins: int) -> float:
     calibration error estimation") found less biased than bins of equal width. Equal scores are never parted,
     so a bin may be larger than the others, or empty. In a finite sample a perfect model has more than 0.
     """
-    total = rows.total
-    limits = rows.all * np.arange(1, bins) / bins
-    # A step lies in the bin of its middle: a bin begins with the step that crosses its limit, or the next.
-    step = np.minimum(np.searchsorted(total, limits), len(total) - 1)
-    middle = (total[step] + np.where(step > 0, total[step - 1], 0.0)) / 2
-    first = np.append(0, rows.rows.ends + 1)[step + (middle < limits)]
-    bounds = [0, *first.tolist(), len(rows.weight)]
+    bounds = rows.bounds(bins)
     gaps = [abs(np.dot(rows.weight[a:b], rows.rows.excess[a:b])) for a, b in pairwise(bounds)]
     return float(sum(gaps) / rows.all)
 

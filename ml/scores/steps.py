@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
-from ml import attributes, promotion, scoring
+from ml import attributes, profiles, promotion, scoring
 from ml.config import Boosted, Described, UseCase
 from ml.datasets import KEY, Rows
 from ml.dates import Split
@@ -20,9 +20,10 @@ from ml.families import Job, Trained
 from ml.features import published_hash, read_features
 from ml.partitions import Pin
 from ml.registry import Registered, Registry
-from ml.scores import baselines, boosted, cards, evaluation
+from ml.scores import baselines, boosted, cards, evaluation, shadow
 from ml.scores.fitting import fingerprint, search_and_fit, training_rows
 from ml.scores.model import Model
+from nightledger import warehouse
 from nightledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def train(job: Job[UseCase], member: str, champion: Registered | None) -> Traine
             threads=settings.threads,
             monotone=use_case.estimator.monotone,
         )
-        costs = evaluation.alert_costs(settings)
+        costs = evaluation.alert_rules(settings)
         judged = evaluation.judge(use_case, named, test, scores, others, champion_scores, costs)
     else:
         judged = evaluation.judge_unusual(use_case, named, model, rows.of(dates.training), test, scores)
@@ -76,15 +77,30 @@ def train(job: Job[UseCase], member: str, champion: Registered | None) -> Traine
             incomparable=incomparable,
             broken=judged.broken,
         )
+    nights = []
+    if champion is not None:
+        with warehouse.connect(job.publication.path, settings=settings) as connection:
+            looked_back = shadow.look_back(connection, settings, use_case, champion.version)
+        if looked_back is not None:
+            reason, nights = f"{reason} {looked_back.words()}", looked_back.rows()
+    if warning := attributes.warning(job.features):
+        reason = f"{reason} To be looked at: {warning}"
     kept = [c for c in (*KEY, "day", "customer_id", "label") if c in test.table.column_names]
     return Trained(
         files=files,
         heldout=test.table.select(kept).append_column("score", pa.array(scores.astype(np.float32))),
         params=_params(job, rows.of(dates.training), dates, model, found),
-        metrics=judged.rows,
+        metrics=(*judged.rows, *nights),
         documents={
             "model_card.md": cards.write(job, version, model, dates, rows, found, judged, importances),
             "features.json": json.dumps([asdict(feature) for feature in job.features], indent=1),
+            profiles.DOCUMENT: profiles.reference(
+                rows.of(dates.training).table,
+                model.features,
+                model.categories,
+                test.table.append_column("score", pa.array(scores.astype(np.float32))),
+                use_case.confidence.ages,
+            ),
         },
         verdict=verdict,
         reason=reason,

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from ml import config
+from ml import config, scopes
 from ml.datasets import read_publication
 from ml.families import Job, Refused, TooLittle
 from ml.features import read_features
@@ -42,11 +42,8 @@ def evaluate(settings: Settings, asked: "Asked", console: Console) -> None:
     Raises:
         Refused: too few month-ends or customers, or no number of segments keeps the rules.
     """
-    from ml.training import check_scope
-
     name, _, client = asked.model.partition(".")
-    described = cast(Segments, config.read(name))
-    check_scope(described, asked.model)
+    described = cast(Segments, scopes.asked(settings, config.read(name), asked.model))
     if asked.last < asked.first:
         raise Refused(f"TO={asked.last} lies before FROM={asked.first}")
     publication = read_publication(settings)

@@ -1,7 +1,7 @@
 """What a client's next best actions may be (`next_best_action` of its file), and how dbt gets to know."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -134,9 +134,6 @@ class NextBestAction(BaseModel):
     contact_pause_days: int = Field(
         30, ge=0, description="between two assignments of one customer; no action's window may be longer"
     )
-    switched_off: list[_Name] = Field(
-        [], description="models whose scores, segments and lifetime values lead to no action"
-    )
     excluded_events: list[str] = Field([], description="life events that are never told")
     excluded_segments: list[str] = Field([], description="segments of model segments_rfm left in peace")
     excluded_levels: list[Literal["low", "medium", "high", "critical"]] = Field(
@@ -157,18 +154,24 @@ class NextBestAction(BaseModel):
                 )
         return self
 
-    def refuse_vain(self, files: Mapping[str, Path]) -> None:
+    def refuse_vain(self, files: Mapping[str, Path], switched_off: Set[str] = frozenset()) -> None:
         """Refuse models and bands that would lead to nothing.
 
         Args:
             files: YAML of each model there is, by its name.
+            switched_off: models that the client does not use.
 
         Raises:
-            ValueError: a model does not exist or gives no scores of customers, or has no such band.
+            ValueError: a model does not exist or gives no scores of customers, or has no such band; or
+                nobody would be protected, because there are no segments.
         """
-        asked = [action.model for action in self.actions.values() if action.model]
-        if unknown := sorted({*self.switched_off, *asked} - set(files)):
+        asked = {action.model for action in self.actions.values() if action.model}
+        if unknown := sorted(asked - set(files)):
             raise ValueError(f"there is no model {', '.join(unknown)}; known are {', '.join(sorted(files))}")
+        if self.excluded_segments and SEGMENTS in switched_off:
+            raise ValueError(
+                f"`excluded_segments` protects nobody while models.{SEGMENTS} is not enabled: leave one out"
+            )
         for name, action in self.actions.items():
             if not action.model:
                 continue
@@ -221,6 +224,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
             response decimal(6, 4), cost decimal(18, 4), budget decimal(18, 4), control_share decimal(6, 4),
             control_below varchar, outcome varchar, outcome_category varchar, window_days integer,
             first_day date, last_day date);
+        create table if not exists ops.models_off (client_id varchar, model varchar, as_of_date date);
     """)
 
 
@@ -235,12 +239,12 @@ def write(connection: duckdb.DuckDBPyConnection, clients: Iterable["Client"]) ->
         connection.execute(
             "insert into ops.client_rules values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [client.client_id, said.consent, said.opted_out, said.least_age, said.contact_pause_days]
-            + [_listed(names) for names in (said.switched_off, said.excluded_events)]
+            + [_listed(names) for names in (sorted(client.switched_off), said.excluded_events)]
             + [_listed(names) for names in (said.excluded_segments, said.excluded_levels)]
             + [said.seed],
         )
         for position, (name, action) in enumerate(said.actions.items(), start=1):
-            if action.needs & set(said.switched_off):
+            if action.needs & client.switched_off:
                 continue
             row = [client.client_id, name, position, action.model or None, _listed(action.bands)]
             row += [action.least_score, action.greatest_score, action.event or None, action.least_strength]
@@ -250,6 +254,29 @@ def write(connection: duckdb.DuckDBPyConnection, clients: Iterable["Client"]) ->
             row += [action.window_days, action.first_day, action.last_day]
             marks = ", ".join("?" * len(row))
             connection.execute(f"insert into ops.client_actions values ({marks})", row)  # noqa: S608
+
+
+def note_switched_off(connection: duckdb.DuckDBPyConnection, clients: Iterable["Client"]) -> None:
+    """Tell the open build which models clients do not use on those of tonight's dates that are not published.
+
+    What a published date was scored with does not follow later settings.
+    """
+    connection.execute("""
+        create or replace temp table _undecided as
+        select dates.client_id, dates.as_of_date
+        from ops.as_of_dates as dates
+        left join ops.base_horizon as base using (client_id)
+        where dates.is_tonight and (base.as_of_date is null or dates.as_of_date > base.as_of_date);
+        delete from ops.models_off
+        where (client_id, as_of_date) in (select (client_id, as_of_date) from _undecided)
+    """)
+    for client in clients:
+        connection.execute(
+            "insert into ops.models_off select client_id, unnest($models::varchar[]), as_of_date"
+            " from _undecided where client_id = $client",
+            {"client": client.client_id, "models": sorted(client.switched_off)},
+        )
+    connection.execute("drop table _undecided")
 
 
 def _listed(names: Iterable[str]) -> str:

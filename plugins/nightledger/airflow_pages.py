@@ -4,19 +4,20 @@ The imports from `airflow.api_fastapi` are Airflow's internals, not a stable int
 file only, and a test with the real application guards what they promise.
 """
 
+import hmac
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag, requires_authenticated
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.exc import OperationalError
 
-from nightledger import operations
+from nightledger import metrics, operations
 from nightledger.settings import Settings
 
 BAD = ("error", "runtime error", "fail", "refused")
@@ -58,6 +59,16 @@ def run_page(dag_id: str, run_id: str) -> HTMLResponse:
 
 
 app.include_router(private)
+
+
+@app.get("/metrics")
+def metrics_page(authorization: Annotated[str, Header()] = "") -> Response:
+    """The metrics, for whoever has the token: Prometheus cannot log in. Without the setting, for nobody."""
+    settings = Settings()
+    expected = settings.metrics_token and f"Bearer {settings.metrics_token.get_secret_value()}"
+    if not expected or not hmac.compare_digest(authorization.encode(), expected.encode()):
+        raise HTTPException(401, "this page needs the token of NIGHTLEDGER_METRICS_TOKEN")
+    return Response(metrics.expose(settings), media_type=metrics.CONTENT_TYPE)
 
 
 def _node(result: Mapping[str, Any]) -> dict[str, Any]:

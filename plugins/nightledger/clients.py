@@ -1,7 +1,9 @@
 """Clients (tenants): one `clients/<client_id>.yml` each."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -10,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from nightledger.actions import NextBestAction
 from nightledger.settings import Settings
+
+SEGMENT = "segment_"
+"""How the name of a segment's own version begins, after the client: `churn.demo_bank.segment_3`."""
 
 
 class ClientError(ValueError):
@@ -26,6 +31,25 @@ class Approval(BaseModel):
     def asks_for(self, model: str) -> bool:
         """Whether a version of this model, as the registry calls it, needs a person."""
         return self.models == "all" or model.partition(".")[0] in self.models
+
+
+class ModelUse(BaseModel):
+    """Whether a client uses a model, and for how many of its customers a version is made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(True, description="false: not trained on, not pinned, not scored, no action")
+    scope: Literal["client", "vertical", "segment"] | None = Field(
+        None,
+        description="a version for the client, or for each of its verticals or segments of segments_rfm;"
+        " whom none serves is scored by the model of the file. None: as the model's file says",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.scope and not self.enabled:
+            raise ValueError("`scope` is of a model that is used; leave it out, or `enabled: false`")
+        return self
 
 
 class LossLimit(BaseModel):
@@ -89,6 +113,9 @@ class Client(BaseModel):
     )
     risk_weights: RiskWeights = RiskWeights()
 
+    models: dict[str, ModelUse] = Field(
+        {}, description="by model; those that are not named are used as their files say"
+    )
     bands: dict[str, dict[str, float]] = Field(
         {}, description="by model, where its bands begin for this client: {churn: {medium: 0.05, high: 0.2}}"
     )
@@ -101,6 +128,11 @@ class Client(BaseModel):
     def _known_zone(cls, value: str) -> str:
         ZoneInfo(value)
         return value
+
+    @property
+    def switched_off(self) -> frozenset[str]:
+        """Models that this client does not use."""
+        return frozenset(name for name, use in self.models.items() if not use.enabled)
 
     def cutoff_at(self, as_of: date) -> datetime:
         """First instant (UTC, no zone attached, as in the warehouse) that is too late for `as_of`."""
@@ -115,8 +147,7 @@ def load_clients(settings: Settings) -> dict[str, Client]:
         ClientError: a file is not valid; names the file, the key and what is wrong.
     """
     clients = {}
-    folders = (settings.project / "ml" / "models", *settings.model_folders)
-    models = {file.stem: file for folder in folders for file in folder.glob("*.yml")}
+    models = _files_of_models(settings)
     for path in sorted(settings.clients.glob("*.yml")):
         values = yaml.safe_load(path.read_text()) or {}
         try:
@@ -124,8 +155,48 @@ def load_clients(settings: Settings) -> dict[str, Client]:
         except (ValidationError, TypeError, KeyError) as error:
             raise ClientError(f"{path.name}: {error}") from error
         try:
-            client.next_best_action.refuse_vain(models)
+            client.next_best_action.refuse_vain(models, client.switched_off)
         except ValueError as error:
             raise ClientError(f"{path.name}: next_best_action: {error}") from error
+        _refuse_unusable(client, models)
         clients[client.client_id] = client
     return clients
+
+
+def uses(settings: Settings, clients: Mapping[str, Client], model: str) -> bool:
+    """Whether nights from now on score with a model, as the registry calls it (`churn`, `churn.demo_bank`).
+
+    A version that a client had made for itself is used as long as its `scope` says so.
+    """
+    name, _, member = model.partition(".")
+    owner, _, part = member.partition(".")
+    if owner not in clients:
+        return any(name not in client.switched_off for client in clients.values())
+    said = clients[owner].models.get(name, ModelUse())
+    asked = "segment" if part.startswith(SEGMENT) else "vertical" if part else "client"
+    file = _files_of_models(settings).get(name)
+    written = (yaml.safe_load(file.read_text()) or {}) if file else {}
+    # Families other than scores are made for one client each, whether their YAML says so or not.
+    own = written.get("scope", "global" if written.get("family", "scores") == "scores" else "client")
+    return said.enabled and asked in (said.scope, own)
+
+
+def _files_of_models(settings: Settings) -> dict[str, Path]:
+    folders = (settings.project / "ml" / "models", *settings.model_folders)
+    return {file.stem: file for folder in folders for file in folder.glob("*.yml")}
+
+
+def _refuse_unusable(client: Client, files: Mapping[str, Path]) -> None:
+    """Refuse a slip in `models`: it would leave a model on, or without the versions that were asked for."""
+    if unknown := sorted(set(client.models) - set(files)):
+        raise ClientError(
+            f"{client.client_id}.yml: models: there is no {', '.join(unknown)}; known are "
+            f"{', '.join(sorted(files))}"
+        )
+    for name, use in client.models.items():
+        said = yaml.safe_load(files[name].read_text()) or {}
+        if use.scope and said.get("family", "scores") != "scores":
+            raise ClientError(
+                f"{client.client_id}.yml: models.{name}.scope: it gives no scores; its versions are of one "
+                "client each already"
+            )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from nightledger import publications, warehouse
+from nightledger import about, operations, publications, warehouse
 from nightledger.lock import Night
 from nightledger.publications import PublicationError, damage
 from nightledger.settings import Settings
@@ -36,6 +36,9 @@ def complete(settings: Settings, night: Night, build: Path) -> None:
     (build / "run_results.json").write_text(json.dumps(results))
     with warehouse.connect(build, read_only=False, settings=settings) as connection:
         settle_relations(settings, night.base, build, connection)
+        checks = json.loads((build / "audit.json").read_text())["checks"]
+        late = about.late_sources(connection, night.run)
+        about.write(connection, night, checks, late, operations.clock())
         content = warehouse.content_hash(connection)
         dates, models, loads, horizon = (
             connection.execute(query).fetchall()

@@ -180,14 +180,12 @@ def _remember_definitions(
 ) -> None:
     """Keep what the models and seeds of a selector were built with."""
     built = (row["unique_id"] for row in _results(build_path / f"run_results_{selector}.json"))
-    rows = [
-        [unique_id, definition_of(unique_id, manifest)]
-        for unique_id in built
-        if unique_id.startswith(("model.", "seed."))
-    ]
+    known = {name: definition_of(name, manifest) for name in built if name.startswith(("model.", "seed."))}
     with warehouse.connect(build_path, read_only=False, settings=settings) as connection:
-        for row in rows:
-            connection.execute("insert or replace into ops.definitions values (?, ?)", row)
+        connection.execute(
+            "insert or replace into ops.definitions select unnest(?), unnest(?)",  # one commit for all
+            [list(known), list(known.values())],
+        )
 
 
 def _results(path: Path) -> list[dict[str, Any]]:

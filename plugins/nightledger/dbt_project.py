@@ -1,5 +1,6 @@
 """dbt in this process: parse the project once, run it on a build, and let go of the build again."""
 
+import gc
 import json
 import os
 from collections.abc import Sequence
@@ -82,12 +83,15 @@ def parse(settings: Settings, flags: Sequence[str] = WARNINGS) -> Parsed:
     if signature not in _parsed:
         kept = settings.home / "dbt"
         kept.mkdir(parents=True, exist_ok=True)
-        # The same path whatever build is meant: dbt parses everything again where its profile has changed.
-        _point_at(settings, settings.builds / "open")
+        # The same path whatever home and build are meant: dbt parses everything again where its profile has
+        # changed, in a restored home too.
+        _point_at(settings, Path("parsed"))
         done = _invoke(settings, kept, [*flags, "parse"])
         if not done.success:
             raise DbtFailed(f"dbt cannot read its project: {done.exception}")
         _parsed[signature] = Parsed(done.result, (kept / "manifest.json").read_text())
+        # It stays as long as the process: looking for garbage in it again and again takes a tenth of a night.
+        gc.freeze()
     return _parsed[signature]
 
 
@@ -108,6 +112,8 @@ def _invoke(settings: Settings, target: Path, words: Sequence[str], manifest: An
     return dbtRunner(manifest=manifest).invoke(
         [
             *("--no-use-colors", "--log-path", str(settings.home / "logs" / "dbt")),
+            # At "debug", dbt's default, a log of all statements takes a tenth of a night: `target` has them.
+            *("--log-level-file", "info"),
             *words,
             *("--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project)),
             *("--target-path", str(target)),

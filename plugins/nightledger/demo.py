@@ -1,6 +1,6 @@
 """The demo: a whole night through Airflow, on the simulated bank or on a folder of real files.
 
-`run` makes the bank, loads two years of history, trains the models and runs the nights of the three
+`run` makes the bank, loads two years of history, trains the models and runs three nights that score the four
 month-ends that follow; real files get a history up to the day before the last and one night. A second `run`
 changes nothing.
 `next-night` adds one simulated day. `up` starts Airflow as an operator would. `report` and `sql` look at the
@@ -28,10 +28,11 @@ from nightledger.airflow_supervisor import LauncherError, read_state
 from nightledger.settings import Settings, SettingsError, read_settings
 
 CUSTOMERS = 2000
-FIRST_DAY = date(2024, 4, 1)
-DAYS = 821
-NIGHTS = (date(2026, 4, 30), date(2026, 5, 31), date(2026, 6, 30))
-"""Scored by models trained on the history before them; what came of the first shows on the last."""
+FIRST_DAY = date(2024, 3, 1)
+DAYS = 852
+NIGHTS = (date(2026, 3, 31), date(2026, 5, 31), date(2026, 6, 30))
+"""Scored by models trained on the history before them; what came of the first shows on the last. The second
+makes up for the month-end before it."""
 SEED = 7
 ALREADY_DONE = "Nothing to do: the demo is complete, and no file has been changed."
 

@@ -187,6 +187,8 @@ def _horizon(settings: Settings, base: str | None) -> date | None:
 
 def _code_revision(settings: Settings) -> str:
     """Commit of the checkout, with `+` when files differ from it; `unknown` outside git."""
+    if settings.code_revision:
+        return settings.code_revision
     git = ["git", "-C", str(settings.project)]
     try:
         commit, changed = (

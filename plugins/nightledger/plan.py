@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 import duckdb
 
 from nightledger import actions, ingestion, model_ledger
-from nightledger.clients import Client, RiskWeights
+from nightledger.clients import Client, RiskWeights, load_clients, uses
 from nightledger.ingestion import PullReport, SourceContract
 from nightledger.lock import NightError
 from nightledger.settings import Settings
@@ -239,7 +239,8 @@ def pin_models(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int
 
     A date keeps the versions that were recorded for it first, whatever was rolled back or decided since. A
     decision applies from the first as-of date after the one it was based on, so that no score uses a model
-    that was not known, and what was published stays as it is.
+    that was not known, and what was published stays as it is. A model that clients do not use any more is not
+    pinned to further dates.
 
     Returns:
         Number of (model, as-of date, role) that will be scored.
@@ -257,8 +258,11 @@ def pin_models(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int
     ).fetchall():
         if day in tonight:
             pinned.setdefault((model, day), {})[role] = version
+    clients = load_clients(settings)
+    actions.note_switched_off(connection, clients.values())
     for (model, day), versions in _decided(connection, tonight).items():
-        pinned.setdefault((model, day), versions)
+        if uses(settings, clients, model):
+            pinned.setdefault((model, day), versions)
     pins = model_ledger.fix_pins(settings, pinned)
     for (model, day), versions in pins.items():
         connection.execute("delete from ops.model_pins where model = ? and as_of_date = ?", [model, day])

@@ -8,7 +8,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nightledger import model_ledger
+from nightledger import model_ledger, warehouse
+from nightledger.clients import load_clients
 from nightledger.settings import Settings
 
 HEADLINE = (
@@ -98,7 +99,7 @@ def summary(
             "yes" if name in pinned else "no",
         )
     table.columns[0].no_wrap = True
-    parts: list[RenderableType] = [table]
+    parts: list[RenderableType] = [table, *not_used(settings)]
     if refused := [name for name, decision in decisions.items() if decision["decision"] in NOT_TONIGHT]:
         parts.append(Text("\nWhy not"))
         parts += [Text(f"{name}: {_in_short(decisions[name]['reason'])}") for name in refused]
@@ -108,6 +109,17 @@ def summary(
     if first in decisions:
         parts += _tables(settings, decisions[first], ceilings.get(first))
     return parts
+
+
+def not_used(settings: Settings) -> list[Text]:
+    """What clients do with models otherwise than the models' files say."""
+    told = []
+    for name, client in load_clients(settings).items():
+        off = ", ".join(sorted(client.switched_off))
+        own = ", ".join(f"{model} by {use.scope}" for model, use in client.models.items() if use.scope)
+        told += [f"{name} has switched off: {off}"] if off else []
+        told += [f"{name} has versions of its own: {own}"] if own else []
+    return [Text(line) for line in told]
 
 
 def _in_short(text: str) -> str:
@@ -120,6 +132,9 @@ def details(settings: Settings, console: Console, ceilings: Mapping[str, float])
     decisions = _last_decisions(settings)
     if not decisions:
         console.print("No model has been trained yet: `make train`.")
+    for line in not_used(settings):
+        console.print(line)
+    shadows = shadows_of_last_night(settings)
     for name, decision in decisions.items():
         console.print()
         console.print(
@@ -128,6 +143,50 @@ def details(settings: Settings, console: Console, ceilings: Mapping[str, float])
         console.print(Text(decision["reason"]))
         for part in _tables(settings, decision, ceilings.get(name)):
             console.print(part)
+        if beside := [row for row in shadows if row["model"] == name.partition(".")[0]]:
+            console.print(_shadows(beside))
+
+
+def shadows_of_last_night(settings: Settings) -> list[dict[str, Any]]:
+    """How each challenger differs from its champion: rows of `marts.mart_shadow_scores` of the last date."""
+    path = warehouse.publication_path(settings)
+    if path is None:
+        return []
+    with warehouse.connect(path, settings=settings) as connection:
+        there = connection.execute(
+            "select 1 from information_schema.tables"
+            " where table_schema = 'marts' and table_name = 'mart_shadow_scores'"
+        ).fetchone()
+        if there is None:  # published by an older release
+            return []
+        found = connection.execute(
+            """
+            select * from marts.mart_shadow_scores
+            where as_of_date in (select max(as_of_date) from ops.horizon)
+            order by model, client_id, challenger_version
+            """
+        )
+        names = [column for column, *_ in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _shadows(rows: list[dict[str, Any]]) -> Table:
+    """Of one model: the challenger beside the champion, by client."""
+    table = table_of(
+        f"\nIn the shadow of the champion, {rows[0]['as_of_date']}: the same rows scored by both",
+        *(("client", "left"), ("challenger", "left"), ("rows", "right"), ("rank correlation", "right")),
+        *(("PSI (by chance)", "right"), ("in the same band", "right"), ("mean score, champion's", "right")),
+    )
+    for row in rows:
+        ranks = row["rank_correlation"]
+        table.add_row(
+            *(row["client_id"], row["challenger_version"], f"{row['scored_rows']:,}"),
+            "–" if ranks is None else f"{ranks:.3f}",
+            f"{row['score_psi']:.3f} ({row['score_psi_noise']:.3f})",
+            f"{row['same_band_share']:.1%}",
+            f"{row['challenger_mean']:.3f}, {row['champion_mean']:.3f}",
+        )
+    return table
 
 
 def _last_decisions(settings: Settings) -> dict[str, dict[str, Any]]:

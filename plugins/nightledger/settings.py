@@ -66,10 +66,36 @@ class Settings(BaseSettings):
     airflow_port: int = Field(8080, description="port of the Airflow UI on 127.0.0.1")
     airflow_dsn: str = Field("", description="SQLAlchemy URL of Airflow's metadata; default: SQLite")
     mlflow_port: int = Field(5000, description="port of `make mlflow` on 127.0.0.1")
+    superset_host: str = Field("127.0.0.1", description="where Superset listens; 0.0.0.0 inside a container")
+    superset_port: int = Field(8088, description="port of Superset")
+    superset_address: str = Field(
+        "", description="Superset as browsers reach it; default: http://127.0.0.1:port"
+    )
+    superset_internal_address: str = Field("", description="as its own browser reaches it; default: the same")
+    superset_dsn: str = Field("", description="SQLAlchemy URL of Superset's metadata; default: SQLite")
+    superset_redis: str = Field("", description="redis:// URL: cache, and queue of reports; default: files")
+    superset_secret_key: SecretStr | None = Field(None, description="signs sessions; default: made once")
+    superset_admin_password: SecretStr | None = Field(None, description="of `admin`; default: made once")
+    superset_memory_limit: str = Field("1GB", description="memory limit of DuckDB in a process of Superset")
+    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port that sends reports")
+    report_sender: str = Field("nightledger@localhost", description="sender of reports")
+    browser: str = Field("/usr/bin/chromium", description="Chromium that draws the pages of reports")
+    metrics_token: SecretStr | None = Field(None, description="token of /nightledger/metrics; none: no page")
+    code_revision: str = Field("", description="commit of code that came without git, as in an image")
     schedule: str = Field("0 2 * * *", description="cron of the nightly DAG in UTC; empty: only by hand")
     schedule_from: date = Field(date(2000, 1, 1), description="first business date that the schedule runs")
 
-    @field_validator("inbox", mode="before")
+    @field_validator(
+        *(
+            "inbox",
+            "metrics_token",
+            "token_key",
+            "superset_secret_key",
+            "superset_admin_password",
+            "smtp_url",
+        ),
+        mode="before",
+    )
     @classmethod
     def _empty_is_default(cls, value: object) -> object:
         return value or None

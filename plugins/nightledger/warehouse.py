@@ -43,6 +43,7 @@ LAKE_SCHEMAS: dict[str, pa.Schema] = {
             ("score_hi", pa.float32()),
             ("support", pa.int64()),
             ("is_out_of_range", pa.bool_()),
+            ("exposure", pa.decimal128(18, 4)),
             ("expected_value", pa.decimal128(18, 4)),
             ("receipt_id", pa.string()),
         ]
@@ -67,6 +68,35 @@ LAKE_SCHEMAS: dict[str, pa.Schema] = {
             ("typical", pa.float32()),
             ("score", pa.float32()),
             ("score_without", pa.float32()),
+        ]
+    ),
+    "profiles": pa.schema(
+        [
+            ("client_id", pa.string()),
+            ("model", pa.string()),
+            ("model_version", pa.string()),
+            ("role", pa.string()),
+            ("as_of_date", pa.date32()),
+            ("feature", pa.string()),
+            ("bin", pa.int32()),
+            ("bin_kind", pa.string()),
+            ("upper_edge", pa.float32()),
+            ("rows", pa.int64()),
+            ("training_rows", pa.int64()),
+            ("last_year_rows", pa.int64()),
+            ("last_year_date", pa.date32()),
+            ("usual_psi", pa.float32()),
+        ]
+    ),
+    "outcomes": pa.schema(
+        [
+            *_SCORED,
+            ("role", pa.string()),
+            ("label", pa.int32()),
+            ("label_now", pa.int32()),
+            ("budget_share", pa.float32()),
+            ("matured_on", pa.date32()),
+            ("judged_on", pa.date32()),
         ]
     ),
     "segments": pa.schema(

@@ -24,6 +24,7 @@ STEPS = {
         "audit",
         "publish",
         "watch_losses",
+        "warm_dashboards",
     ],
     "history": [
         "take_lock",
@@ -39,7 +40,7 @@ STEPS = {
     "train": ["publication", "train", "awaiting", "approve", "settle", "release", "champions", "complete"],
 }
 """Tasks of each DAG, one after another."""
-NOT_WRITING = {"wait_for_sources", "take_lock", "score", "watch_losses"}
+NOT_WRITING = {"wait_for_sources", "take_lock", "score", "watch_losses", "warm_dashboards"}
 UNITS = {"min": "minutes", "h": "hours"}
 
 

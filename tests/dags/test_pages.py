@@ -119,3 +119,18 @@ def test_before_the_first_night_the_page_is_empty(client, monkeypatch, tmp_path)
     assert page.status_code == 200
     assert "This run has judged no file" in page.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_metrics_are_for_whoever_has_the_token_and_for_nobody_else(client, monkeypatch, tmp_path):
+    """Catches counts that anybody reads, or that Prometheus cannot read, which has no log-in."""
+    page = "/nightledger/metrics"
+    monkeypatch.setenv("NIGHTLEDGER_HOME", str(tmp_path))
+    for unset in ("", "Bearer ", "Bearer None"):
+        assert client.get(page, headers={"Authorization": unset}).status_code == 401
+    monkeypatch.setenv("NIGHTLEDGER_METRICS_TOKEN", "right")
+    for wrong in ("", "Bearer ", "Bearer wrong", "right", token(client, "admin")["Authorization"]):
+        assert client.get(page, headers={"Authorization": wrong}).status_code == 401
+    answer = client.get(page, headers={"Authorization": "Bearer right"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=1.0.0")
+    assert "nightledger_lock_held 0.0" in answer.text

@@ -62,7 +62,7 @@ def night_by_night(home: Path, payments: PaymentsBank) -> Warehouse:
     payments.write(warehouse)
     for number, day in enumerate(PAYMENT_DATES):
         warehouse.set_dates(PAYMENT_DATES[:number], tonight=[day])
-        warehouse.dbt(*TRANSACTIONS)
+        (warehouse.dbt_again if number else warehouse.dbt)(*TRANSACTIONS)
     return warehouse
 
 

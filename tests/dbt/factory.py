@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nightledger import actions, audit, warehouse
+from nightledger import actions, audit, dbt_scope, warehouse
 from nightledger.dbt_project import DbtProject
 from nightledger.ingestion import coverage
 from nightledger.ingestion.feeds import create_tables
@@ -185,10 +185,20 @@ class Warehouse:
             raise RuntimeError("\n".join(broken))
         return {node["unique_id"].split(".", 2)[2]: node["status"] for node in nodes}
 
-    def build_features(self, *arguments: str) -> None:
-        """Everything up to the features, without tests."""
+    def dbt_again(self, *arguments: str) -> dict[str, str]:
+        """Run dbt as a later night does: on a warehouse that it has built, whose views and seeds stand."""
+        nodes = self.manifest["nodes"]
+        with self.connect() as connection:
+            present = {(schema, name) for schema, name, _ in warehouse.relations(connection)}
+        standing = dbt_scope.standing(self.manifest, lambda _: "", dict.fromkeys(nodes, ""), present)
+        names = sorted(nodes[name]["name"] for name in standing if nodes[name]["resource_type"] != "test")
+        return self.dbt(*arguments, "--exclude", *names)
+
+    def build_features(self, *arguments: str, again: bool = False) -> None:
+        """Everything up to the features, without tests; `again`: see `dbt_again`."""
         kinds = ("--resource-type", "model", "--resource-type", "seed")
-        self.dbt("build", "--select", "+features_customers", *kinds, *arguments)
+        run = self.dbt_again if again else self.dbt
+        run("build", "--select", "+features_customers", *kinds, *arguments)
 
     def list_nodes(self, *arguments: str) -> list[str]:
         """Names of the models, seeds and tests that dbt would run."""

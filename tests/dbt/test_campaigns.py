@@ -25,7 +25,7 @@ ASSIGNED, NEXT, KNOWN = date(2026, 6, 28), date(2026, 6, 30), date(2026, 8, 6)
 ACTION = {"model": "churn", "value": "at_risk", "response": str(KEPT), "cost": "1", "control": str(CONTROL)}
 SHORT = ACTION | {"window_days": 1}
 OTHERS: dict[str, dict[str, Any]] = {
-    "off": {"switched_off": ["churn"], "actions": {"keep": ACTION}},
+    "off": {"actions": {"keep": ACTION}},
     "strict": {"actions": {"keep": ACTION | {"least_score": 0.5}}},
     "poor": {"actions": {"keep": ACTION | {"budget": "100"}}},
     "fallback": {"actions": {"keep": ACTION | {"budget": "100"}, "sell": ACTION | {"cost": "2"}}},
@@ -55,8 +55,9 @@ DECISIONS = "select * from marts.fct_next_best_actions order by client_id, custo
 def client(name: str, rules: dict[str, Any]) -> Client:
     """A client as its file would say it; nothing is known of its customers' ages and consents."""
     asked = {"consent": "", "least_age": 0} | rules
+    used = {"models": {"churn": {"enabled": name != "off"}}}
     return Client.model_validate(
-        {"client_id": name, "name": name, "base_currency": "EUR", "next_best_action": asked}
+        {"client_id": name, "name": name, "base_currency": "EUR", "next_best_action": asked} | used
     )
 
 
@@ -100,7 +101,8 @@ def assigned(home: Path) -> Warehouse:
         connection.execute(
             "insert into marts.fct_scores by name select client_id, 'churn' as model, 'v1' as model_version,"
             " 'customer' as entity, customer_id as entity_id, 'champion' as role, 'high' as band, score,"
-            " round(score * exposure, 4) as expected_value, d.as_of_date"
+            " exposure::decimal(18, 4) as exposure, round(score * exposure, 4) as expected_value,"
+            " d.as_of_date"
             f" from scored, (values (date '{ASSIGNED}'), (date '{NEXT}')) as d(as_of_date)"
         )
         actions.write(connection, clients)

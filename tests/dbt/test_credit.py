@@ -84,7 +84,7 @@ def test_nights_one_by_one_give_what_one_night_gives(home: Any, lender: Lender, 
     lender.write(warehouse)
     for number, day in enumerate(DATES):
         warehouse.set_dates(DATES[:number], tonight=[day])
-        warehouse.dbt(*BUILD)
+        (warehouse.dbt_again if number else warehouse.dbt)(*BUILD)
     pd.testing.assert_frame_equal(warehouse.frame(VECTORS), lent.frame(VECTORS))
 
 

@@ -47,9 +47,9 @@ def nights(tmp_path_factory: pytest.TempPathFactory, published_project: Path) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Settings, "dbt_project", property(lambda _: published_project))
         made.file("cards_2026-01-05.csv", *one, known_at=hour(FIRST))
-        made.run(FIRST)
+        made.run(FIRST, tests=False)
         made.file("cards_2026-01-06.csv", *two, known_at=hour(SECOND))
-        made.run(SECOND)
+        made.run(SECOND, tests=False)
     return made
 
 

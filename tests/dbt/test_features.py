@@ -115,7 +115,7 @@ def night_by_night(built: Warehouse, bank: Bank) -> Warehouse:
     bank.write(warehouse)
     for number, day in enumerate(DATES):
         warehouse.set_dates(DATES[:number], tonight=[day])
-        warehouse.build_features()
+        warehouse.build_features(again=number > 0)
     return warehouse
 
 

@@ -324,8 +324,8 @@ def test_files_that_all_lie_there_give_what_daily_files_gave(
     """A row that counts from when its file was read, not from when it could have been known."""
     at_once = Nights(tmp_path, cards=CONTRACT)
     sender.drop(at_once, after=ALWAYS, before=NEVER)
-    at_once.run(NIGHTS[0])
-    at_once.run(NIGHTS[-1])
+    at_once.run(NIGHTS[0], tests=False)
+    at_once.run(NIGHTS[-1], tests=False)
     for table in FEATURES:
         expected = described(daily, table, NIGHTS)
         assert len(expected) > 5
@@ -340,7 +340,7 @@ def test_a_snapshot_of_files_cut_at_its_cutoff_equals_the_stored_one(
     day = NIGHTS[1]
     cut = Nights(tmp_path, cards=CONTRACT)
     sender.drop(cut, after=ALWAYS, before=cutoff(day))
-    cut.run(day)
+    cut.run(day, tests=False)
     stored = described(daily, "features_customers", [day])
     pd.testing.assert_frame_equal(described(cut, "features_customers", [day]), stored)
     # Where the cut date is the first, it describes the whole history: its own part must be the same.

@@ -62,3 +62,53 @@ def test_segments_outlive_their_files_and_a_second_run_replaces_the_first(
     profiles = night.frame("select * from marts.mart_segment_profiles order by segment_id")
     assert profiles.customers.tolist() == [1, 2]
     assert profiles.currency.tolist() == ["GBP", "GBP"]
+
+
+def test_month_ends_of_one_night_are_compared_with_each_other(
+    built: Warehouse, copy_of: Callable[[Warehouse], Warehouse]
+) -> None:
+    """A night that makes up for months and tells of the last one only; names taken for others after a
+    refit; a segment that is retired and not told of.
+    """
+    night = copy_of(built)
+    night.set_dates([], tonight=DATES)
+    night.empty_lake()
+    first, second, last = DATES
+    assign(night, first, {"C0": 1, "C1": 1, "C2": 2, "C4": 3}, "v1")
+    assign(night, second, {"C0": 1, "C1": 2, "C2": 2, "C4": 3}, "v1")
+    assign(night, last, {"C0": 1, "C1": 2, "C2": 4, "C4": 4}, "v2")  # a refit: 3 is retired, 4 is new
+    night.dbt("run", "--select", *MODELS)
+    moves = night.frame("""
+        select from_date, as_of_date, from_segment, to_segment, customers, share
+        from marts.mart_segment_migration where client_id = 'uk'
+        order by as_of_date, from_segment_id, to_segment_id
+    """)
+    assert [
+        (
+            row.from_date.date(),
+            row.as_of_date.date(),
+            row.from_segment,
+            row.to_segment,
+            row.customers,
+            row.share,
+        )
+        for row in moves.itertuples()
+    ] == [
+        (first, second, "Segment 1", "Segment 1", 1, 0.5),
+        (first, second, "Segment 1", "Segment 2", 1, 0.5),
+        (first, second, "Segment 2", "Segment 2", 1, 1),
+        (first, second, "Segment 3", "Segment 3", 1, 1),
+        (second, last, "Segment 1", "Segment 1", 1, 1),
+        (second, last, "Segment 2", "Segment 2", 1, 0.5),
+        (second, last, "Segment 2", "Segment 4", 1, 0.5),
+        (second, last, "Segment 3", "Segment 4", 1, 1),
+    ]
+    profiles = night.frame(
+        "select name, state, customers from marts.mart_segment_profiles where client_id = 'uk' order by name"
+    )
+    assert [tuple(row) for row in profiles.itertuples(index=False)] == [
+        ("Segment 1", "new", 1),
+        ("Segment 2", "new", 1),
+        ("Segment 3", "retired", 0),
+        ("Segment 4", "new", 2),
+    ]

@@ -22,6 +22,8 @@ class Bench:
     root: Path
     customers: int = 250
     days: int = 350
+    made: Path | None = None
+    """A home that is such a start already, to be copied."""
 
     @property
     def home(self) -> Path:
@@ -58,6 +60,9 @@ class Bench:
         self.home.mkdir(parents=True)
 
         def start() -> None:
+            if self.made:
+                copy(self.made, self.home)
+                return
             day_before = DAY - timedelta(days=1)
             simulate(self.home, day_before, customers=self.customers, days=self.days)
             run_night(self.settings, "history/first", DAY - timedelta(days=2), "history")

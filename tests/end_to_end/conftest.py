@@ -1,4 +1,5 @@
-"""A small bank with a history, a trained model and a first night, made once and copied by each test."""
+"""A small bank with a history, a trained model and a first night, made once and copied by each test; and the
+same bank a night later."""
 
 import shutil
 from collections.abc import Callable
@@ -27,16 +28,20 @@ def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.fixture
-def copy_of_home(first_home: Path, tmp_path: Path) -> Callable[[], Settings]:
-    """Makes a private copy of the first home, ready for the night of LAST."""
-    made = 0
+@pytest.fixture(scope="session")
+def undisturbed_home(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first home after a night of LAST in which nothing went wrong."""
+    home = tmp_path_factory.mktemp("undisturbed") / "home"
+    shutil.copytree(first_home, home, symlinks=True)
+    assert run_night(settings_of(home), "nightly/undisturbed", LAST)
+    return home
 
-    def copy() -> Settings:
-        nonlocal made
-        made += 1
-        home = tmp_path / f"home{made}"
-        shutil.copytree(first_home, home, symlinks=True)
-        return settings_of(home)
+
+@pytest.fixture
+def copy_of_home(first_home: Path, tmp_path: Path) -> Callable[..., Settings]:
+    """Makes a private copy of a home: of the first one, ready for the night of LAST, if none is named."""
+
+    def copy(home: Path = first_home) -> Settings:
+        return settings_of(shutil.copytree(home, tmp_path / "home", symlinks=True))
 
     return copy

@@ -1,6 +1,5 @@
 """The main job on a small real file: through Airflow's scheduler and LocalExecutor, then once more."""
 
-import os
 import socket
 import sqlite3
 import subprocess
@@ -8,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.steps import unmeasured
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ def demo(tmp_path):
     inbox.mkdir()
     excerpt = next(EXCERPTS.glob("birmingham_*.csv.gz"))
     (inbox / excerpt.name).write_bytes(excerpt.read_bytes())
-    environment = os.environ | {
+    environment = unmeasured() | {
         "NIGHTLEDGER_HOME": str(home),
         "NIGHTLEDGER_INBOX": str(inbox),
         "NIGHTLEDGER_AIRFLOW_PORT": str(free_port()),

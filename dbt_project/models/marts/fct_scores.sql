@@ -16,6 +16,7 @@ select
     scores.score_lo,
     scores.score_hi,
     scores.support,
+    scores.exposure,
     scores.expected_value,
     scores.is_out_of_range,
     scores.as_of_date

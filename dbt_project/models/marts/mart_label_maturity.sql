@@ -2,6 +2,7 @@
 {%- set window_days = 180 %}
 {#- With less of a month known, an estimate would be a guess. -#}
 {%- set least_known = 0.1 %}
+{%- set month_of_date = 'cast(' ~ dbt.date_trunc('month', 'dates.as_of_date') ~ ' as date)' %}
 
 {{ config(materialized='table') }}
 
@@ -11,51 +12,17 @@ horizon as (
     select * from {{ ref('stg_horizon') }}
 ),
 
-clients as (
-    select * from {{ ref('stg_clients') }}
-),
-
-frauds as (
-    select
-        reports.client_id,
-        transactions.business_date as happened_on,
-        min(reports.known_at) as known_at
-    from {{ ref('int_fraud_reports') }} as reports
-    inner join {{ ref('fct_transactions') }} as transactions
-        on reports.client_id = transactions.client_id and reports.transaction_key = transactions.transaction_key
-    where transactions.is_current and reports.is_fraud
-    group by reports.client_id, reports.transaction_key, transactions.business_date
-    -- Taken back since: the last word says that it was none.
-    having count(*) filter (where reports.superseded_at is null) = 1
-),
-
-events as (
-    select
-        client_id,
-        'fraud' as outcome,
-        happened_on,
-        known_at
-    from frauds
-    union all
-    select
-        client_id,
-        'default' as outcome,
-        defaulted_on as happened_on,
-        known_at
-    from {{ ref('int_defaults') }}
-    where superseded_at is null
-),
-
 told as (
     select
         events.client_id,
         events.outcome,
+        events.entity,
         events.happened_on,
         horizon.as_of_date,
         cast({{ dbt.date_trunc('month', 'events.happened_on') }} as date) as month_start,
         {{ days_between('events.happened_on', local_date('events.known_at', 'clients.timezone')) }} as days_until_known
-    from events
-    inner join clients on events.client_id = clients.client_id
+    from {{ ref('int_label_events') }} as events
+    inner join {{ ref('stg_clients') }} as clients on events.client_id = clients.client_id
     inner join horizon on events.client_id = horizon.client_id and events.happened_on <= horizon.as_of_date
 ),
 
@@ -64,53 +31,51 @@ settled as (
     select
         client_id,
         outcome,
+        entity,
         days_until_known,
         count(*) as events
     from told
     where
         days_until_known <= {{ window_days }}
         and {{ days_between('happened_on', 'as_of_date') }} >= {{ window_days }}
-    group by client_id, outcome, days_until_known
+    group by client_id, outcome, entity, days_until_known
 ),
 
 known as (
     select
         client_id,
         outcome,
+        entity,
         month_start,
         count(*) as known_events
     from told
-    group by client_id, outcome, month_start
+    group by client_id, outcome, entity, month_start
 ),
 
-first_months as (
+firsts as (
     select
         client_id,
         outcome,
+        entity,
         min(month_start) as month_start
     from known
-    group by client_id, outcome
+    group by client_id, outcome, entity
 ),
 
 months as (
-    select
-        first_months.client_id,
-        first_months.outcome,
-        monthly.month_start,
-        monthly.transactions,
+    select distinct
+        firsts.client_id,
+        firsts.outcome,
+        firsts.entity,
+        {{ month_of_date }} as month_start,
         horizon.as_of_date,
         least(
             horizon.as_of_date,
-            cast({{ dbt.dateadd('day', -1, dbt.dateadd('month', 1, 'monthly.month_start')) }} as date)
+            cast({{ dbt.dateadd('day', -1, dbt.dateadd('month', 1, month_of_date)) }} as date)
         ) as last_day
-    from first_months
-    inner join horizon on first_months.client_id = horizon.client_id
-    inner join {{ ref('agg_monthly') }} as monthly
-        on
-            first_months.client_id = monthly.client_id
-            and monthly.level = 'client'
-            and first_months.month_start <= monthly.month_start
-            and horizon.as_of_date >= monthly.month_start
+    from {{ ref('stg_as_of_dates') }} as dates
+    inner join horizon on dates.client_id = horizon.client_id and dates.as_of_date <= horizon.as_of_date
+    inner join firsts on dates.client_id = firsts.client_id and {{ month_of_date }} >= firsts.month_start
 ),
 
 -- Of each settled outcome: on how many days of the month it would be known by now, had it happened there.
@@ -118,6 +83,7 @@ developed as (
     select
         months.client_id,
         months.outcome,
+        months.entity,
         months.month_start,
         sum(settled.events * ({{ days_between('months.month_start', 'months.last_day') }} + 1)) as all_days,
         sum(
@@ -130,53 +96,92 @@ developed as (
             )
         ) as known_days
     from months
-    inner join settled on months.client_id = settled.client_id and months.outcome = settled.outcome
-    group by months.client_id, months.outcome, months.month_start
+    inner join settled
+        on
+            months.client_id = settled.client_id
+            and months.outcome = settled.outcome
+            and months.entity = settled.entity
+    group by months.client_id, months.outcome, months.entity, months.month_start
 ),
 
-shared as (
+reported as (
     select
         months.client_id,
         months.outcome,
-        months.month_start,
-        months.transactions,
-        months.as_of_date,
+        months.entity,
+        case when months.outcome = 'fraud' and months.entity = 'transaction' then monthly.transactions end
+            as asked_about,
         coalesce(known.known_events, 0) as known_events,
-        cast(developed.known_days as double) / developed.all_days as share_known
+        cast(developed.known_days as double) / developed.all_days as share_known,
+        months.month_start,
+        months.as_of_date
     from months
     left join known
         on
             months.client_id = known.client_id
             and months.outcome = known.outcome
+            and months.entity = known.entity
             and months.month_start = known.month_start
     left join developed
         on
             months.client_id = developed.client_id
             and months.outcome = developed.outcome
+            and months.entity = developed.entity
             and months.month_start = developed.month_start
+    left join {{ ref('agg_monthly') }} as monthly
+        on
+            months.client_id = monthly.client_id
+            and monthly.level = 'client'
+            and months.month_start = monthly.month_start
+    union all
+    select
+        churned.client_id,
+        'churn' as outcome,
+        'customer' as entity,
+        churned.customers as asked_about,
+        churned.leavers as known_events,
+        case when churned.is_mature then 1.0 else 0.0 end as share_known,
+        churned.month_start,
+        horizon.as_of_date
+    from {{ ref('int_churn_outcomes') }} as churned
+    inner join horizon on churned.client_id = horizon.client_id
 ),
 
 -- Each outcome is known with the same chance, so what is known is a binomial share of what there is.
 estimated as (
     select
-        *,
-        case when share_known >= {{ least_known }} then known_events / share_known end as estimate,
+        reported.*,
+        case when not coalesce(reported.share_known >= 0.99, false) then expected.expected_events end
+            as expected_events,
         case
-            when share_known >= {{ least_known }}
-                then 1.96 * sqrt(greatest(known_events, 1) * (1 - share_known)) / share_known
+            when reported.share_known >= {{ least_known }} then reported.known_events / reported.share_known
+        end as estimate,
+        case
+            when reported.share_known >= {{ least_known }}
+                then
+                    1.96 * sqrt(greatest(reported.known_events, 1) * (1 - reported.share_known))
+                    / reported.share_known
         end as half_width
-    from shared
+    from reported
+    left join {{ ref('int_expected_events') }} as expected
+        on
+            reported.client_id = expected.client_id
+            and reported.outcome = expected.outcome
+            and reported.entity = expected.entity
+            and reported.month_start = expected.month_start
 )
 
 select
     client_id,
     outcome,
-    cast(transactions as integer) as transactions,
+    entity,
+    cast(asked_about as integer) as asked_about,
     cast(known_events as integer) as known_events,
     cast(share_known as float) as share_known,
     cast(estimate as float) as estimated_events,
     cast(case when estimate >= 0 then greatest(known_events, estimate - half_width) end as float) as estimated_lo,
     cast(estimate + half_width as float) as estimated_hi,
+    cast(expected_events as float) as expected_events,
     coalesce(share_known >= 0.99, false) as is_mature,
     month_start,
     as_of_date

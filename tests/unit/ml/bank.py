@@ -180,6 +180,7 @@ def use_config(patch: pytest.MonkeyPatch, **changes: Any) -> config.UseCase:
         "dates": {"training": 4},
         "minimums": {"events": 5, "others": 5},
         "evaluation": {"bootstrap_draws": 60},
+        "confidence": {"ages": {}},
         "estimator": {"rounds": 40, "params": values["estimator"]["params"] | {"eta": 0.3}, "search": None},
         "promotion": {"over_baselines": {"recency": -1.0, "logistic_regression": -1.0}},
     }

@@ -39,7 +39,7 @@ USE_CASE: dict[str, Any] = {
     "promotion": {
         "over_baselines": {"logistic_regression": -1.0},
         "over_champion": 0.0,
-        "guardrails": {"calibration_error": 0.1, "score_psi": 0.25},
+        "guardrails": {"calibration_error": 0.1, "most_calibration_error": 0.5, "score_psi": 0.25},
     },
     "bands": {"low": 0.0, "high": 0.3},
     "reasons": {"top": 2},

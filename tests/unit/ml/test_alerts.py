@@ -1,14 +1,20 @@
 """Queues of alerts against loops that do by hand what a person would do."""
 
 import itertools
+from dataclasses import replace
+from datetime import date
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml import config
 from ml.config import Evaluation
-from ml.scores import alerts, metrics
+from ml.datasets import Rows
+from ml.scores import alerts, evaluation, metrics
 from ml.scores.alerts import Context
 
 SETTINGS = Evaluation(budget_share=0.1, calibration_bins=10, bootstrap_draws=60, interval=0.95)
@@ -61,6 +67,60 @@ def test_card_precision_is_the_handbooks(case) -> None:  # type: ignore[no-untyp
     label, score, context = case
     found = all_of(label, score, context, np.ones(len(label)))
     assert found["card_precision_at_k"] == pytest.approx(handbook(label, score, context)[0])
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(cases(), cases(), st.integers(0, 3), st.integers(0, 3))
+def test_each_day_has_a_budget_of_its_own(one, other, k: int, m: int) -> None:  # type: ignore[no-untyped-def]
+    """Catches a client whose alerts are cut at another's budget: two clients together are what they are
+    apart, weighted by their alerts."""
+    parts = []
+    for (label, score, context), budget in ((one, k), (other, m)):
+        alone = replace(context, daily_budget=np.full(7, budget))
+        parts.append((len(set(context.day)) * budget, all_of(label, score, alone, np.ones(len(label)))))
+    (label, score, first), (label2, score2, second) = one, other
+    both = Context(
+        day=np.append(first.day, second.day + 7),
+        card=np.append(first.card, second.card + 10),
+        amount=np.append(first.amount, second.amount),
+        daily_budget=np.append(np.full(7, k), np.full(7, m)),
+        cost=8.0,
+    )
+    n = len(label) + len(label2)
+    found = all_of(np.append(label, label2), np.append(score, score2), both, np.ones(n))
+    assert found["savings"] == pytest.approx(sum(part["savings"] for _, part in parts))
+    for name in ("card_precision_at_k", "card_precision_greatest"):
+        if k + m == 0:
+            assert np.isnan(found[name])
+            continue
+        hits = sum(alerts * part[name] for alerts, part in parts if alerts)
+        assert found[name] == pytest.approx(hits / sum(alerts for alerts, _ in parts))
+
+
+def test_budgets_are_the_clients_and_cards_are_cards() -> None:
+    """Catches an evaluation by another budget than the nights cut their queues at, cards of one customer
+    that count as one, and cards of two customers that do."""
+    fraud = config.UseCase(name="fraud", **yaml.safe_load((config.MODELS / "fraud.yml").read_text()))
+    assert fraud.evaluation is not None
+    day = [date(2026, 1, 1)] * 5
+    table = {
+        "client_id": ["a", "a", "a", "b", "a"],
+        "entity_id": ["t1", "t2", "t3", "t4", "t5"],
+        "customer_id": ["c1", "c1", "c2", "c1", "c1"],
+        "card": ["x", "y", "x", "x", "x"],
+        "day": day,
+        "exposure": [1.0] * 5,
+    }
+    rows = Rows(pa.table(table), (), "")
+    rules = {"a": evaluation.AlertRules(2.0, 7), "b": evaluation.AlertRules(3.0, 0)}
+    found = evaluation.context_of(fraud, rows, rules)
+    assert found.daily_budget.tolist() == [7, 0]
+    assert found.day.tolist() == [0, 0, 0, 1, 0]
+    assert found.card.tolist() == [0, 1, 2, 3, 0]
+    assert rows.customers().tolist() == [0, 0, 1, 2, 0]
+    assert found.cost.tolist() == [2.0, 2.0, 2.0, 3.0, 2.0]
+    fixed = fraud.model_copy(update={"evaluation": fraud.evaluation.model_copy(update={"daily_budget": 4})})
+    assert evaluation.context_of(fixed, rows, rules).daily_budget.tolist() == [4, 4]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

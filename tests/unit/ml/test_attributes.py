@@ -149,12 +149,39 @@ def test_a_champion_reads_the_codes_that_it_learnt() -> None:
         ({"entity": "customer"}, "attributes.loans tells of loan, and loans is about customers"),
         ({"attributes": {"exclude": ["nte"]}}, "has no column nte; it has amount, purpose, is_repeat"),
         ({"attributes": {"columns": ["note"], "exclude": ["note"]}}, "no column of attributes.loans is left"),
+        ({"attributes": {"fairness": ["sexe"]}}, "has no column sexe; it has amount"),
     ],
 )
 def test_what_cannot_be_used_is_said(lender: Bank, changes: dict[str, Any], message: str) -> None:
     """Catches a typo that ends in the middle of SQL, or in a model of nothing."""
     with pytest.raises(DatasetError, match=message):
         read_features(lender.build, use_case(**changes))
+
+
+@pytest.mark.parametrize("name", ["age", "applicant_age", "SEX", "customer_region", "age_band", "birth_year"])
+def test_a_column_that_says_who_somebody_is_becomes_no_feature_by_itself(lender: Bank, name: str) -> None:
+    """Catches a model that learns from age or sex because a table has such a column."""
+    lender.run(f"alter table raw.attributes_loans add column {name} varchar")
+    with pytest.raises(DatasetError, match=f"has {name}: what says who somebody is may be no feature"):
+        read_features(lender.build, use_case())
+    with pytest.raises(DatasetError, match="may be no feature"):
+        read_features(lender.build, use_case(attributes={"columns": ["amount", name]}))
+    told = read_features(lender.build, use_case(attributes={"fairness": [name]}))
+    assert name not in {feature.name for feature in told}
+    with pytest.raises(ValueError, match=r"which attributes\.columns makes features of"):
+        use_case(attributes={"columns": [name], "fairness": [name]})
+
+
+def test_what_may_stand_in_for_it_is_pointed_out_and_other_ages_are_not(lender: Bank) -> None:
+    """Catches a postcode that nobody notices, and a loan's age that is taken for a person's."""
+    lender.run(
+        "alter table raw.attributes_loans add column postcode varchar;"
+        " alter table raw.attributes_loans add column loan_age integer"
+    )
+    told = read_features(lender.build, use_case())
+    assert "loan_age" in {feature.name for feature in told}
+    assert attributes.warning(told).startswith("postcode may stand in for who somebody is")
+    assert attributes.warning([feature for feature in told if feature.name != "postcode"]) == ""
 
 
 def test_a_column_named_as_a_rows_own_is_refused(lender: Bank) -> None:

@@ -1,6 +1,7 @@
 """How sure a score is: intervals, support and range on rows whose truth is known."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,33 @@ def test_only_features_that_the_trees_use_can_lie_out_of_range(
     )
     ground = Ground.of(table, {"one"}, np.arange(3.0), (1.0, 0.0, 1.0))
     assert said(model_of(ground), [0.0], [row])["is_out_of_range"] == [is_out]
+
+
+@pytest.mark.parametrize(
+    ("ages", "row", "is_out", "confidence"),
+    [
+        ({}, (9.0, 0.5), True, 0.5),
+        ({"one": "up"}, (9.0, 0.5), False, 1.0),
+        ({"one": "up"}, (-9.0, 0.5), True, 0.5),
+        ({"one": "down"}, (-9.0, 0.5), False, 1.0),
+        ({"one": "up"}, (np.nan, 0.5), False, 0.5),
+    ],
+)
+def test_what_time_alone_moves_has_no_end_on_that_side(
+    ages: dict[str, str], row: tuple[float, float], is_out: bool, confidence: float
+) -> None:
+    """Catches an alarm about everybody who has been a customer for longer than anybody in the training had,
+    one that is silent on the other side too, and a missing value that counts as known."""
+    ground = Ground.of(pa.table({"one": [0.0, 1.0], "two": [0.0, 1.0]}), {"one"}, np.arange(2.0), None)
+    model = replace(model_of(ground), use_case={"confidence": {"ages": ages}})
+    found = said(model, [0.0], [row])
+    assert (found["is_out_of_range"], found["confidence"]) == ([is_out], [confidence])
+
+
+def test_features_that_never_had_a_value_are_not_asked_for() -> None:
+    """Catches a confidence that no row can ever reach, because a feed has never told a feature."""
+    model = replace(model_of(None), ranges={"one": (0.0, 1.0), "two": None})
+    assert said(model, [0.0, 0.0], [(0.5, np.nan), (2.0, 0.5)])["confidence"] == [1.0, 0.0]
 
 
 def test_a_version_from_before_still_scores_and_says_nothing() -> None:

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from ml import config, datasets, evaluate, families
 from ml.evaluate import Asked, Refused
+from ml.scores.evaluation_files import show
 from tests.unit.ml import loans
 from tests.unit.ml.bank import Bank, cutoff
 
@@ -44,8 +46,11 @@ def values(rows: Any) -> dict[tuple[str, str, str], tuple[float, float, float]]:
     }
 
 
-def test_it_is_what_training_measures_on_the_same_days(trained: tuple[Bank, Any], tmp_path: Path) -> None:
-    """Catches an evaluation that reads, splits, fits or measures otherwise than the training does."""
+def test_it_is_what_training_measures_on_the_same_days(
+    trained: tuple[Bank, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches an evaluation that reads, splits, fits or measures otherwise than the training does, and one
+    that calls month-ends days."""
     bank, outcome = trained
     day = date(2025, 9, 30)
     made = evaluate.evaluate(bank.settings, Asked("churn", day, day, folder=tmp_path / "out"))
@@ -53,6 +58,10 @@ def test_it_is_what_training_measures_on_the_same_days(trained: tuple[Bank, Any]
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["version"] == outcome.version
     assert values(made.judged.rows) == values(outcome.metrics)
     assert len(values(made.judged.rows)) > 20
+    show(made, Console())
+    said = capsys.readouterr().out
+    assert "fitted on 3 month-ends" in said
+    assert "rows of 1 month-end (2025-09-30" in said
 
 
 def test_nothing_is_registered_or_published(lender: Bank, small: config.UseCase, tmp_path: Path) -> None:
@@ -165,11 +174,14 @@ def test_a_model_without_labels_writes_scores_only(
         values.pop(name)
     case = config.UseCase(name="odd", **values)
     monkeypatch.setattr(config, "read", lambda _model, _folder=None: case)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metrics.csv").write_text("of another model")
     made = ask(lender, tmp_path)
     assert made.predictions.num_rows == 0
     assert made.unlabelled.num_rows > 100
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"] == []
     assert not (tmp_path / "out" / "predictions.parquet").exists()
+    assert not (tmp_path / "out" / "metrics.csv").exists(), "an earlier evaluation left it"
 
 
 def test_a_ceiling_stands_beside_the_model(lender: Bank, small: config.UseCase, tmp_path: Path) -> None:

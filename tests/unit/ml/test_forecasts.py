@@ -349,6 +349,23 @@ def test_a_series_with_few_origins_keeps_the_floor(rules: Forecast) -> None:
     }
 
 
+def test_one_lucky_origin_does_not_move_a_series(rules: Forecast) -> None:
+    """A series that leaves what serves all others for a method that was better by chance at one origin; or
+    that stays where another method is better at every origin.
+    """
+    usual = {"floor": [5.0] * 5, "theta": [2, 3, 2, 3, 2]}
+    among = {
+        "a": usual | {"ets": [4, 4, 4, 4, 4]},
+        "b": usual | {"ets": [4, 4, 4, 4, 4]},
+        "lucky": {"floor": [5.0] * 5, "theta": [2, 2, 2, 2, 9], "ets": [3, 3, 3, 3, 1]},
+        "own": {"floor": [5.0] * 5, "theta": [3, 4, 3, 4, 3], "ets": [1, 1, 2, 1, 1]},
+    }
+    known = pd.concat([rows_of(errors).assign(entity=name) for name, errors in among.items()])
+    assert {key[2]: method for key, method in backtest.tiers(known, rules).items()} == {
+        "a": "theta", "b": "theta", "lucky": "theta", "own": "ets"
+    }  # fmt: skip
+
+
 def test_no_origin_is_judged_by_itself(rules: Forecast) -> None:
     """Intervals and methods that have seen what they are judged by: coverage would always look right."""
     table = rows_of({"floor": [1, 1, 1, 1, 60]})

@@ -1,11 +1,14 @@
 """Three lists of life events on simulated customers, of whom it is known what happened and what showed."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import date, timedelta
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from ml.goals import __main__ as command
 from ml.goals.__main__ import write
@@ -48,16 +51,16 @@ def simulated(*, evidence: float, hidden: bool = False, seed: int = 7, customers
 def test_rules_stand_where_a_ranker_finds_no_more() -> None:
     """A ranker that is let in because it beats popularity, though the rules do so as well."""
     result = compare(simulated(evidence=0.6))
-    assert result.gained["rules", "popularity", "ndcg@3"].lo > 0
-    assert result.gained["ranker", "popularity", "ndcg@3"].lo > 0
-    assert abs(result.gained["ranker", "rules", "ndcg@3"].value) < 0.05
+    assert result.gained["rules", "popularity", "NDCG@3"].lo > 0
+    assert result.gained["ranker", "popularity", "NDCG@3"].lo > 0
+    assert abs(result.gained["ranker", "rules", "NDCG@3"].value) < 0.05
     assert not result.ranker_wins
 
 
 def test_a_ranker_wins_where_rules_take_the_evidence_for_another_events() -> None:
     """A comparison that no ranker can win: one that is not given what the rules see, or never learns."""
     result = compare(simulated(evidence=0.9, hidden=True, customers=1000))
-    assert result.found["ranker", "ndcg@3"].value > result.found["popularity", "ndcg@3"].value + 0.1
+    assert result.found["ranker", "NDCG@3"].value > result.found["popularity", "NDCG@3"].value + 0.1
     assert result.ranker_wins
 
 
@@ -65,7 +68,7 @@ def test_nothing_is_gained_where_nothing_shows() -> None:
     """A leak of what happened, or of the judged dates, into what a list is made of."""
     result = compare(simulated(evidence=0.0))
     assert not result.ranker_wins
-    assert abs(result.gained["ranker", "popularity", "ndcg@3"].value) < 0.05
+    assert abs(result.gained["ranker", "popularity", "NDCG@3"].value) < 0.05
 
 
 def test_metrics_are_those_of_the_papers() -> None:
@@ -86,7 +89,7 @@ def test_metrics_are_those_of_the_papers() -> None:
         hits.append(max(happened[event] for event in first))
         gains.append(gain / ideal)
     assert result.found["rules", "hit@3"].value == pytest.approx(np.mean(hits))
-    assert result.found["rules", "ndcg@3"].value == pytest.approx(np.mean(gains))
+    assert result.found["rules", "NDCG@3"].value == pytest.approx(np.mean(gains))
 
 
 def test_the_same_cases_give_the_same_figures(tmp_path: Path) -> None:
@@ -108,6 +111,21 @@ def test_figures_go_where_they_are_wanted(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "own" / "goals.csv").exists() and not (tmp_path / "home").exists()
     assert command.main([*asked, "--out", ""]) == 0
     assert (tmp_path / "home" / "evaluations" / "goals_bank.csv").exists()
+
+
+def test_what_matters_stands_first_and_what_popularity_goes_by_is_told() -> None:
+    """A table that leads with the easier metric, and popularity by age that is called that of segments."""
+    cases = simulated(evidence=0.6)
+    by_age = np.where(cases.customer % 4 == 0, "age 3", cases.segment).astype(object)
+    without = np.where(cases.customer % 4 == 1, "", by_age).astype(object)
+    result = compare(replace(cases, segment=without))
+    assert next(iter(result.found)) == ("popularity", "NDCG@3")
+    assert result.by_segment == pytest.approx(0.5, abs=0.06)
+    console = Console(record=True, width=200, file=StringIO())
+    command.show(result, console)
+    said = console.export_text()
+    assert said.index("NDCG@3") < said.index("hit@3")
+    assert f"by the segment (segments_rfm) in {result.by_segment:.0%} of the cases judged" in said
 
 
 def test_too_little_to_compare_is_refused() -> None:

@@ -76,6 +76,7 @@ def test_each_active_customer_gets_a_score_with_its_reasons(trained: Trained) ->
         """)
     )
     for row in scores.itertuples():
+        assert float(row.exposure) == pytest.approx(float(at_stake[row.entity_id]), abs=1e-4)
         assert float(row.expected_value) == pytest.approx(
             row.score * float(at_stake[row.entity_id]), abs=1e-4
         )

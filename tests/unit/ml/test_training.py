@@ -214,6 +214,24 @@ def test_a_champion_with_other_features_is_replaced_and_the_features_are_named(
     assert "defined differently: max_transaction_amount_90d" in outcome.reason
 
 
+@pytest.mark.parametrize("has_champion", [False, True])
+def test_probabilities_that_are_far_off_are_refused_without_a_champion_to_compare_with(
+    trained: tuple[Bank, training.TrainingOutcome], configure: Callable[..., Any], has_champion: bool
+) -> None:
+    """Catches a first champion, or one after a champion that cannot score any more, that ranks well and
+    whose probabilities are wrong."""
+    bank, first = trained
+    if has_champion:
+        bank.columns["max_transaction_amount_90d"]["config"]["meta"]["unit"] = "count"
+        bank.write_manifest()
+    rails = {"calibration_error": 0.5, "most_calibration_error": 0.001, "score_psi": 25.0}
+    configure(seed=9, promotion={"guardrails": rails})
+    outcome = training.train(bank.settings, "churn", champion=first.version if has_champion else None)
+    assert outcome.verdict == "refused", outcome.reason
+    assert "for certain more than the 0.001 that any version may have" in outcome.reason
+    assert len(outcome.guardrails) == 1
+
+
 def test_too_few_matured_dates_are_refused_with_figures(bank: Bank, configure: Callable[..., Any]) -> None:
     """Catches a model made from two months of a new bank."""
     configure(dates={"training": 11})

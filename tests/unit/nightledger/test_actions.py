@@ -122,9 +122,9 @@ def test_what_needs_a_model_that_is_switched_off_is_not_proposed(model: str, lef
         "least": event | {"least_lifetime_value": "0"},
         "segment": SOUND | {"model": "", "segments": ["Loyal"]},
     }
-    asked = {"switched_off": [model], "actions": told}
     client = Client.model_validate(
-        {"client_id": "x", "name": "x", "base_currency": "EUR", "next_best_action": asked}
+        {"client_id": "x", "name": "x", "base_currency": "EUR", "next_best_action": {"actions": told}}
+        | {"models": {model: {"enabled": False}}}
     )
     with duckdb.connect() as connection:
         connection.execute("create schema ops")
@@ -140,7 +140,7 @@ def test_the_message_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "bank.yml").write_text(yaml.safe_dump(rules))
     with pytest.raises(ClientError, match=r"bank\.yml.*\n.*consnet"):
         load_clients(Settings(clients=tmp_path, _env_file=None))
-    rules["next_best_action"] = {"switched_off": ["chrun"]}
+    rules["next_best_action"] = {"actions": {"keep": SOUND | {"model": "chrun"}}}
     (tmp_path / "bank.yml").write_text(yaml.safe_dump(rules))
     with pytest.raises(ClientError, match=r"bank\.yml: next_best_action: there is no model chrun.*churn"):
         load_clients(Settings(clients=tmp_path, _env_file=None))
@@ -188,3 +188,13 @@ def test_the_example_of_the_how_to_is_one_that_a_night_would_take() -> None:
     example = yaml.safe_load(page.split("```yaml")[1].split("```")[0])
     client = Client.model_validate({"client_id": "x", "name": "x", "base_currency": "EUR"} | example)
     assert list(client.next_best_action.actions) == ["keep_customer", "talk_about_new_home"]
+
+
+def test_the_example_of_choosing_models_is_one_that_a_night_would_take(tmp_path: Path) -> None:
+    """A page whose example is refused, or names a model that is no longer there."""
+    page = (PROJECT / "docs" / "how-to" / "choose-models.md").read_text()
+    example = page.split("```yaml")[1].split("```")[0]
+    (tmp_path / "bank.yml").write_text(f"name: Bank\nbase_currency: EUR\n{example}")
+    bank = load_clients(Settings(clients=tmp_path, _env_file=None))["bank"]
+    assert bank.switched_off == {"propensity_home_improvement"}
+    assert bank.models["churn"].scope == "segment"

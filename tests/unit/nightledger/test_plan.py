@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from nightledger import model_ledger, plan
-from nightledger.clients import Client
+from nightledger.clients import Client, ClientError, load_clients, uses
 
 
 def test_a_night_builds_every_missing_date_oldest_first():
@@ -176,6 +176,78 @@ def test_a_demotion_concerns_the_dates_after_it_and_the_demoted_version_none(pin
     decide(pinning, "v1", "withdrawn", None, "2026-02-02")
     decide(pinning, "v3", "awaiting_approval", None, "2026-02-02")
     assert pins(pinning, settings, date(2026, 2, 3)) == {}
+
+
+def test_a_model_that_is_switched_off_is_not_pinned_to_further_dates(pinning, settings, tmp_path):
+    """Catches a switch that leaves the model scoring, or that takes from a published date what scored it."""
+    own = settings.model_copy(update={"clients": tmp_path})
+
+    def say(rules: str) -> None:
+        (tmp_path / "c.yml").write_text(f"name: C\nbase_currency: EUR\n{rules}")
+
+    def off() -> list[tuple[str, date]]:
+        return pinning.execute("select model, as_of_date from ops.models_off order by all").fetchall()
+
+    say("")
+    decide(pinning, "v1", "promoted", "v1")
+    assert pins(pinning, own, date(2026, 2, 1)) == {"champion": "v1"}
+    pinning.execute("insert into ops.base_horizon values ('c', '2026-02-01', '2026-02-02')")
+    say("models: {churn: {enabled: false}}")
+    assert pins(pinning, own, date(2026, 2, 1)) == {"champion": "v1"}, "built again"
+    assert off() == []
+    assert pins(pinning, own, date(2026, 2, 2)) == {}
+    assert pins(pinning, own, date(2026, 2, 2)) == {}, "a second try"
+    assert off() == [("churn", date(2026, 2, 2))]
+    say("")
+    assert pins(pinning, own, date(2026, 2, 2)) == {"champion": "v1"}, (
+        "switched on again before it was published"
+    )
+    assert off() == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "used"),
+    [
+        ("", ["churn", "segments_rfm.c", "forecast_spend.c"]),
+        ("models: {churn: {enabled: false}, segments_rfm: {enabled: false}}", ["forecast_spend.c"]),
+        ("models: {churn: {scope: client}}", ["churn", "churn.c", "segments_rfm.c", "forecast_spend.c"]),
+        (
+            "models: {churn: {scope: vertical}}",
+            ["churn", "churn.c.wallet", "segments_rfm.c", "forecast_spend.c"],
+        ),
+        (
+            "models: {churn: {scope: segment}}",
+            ["churn", "churn.c.segment_2", "segments_rfm.c", "forecast_spend.c"],
+        ),
+    ],
+)
+def test_nights_use_what_the_client_asks_for(settings, tmp_path, rules, used):
+    """Catches a version that goes on after its client gave it up, and one whose YAML says no scope lost."""
+    (tmp_path / "c.yml").write_text(f"name: C\nbase_currency: EUR\n{rules}")
+    own = settings.model_copy(update={"clients": tmp_path})
+    there = ["churn", "churn.c", "churn.c.wallet", "churn.c.segment_2", "segments_rfm.c", "forecast_spend.c"]
+    clients = load_clients(own)
+    assert [model for model in there if uses(own, clients, model)] == used
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ("models: {chrun: {enabled: false}}", "there is no chrun; known are .*churn"),
+        ("models: {churn: {enabled: false, scope: client}}", "`scope` is of a model that is used"),
+        ("models: {segments_rfm: {scope: segment}}", "its versions are of one client each"),
+        ("models: {churn: {scope: city}}", "'client', 'vertical' or 'segment'"),
+        (
+            "models: {segments_rfm: {enabled: false}}\nnext_best_action: {excluded_segments: [A]}",
+            "protects nobody",
+        ),
+    ],
+)
+def test_a_slip_in_the_use_of_models_is_refused(settings, tmp_path, rules, message):
+    """Catches a model that stays on because its name was spelt wrongly."""
+    (tmp_path / "c.yml").write_text(f"name: C\nbase_currency: EUR\n{rules}")
+    with pytest.raises(ClientError, match=message):
+        load_clients(settings.model_copy(update={"clients": tmp_path}))
 
 
 def test_the_cutoff_follows_the_clients_clock_through_summer_time():

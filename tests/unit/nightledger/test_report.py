@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nightledger import plan, report, warehouse
+from nightledger import plan, report, report_models, warehouse
 from nightledger.ingestion.feeds import create_tables
 from nightledger.settings import Settings
 
@@ -73,3 +73,17 @@ def test_texts_of_strangers_are_inert_in_the_report(published: Settings, tmp_pat
     assert "[red]x[/red] [/]" in shown, "markup that was obeyed"
     assert "[link=file:///etc/passwd]x[/link]" in shown
     assert "two?lines?over" in shown
+
+
+def test_the_report_says_what_clients_do_otherwise(tmp_path: Path) -> None:
+    """Catches a model that is silently missing from a client's scores: somebody switched it off once."""
+    for name, rules in (
+        ("bank", "models: {churn: {enabled: false}, fraud: {scope: segment}, credit: {enabled: true}}"),
+        ("shop", ""),
+    ):
+        (tmp_path / f"{name}.yml").write_text(f"name: X\nbase_currency: EUR\n{rules}\n")
+    told = report_models.not_used(Settings(clients=tmp_path, _env_file=None))
+    assert [line.plain for line in told] == [
+        "bank has switched off: churn",
+        "bank has versions of its own: fraud by segment",
+    ]

@@ -9,7 +9,7 @@ import pytest
 
 from ml import config
 from ml.config import ConfigError, UseCase
-from ml.statements import module_sql, parameters
+from ml.statements import lacking, module_sql, parameters
 
 DAY = date(2025, 3, 31)
 CATEGORY = "home_improvement"
@@ -168,3 +168,19 @@ def test_a_parameter_that_cannot_be_is_named(wrong: Mapping[str, Any]) -> None:
     """A second YAML with a slip, which would ask about nobody."""
     with pytest.raises(ConfigError, match=f"parameters.{next(iter(wrong))}"):
         module_sql(use_case(**wrong), "POPULATION")
+
+
+def test_data_without_the_category_are_told_so(ledger: duckdb.DuckDBPyConnection) -> None:
+    """Catches purchases without categories that are told to take more days, or lower minimums."""
+    told = use_case()
+    assert lacking(ledger, told).startswith(
+        "No payment has the category home_improvement. Those that payments"
+    )
+    assert "have: none. Categories come from" in lacking(ledger, told)
+    pay(ledger, -20)
+    pay(ledger, -10, "dining")
+    pay(ledger, -5, CATEGORY, amount=10)
+    assert "have: dining, groceries. Categories" in lacking(ledger, told), "a refund is no purchase"
+    pay(ledger, -3, CATEGORY)
+    assert lacking(ledger, told) == ""
+    assert lacking(ledger, config.load("churn")) == "", "others need no category"

@@ -1,3 +1,6 @@
+-- A table: the profile and the picture of all pairs read it, and it costs most of what the profile does.
+{{ config(materialized='table') }}
+
 {#- Enough to see what goes together; the number of pairs makes more of them expensive. -#}
 {%- set sampled = 1000 %}
 {%- set fewest = 30 %}

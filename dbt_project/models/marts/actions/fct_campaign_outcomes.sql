@@ -53,7 +53,11 @@ campaigns as (
         sum(case when actions.assignment = 'treatment' then 1 else 0 end) as treated,
         sum(case when actions.assignment = 'control' then 1 else 0 end) as controls,
         sum(case when actions.assignment = 'treatment' then actions.cost else 0 end) as cost,
-        sum(case when actions.assignment = 'treatment' then actions.worth else 0 end) as worth,
+        -- Assignments from before the worth was kept have none: a sum without them would tell too little.
+        case
+            when sum(case when actions.assignment = 'treatment' and actions.worth is null then 1 else 0 end) = 0
+                then sum(case when actions.assignment = 'treatment' then actions.worth else 0 end)
+        end as worth,
         sum(case when actions.assignment = 'treatment' then actions.expected_value else 0 end) as return_assumed,
         min(actions.as_of_date) as first_assigned_on,
         max(actions.as_of_date) as last_assigned_on
@@ -78,7 +82,7 @@ arms as (
             sum(
                 case
                     when assignment = '{{ arm }}'
-                        then cast({{ money }} as decimal(18, 4)) * cast({{ money }} as decimal(18, 4))
+                        then cast({{ money }} as decimal(19, 4)) * cast({{ money }} as decimal(19, 4))
                     else 0
                 end
             ) as double

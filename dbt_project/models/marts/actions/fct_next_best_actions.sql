@@ -10,14 +10,9 @@
         pre_hook="
             {% if is_incremental() %}
             delete from {{ this }}
-            where
-                (client_id, as_of_date) in (
-                    select dates.client_id, dates.as_of_date from {{ ref('stg_as_of_dates') }} as dates
-                    inner join {{ ref('stg_horizon') }} as horizon
-                        on dates.client_id = horizon.client_id and dates.as_of_date = horizon.as_of_date
-                    left join {{ ref('stg_base_horizon') }} as base on dates.client_id = base.client_id
-                    where dates.is_tonight and (base.as_of_date is null or dates.as_of_date > base.as_of_date)
-                )
+            where (client_id, as_of_date) in (
+                select undecided.client_id, undecided.as_of_date from ({{ undecided_dates() }}) as undecided
+            )
             {% endif %}
         ",
     )

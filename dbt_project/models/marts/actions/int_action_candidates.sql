@@ -2,17 +2,8 @@
 
 with
 
--- What was decided for a published date may have been sent: it is not decided anew.
 dates as (
-    select
-        dates.client_id,
-        dates.as_of_date,
-        dates.cutoff_at
-    from {{ ref('stg_as_of_dates') }} as dates
-    inner join {{ ref('stg_horizon') }} as horizon
-        on dates.client_id = horizon.client_id and dates.as_of_date = horizon.as_of_date
-    left join {{ ref('stg_base_horizon') }} as base on dates.client_id = base.client_id
-    where dates.is_tonight and (base.as_of_date is null or dates.as_of_date > base.as_of_date)
+    {{ undecided_dates() }}
 ),
 
 actions as (
@@ -44,6 +35,7 @@ scores as (
         scores.model_version,
         scores.band,
         scores.score,
+        scores.exposure,
         scores.expected_value,
         scores.as_of_date
     from {{ ref('fct_scores') }} as scores
@@ -87,10 +79,7 @@ met as (
         scores.band,
         scores.score,
         scores.expected_value as at_risk,
-        -- An expected value is score × exposure, rounded.
-        cast(
-            round(cast(scores.expected_value as double) / nullif(cast(scores.score as double), 0), 2) as decimal(18, 4)
-        ) as exposure,
+        scores.exposure,
         events.title,
         events.conversation,
         events.since_date,

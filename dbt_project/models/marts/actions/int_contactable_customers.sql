@@ -3,14 +3,7 @@
 with
 
 dates as (
-    select
-        dates.client_id,
-        dates.as_of_date,
-        dates.cutoff_at
-    from {{ ref('stg_as_of_dates') }} as dates
-    inner join {{ ref('stg_horizon') }} as horizon
-        on dates.client_id = horizon.client_id and dates.as_of_date = horizon.as_of_date
-    where dates.is_tonight
+    {{ undecided_dates() }}
 ),
 
 rules as (
@@ -18,51 +11,27 @@ rules as (
 ),
 
 customers as (
-    select
-        dates.client_id,
-        versions.customer_id,
-        versions.consents,
-        ';' || replace(replace(lower(coalesce(versions.consents, '')), ' ', ''), ',', ';') || ';' as entries,
-        -- Of the year of birth alone: the birthday may be on the last day of this year.
-        extract(year from dates.as_of_date) - versions.birth_year - 1 as years_surely_lived,
-        dates.as_of_date
-    from dates
-    inner join {{ ref('int_customers') }} as versions
-        on
-            dates.client_id = versions.client_id
-            and dates.cutoff_at > versions.known_at
-            and (versions.superseded_at is null or dates.cutoff_at <= versions.superseded_at)
-    where versions.closed_on is null or versions.closed_on > dates.as_of_date
+    {{ known_customers('dates') }}
 ),
 
-levels as (
-    select
-        assessed.client_id,
-        assessed.customer_id,
-        assessed.level
-    from {{ ref('fct_risk_assessment') }} as assessed
-    inner join dates on assessed.client_id = dates.client_id and assessed.as_of_date = dates.as_of_date
-),
+{%- for name, fact, column, model in [
+    ('levels', 'fct_risk_assessment', 'level', none),
+    ('segments', 'fct_segments', 'name', 'segments_rfm'),
+    ('lifetime_values', 'fct_lifetime_value', 'lifetime_value', 'lifetime_value'),
+] %}
 
-segments as (
+{{ name }} as (
     select
-        segments.client_id,
-        segments.customer_id,
-        segments.name
-    from {{ ref('fct_segments') }} as segments
-    inner join dates on segments.client_id = dates.client_id and segments.as_of_date = dates.as_of_date
-    where segments.model = 'segments_rfm'
+        facts.client_id,
+        facts.customer_id,
+        facts.{{ column }}
+    from {{ ref(fact) }} as facts
+    inner join dates on facts.client_id = dates.client_id and facts.as_of_date = dates.as_of_date
+    {%- if model %}
+    where facts.model = '{{ model }}'
+    {%- endif %}
 ),
-
-lifetime_values as (
-    select
-        lifetime_values.client_id,
-        lifetime_values.customer_id,
-        lifetime_values.lifetime_value
-    from {{ ref('fct_lifetime_value') }} as lifetime_values
-    inner join dates on lifetime_values.client_id = dates.client_id and lifetime_values.as_of_date = dates.as_of_date
-    where lifetime_values.model = 'lifetime_value'
-),
+{%- endfor %}
 
 -- Who asks for consent or an age contacts nobody of whom these are not known.
 contactable as (
@@ -86,7 +55,11 @@ contactable as (
     where
         (rules.consent = '' or customers.entries like '%;' || rules.consent || ';%')
         and (rules.opted_out = '' or customers.entries not like '%;' || rules.opted_out || ';%')
-        and (rules.least_age = 0 or customers.years_surely_lived >= rules.least_age)
+        -- Of the year of birth alone: the birthday may be on the last day of this year.
+        and (
+            rules.least_age = 0
+            or extract(year from customers.as_of_date) - customers.birth_year > rules.least_age
+        )
         and (levels.level is null or rules.excluded_levels not like '%;' || levels.level || ';%')
         and (segments.name is null or rules.excluded_segments not like '%;' || segments.name || ';%')
 )

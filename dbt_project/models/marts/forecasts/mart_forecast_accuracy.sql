@@ -6,23 +6,7 @@
         on_schema_change='fail',
         pre_hook="
             {% if is_incremental() %}
-            delete from {{ this }}
-            where
-                (client_id, cast({{ dbt.date_trunc('month', 'target') }} as date)) in (
-                    select touched.client_id, cast({{ dbt.date_trunc('month', 'touched.business_date') }} as date)
-                    from {{ ref('int_touched_days') }} as touched
-                )
-                or (client_id, origin) in (
-                    select dates.client_id, dates.as_of_date from {{ ref('stg_as_of_dates') }} as dates
-                    where dates.is_tonight
-                )
-                or exists (
-                    select 1 from {{ ref('stg_base_horizon') }} as base
-                    where
-                        base.client_id = {{ this.identifier }}.client_id
-                        and {{ this.identifier }}.target
-                        >= cast({{ dbt.date_trunc('month', dbt.dateadd('day', 1, 'base.as_of_date')) }} as date)
-                )
+            delete from {{ this }} where {{ forecasts_to_judge(this.identifier) }}
             {% endif %}
         ",
     )
@@ -30,37 +14,13 @@
 
 with
 
--- Those of months whose movements changed; those of months that were not over in the publication before, since nothing
--- need have come on their last days; and tonight's: a night that makes up for an old one has outcomes already.
 forecasts as (
     select facts.* from {{ ref('fct_forecasts') }} as facts
     where
         facts.level in ('client', 'category', 'region', 'customer')
-    {%- if is_incremental() %}
-    and (
-        (facts.client_id, cast({{ dbt.date_trunc('month', 'facts.target') }} as date)) in (
-            select
-                touched.client_id,
-                cast({{ dbt.date_trunc('month', 'touched.business_date') }} as date)
-            from {{ ref('int_touched_days') }} as touched
-        )
-        or (facts.client_id, facts.origin) in (
-            select
-                dates.client_id,
-                dates.as_of_date
-            from {{ ref('stg_as_of_dates') }} as dates
-            where dates.is_tonight
-        )
-        or exists (
-            select 1
-            from {{ ref('stg_base_horizon') }} as base
-            where
-                base.client_id = facts.client_id
-                and facts.target
-                >= cast({{ dbt.date_trunc('month', dbt.dateadd('day', 1, 'base.as_of_date')) }} as date)
-        )
-    )
-    {%- endif %}
+        {%- if is_incremental() %}
+        and {{ forecasts_to_judge('facts') }}
+        {%- endif %}
 ),
 
 -- What is forecast of a month is judged when the month is over.

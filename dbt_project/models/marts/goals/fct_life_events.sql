@@ -27,19 +27,7 @@ events as (
 ),
 
 customers as (
-    select
-        dates.client_id,
-        versions.customer_id,
-        versions.birth_year,
-        ';' || replace(replace(lower(coalesce(versions.consents, '')), ' ', ''), ',', ';') || ';' as consents,
-        dates.as_of_date
-    from dates
-    inner join {{ ref('int_customers') }} as versions
-        on
-            dates.client_id = versions.client_id
-            and dates.cutoff_at > versions.known_at
-            and (versions.superseded_at is null or dates.cutoff_at <= versions.superseded_at)
-    where versions.closed_on is null or versions.closed_on > dates.as_of_date
+    {{ known_customers('dates') }}
 ),
 
 gathered as (
@@ -79,8 +67,8 @@ told as (
     left join rules on gathered.client_id = rules.client_id
     where
         gathered.strength >= events.least_strength
-        and (not events.is_sensitive or customers.consents like '%;sensitive;%')
-        and customers.consents not like '%;' || coalesce(nullif(rules.opted_out, ''), 'no_profiling') || ';%'
+        and (not events.is_sensitive or customers.entries like '%;sensitive;%')
+        and customers.entries not like '%;' || coalesce(nullif(rules.opted_out, ''), 'no_profiling') || ';%'
         and coalesce(rules.excluded_events, '') not like '%;' || gathered.event || ';%'
         and (
             events.least_age is null

@@ -24,20 +24,9 @@ segments as (
     select * from {{ ref('fct_segments') }}
 ),
 
-now_in as (
-    select
-        segments.client_id,
-        segments.model,
-        segments.customer_id,
-        segments.segment_id,
-        segments.name,
-        dates.from_date,
-        dates.as_of_date
-    from segments
-    inner join dates on segments.client_id = dates.client_id and segments.as_of_date = dates.as_of_date
-),
+{%- for name, date in [('now_in', 'as_of_date'), ('before_in', 'from_date')] %}
 
-before_in as (
+{{ name }} as (
     select
         segments.client_id,
         segments.model,
@@ -47,8 +36,9 @@ before_in as (
         dates.from_date,
         dates.as_of_date
     from segments
-    inner join dates on segments.client_id = dates.client_id and segments.as_of_date = dates.from_date
+    inner join dates on segments.client_id = dates.client_id and segments.as_of_date = dates.{{ date }}
 ),
+{%- endfor %}
 
 -- A model that assigned nobody on one of the two dates says nothing about who moved.
 compared as (
@@ -74,33 +64,19 @@ moved as (
         customer_id,
         from_date,
         as_of_date,
-        max(from_segment_id) as from_segment_id,
-        max(from_segment) as from_segment,
-        max(to_segment_id) as to_segment_id,
-        max(to_segment) as to_segment
+        max(case when is_before then segment_id end) as from_segment_id,
+        max(case when is_before then name end) as from_segment,
+        max(case when not is_before then segment_id end) as to_segment_id,
+        max(case when not is_before then name end) as to_segment
     from (
         select
-            client_id,
-            model,
-            customer_id,
-            from_date,
-            as_of_date,
-            segment_id as from_segment_id,
-            name as from_segment,
-            null as to_segment_id,
-            null as to_segment
+            *,
+            true as is_before
         from before_in
         union all
         select
-            client_id,
-            model,
-            customer_id,
-            from_date,
-            as_of_date,
-            null as from_segment_id,
-            null as from_segment,
-            segment_id as to_segment_id,
-            name as to_segment
+            *,
+            false as is_before
         from now_in
     ) as both_dates
     group by client_id, model, customer_id, from_date, as_of_date

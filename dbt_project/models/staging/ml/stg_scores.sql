@@ -25,6 +25,7 @@ select
     score_lo,
     score_hi,
     support,
+    exposure,
     expected_value,
     is_out_of_range,
     as_of_date

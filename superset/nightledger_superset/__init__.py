@@ -1,0 +1,1 @@
+"""Superset on what was published: dashboards, roles and reports are text in this folder."""

@@ -1,0 +1,286 @@
+"""Looks at the dashboards as people do, in headless Chromium: queries, pictures, times, errors.
+
+Needs Playwright (requirements-dev), a Chromium of the system and a server that runs (`make superset`);
+nothing of Superset itself. `python -m nightledger_superset.browser harvest | screenshots`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Error, Page, Request, sync_playwright
+
+from nightledger_superset.settings import ADMIN, FOLDER, PROJECT, Settings
+
+CONTEXTS = FOLDER / "query_contexts.json"
+TALL = 3200
+"""Height of the window: charts below it would not be drawn."""
+
+PATIENCE = 90.0
+"""Seconds after which something that should be there is missed; a busy machine needs most of them."""
+
+_FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
+]
+_ASKED = "/api/v1/chart/data"
+_READY = """() => {
+    const shown = [...document.querySelectorAll('.dashboard-component-chart-holder')]
+        .filter(e => e.offsetParent && e.getBoundingClientRect().top < innerHeight);
+    const waits = '.loading, [data-test="loading-indicator"], .ant-spin-spinning';
+    const stands = 'canvas, svg, table, .header-line, .ant-empty, [role="alert"], .missing-chart-container';
+    return shown.length > 0 && shown.every(e => !e.querySelector(waits) && e.querySelector(stands));
+}"""
+_WRONG = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')]
+    .filter(e => e.offsetParent)
+    .flatMap(e => {
+        const title = e.querySelector('[data-test="editable-title"], .header-title')?.innerText || '?';
+        const alert = e.querySelector('[role="alert"], .ant-alert-error, .missing-chart-container');
+        if (alert) return [[title, 'error', alert.innerText]];
+        const rows = e.querySelector('table') && !e.querySelector('tbody tr td:not(.dt-no-results)');
+        return e.querySelector('.ant-empty') || rows ? [[title, 'no data', '']] : [];
+    })"""
+
+
+@dataclass
+class Seen:
+    """A tab that was opened: how long it took until every chart stood, and what is wrong with it."""
+
+    dashboard: str
+    tab: str
+    seconds: float
+    wrong: list[tuple[str, str, str]]
+    """Chart, `error` or `no data`, and the message."""
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    """What the page asked the chart-data API."""
+    failed: list[str] = field(default_factory=list)
+    """Addresses of our own server that did not answer well."""
+
+
+class Visitor:
+    """Somebody who is logged in, with one window."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page, self.address = page, address
+        self._asked: list[dict[str, Any]] = []
+        self._failed: list[str] = []
+        page.set_default_timeout(PATIENCE * 1000)
+        page.on("request", self._note)
+        page.on("response", lambda reply: reply.status >= 400 and self._failed.append(reply.url))
+
+    def log_in(self, name: str, password: str) -> None:
+        """Fill in the page of the log-in."""
+        self.page.goto(f"{self.address}/login/")
+        self.page.locator('#username, [data-test="username-input"]').first.fill(name)
+        self.page.locator('#password, [data-test="password-input"]').first.fill(password)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_url(lambda url: "/login" not in url, wait_until="commit")
+
+    def dashboard(self, slug: str, *, timeout: float = PATIENCE) -> Iterator[Seen]:
+        """Open a dashboard and then each of its tabs, every one until it stands.
+
+        Yields:
+            What was seen of each tab, while the window still shows it.
+        """
+        self._asked, self._failed = [], []
+        began = time.monotonic()
+        self.page.goto(f"{self.address}/superset/dashboard/{slug}/")
+        names = self._tabs(timeout)
+        yield self._seen(slug, names[0] if names else "", began, timeout)
+        for number, name in enumerate(names[1:], start=1):
+            self._asked, self._failed = [], []
+            began = time.monotonic()
+            self.page.locator(".dashboard-component-tabs .ant-tabs-tab").nth(number).click()
+            yield self._seen(slug, name, began, timeout)
+
+    def choose(self, filter_title: str, value: str, *, timeout: float = PATIENCE) -> Seen:
+        """Choose a value of a native filter, and wait until the charts follow."""
+        self._asked, self._failed = [], []
+        began = time.monotonic()
+        control = self.page.locator(
+            ".filter-item-wrapper, [data-test='form-item-value']", has_text=filter_title
+        )
+        box = self.page.get_by_role("combobox", name=filter_title).or_(control.locator("input")).first
+        box.click()
+        box.fill(value)
+        self.page.locator(".ant-select-item-option", has_text=value).first.click()
+        apply = self.page.locator("[data-test='filter-bar__apply-button']")
+        if apply.count() and apply.first.is_enabled():
+            apply.first.click()
+        return self._seen("", "", began, timeout)
+
+    def charts_of(self, slug: str) -> dict[int, str]:
+        """Of a dashboard, the uuid of each chart by the number that this server gave it."""
+        reply = self.page.request.get(f"{self.address}/api/v1/dashboard/{slug}")
+        position = json.loads(reply.json()["result"]["position_json"])
+        return {
+            node["meta"]["chartId"]: node["meta"]["uuid"]
+            for node in position.values()
+            if isinstance(node, dict) and node.get("type") == "CHART"
+        }
+
+    def height(self) -> int:
+        """Pixels from the top of the page to the end of the last chart."""
+        return int(
+            self.page.evaluate(
+                "Math.ceil(Math.max("
+                "...[...document.querySelectorAll('.dragdroppable-row, .header-with-actions')]"
+                ".filter(e => e.offsetParent).map(e => e.getBoundingClientRect().bottom))) + 24"
+            )
+        )
+
+    def _tabs(self, timeout: float) -> list[str]:
+        self.page.wait_for_selector(
+            ".dashboard-component-chart-holder, .dashboard-markdown", timeout=timeout * 1000
+        )
+        return [
+            tab.strip()
+            for tab in self.page.locator(".dashboard-component-tabs .ant-tabs-tab").all_inner_texts()
+        ]
+
+    def _seen(self, slug: str, tab: str, began: float, timeout: float) -> Seen:
+        try:
+            self.page.wait_for_timeout(150)
+            self.page.wait_for_function(_READY, timeout=timeout * 1000, polling=100)
+        except Error:
+            if self.page.locator(".dashboard-component-chart-holder:visible").count():
+                wrong = [("?", "error", f"not drawn within {timeout:.0f} s")]
+                return Seen(slug, tab, timeout, wrong, self._asked, self._failed)
+        seconds = time.monotonic() - began
+        wrong = [(title, kind, said) for title, kind, said in self.page.evaluate(_WRONG)]
+        return Seen(slug, tab, seconds, wrong, self._asked, self._failed)
+
+    def _note(self, request: Request) -> None:
+        if request.method == "POST" and _ASKED in request.url and (body := request.post_data_json):
+            self._asked.append(body)
+
+
+@contextmanager
+def visiting(
+    settings: Settings, width: int = 1440, height: int = TALL, *, dark: bool = False
+) -> Iterator[Visitor]:
+    """A window of this size, logged in as the administrator."""
+    password = json.loads((settings.home / "secrets" / "superset-passwords.json").read_text())[ADMIN]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=settings.browser, args=_FLAGS)
+        page = browser.new_page(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
+        visitor = Visitor(page, settings.internal_address)
+        visitor.log_in(ADMIN, password)
+        yield visitor
+        browser.close()
+
+
+def listed() -> dict[str, Any]:
+    """`charts` (name to uuid and digest of parameters) and `dashboards` (slugs in order), as git says."""
+    python = PROJECT / ".venv-superset" / "bin" / "python"
+    words = [str(python), "-m", "nightledger_superset", "charts"]
+    environment = {**os.environ, "PYTHONPATH": str(FOLDER)}
+    done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)  # noqa: S603
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def harvest(settings: Settings, slugs: list[str]) -> tuple[int, list[str]]:
+    """Write what the browser asks for each chart into `query_contexts.json`.
+
+    Only the front end builds these queries; with them a chart also answers without a browser (warming, CSV,
+    reports, tests). What the page's filters added is taken out again, and numbers of this server become 0.
+
+    Returns:
+        How many charts there are queries of, and the names of those without.
+    """
+    told = listed()
+    names = {chart["uuid"]: name for name, chart in told["charts"].items()}
+    asked: dict[str, Any] = {}
+    with visiting(settings) as visitor:
+        for slug in slugs or told["dashboards"]:
+            for seen in visitor.dashboard(slug):
+                numbers = visitor.charts_of(slug)
+                for body in seen.asked:
+                    name = names.get(numbers.get((body.get("form_data") or {}).get("slice_id"), ""))
+                    if name:
+                        asked[name] = {
+                            "params": told["charts"][name]["digest"],
+                            "query_context": _without_filters(body),
+                        }
+                sys.stdout.write(f"  {slug}: {seen.tab or 'whole'}, {len(seen.asked)} queries\n")
+    kept = json.loads(CONTEXTS.read_text()) if CONTEXTS.exists() else {}
+    found = {name: value for name, value in (kept | asked).items() if name in told["charts"]}
+    CONTEXTS.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    return len(found), sorted({*told["charts"]} - {*found})
+
+
+def _without_filters(body: dict[str, Any]) -> dict[str, Any]:
+    """The question of a chart itself: without the dashboard's filters, and of no server's numbers."""
+    extra = (body["form_data"].get("extra_form_data") or {}).get("filters") or []
+    for query in body["queries"]:
+        query["filters"] = [
+            one
+            for one in query.get("filters") or []
+            if not any(
+                one["col"] == other["col"] and one["op"] == other["op"] and one["val"] == other["val"]
+                for other in extra
+            )
+        ]
+    return {
+        "datasource": {"id": 0, "type": "table"},
+        "force": False,
+        "queries": body["queries"],
+        "result_format": "json",
+        "result_type": "full",
+    }
+
+
+def screenshots(
+    settings: Settings, slugs: list[str], widths: list[int], folder: Path, *, dark: bool = False
+) -> list[Seen]:
+    """A picture of every tab at every width: `<slug>-<tab's number>-<width>.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = []
+    for width in widths:
+        with visiting(settings, width, dark=dark) as visitor:
+            for slug in slugs or listed()["dashboards"]:
+                for number, seen in enumerate(visitor.dashboard(slug), start=1):
+                    visitor.page.wait_for_timeout(900)  # charts grow into place
+                    clip = {"x": 0, "y": 0, "width": width, "height": min(visitor.height(), TALL)}
+                    path = folder / f"{slug}-{number}-{width}{'-dark' if dark else ''}.png"
+                    visitor.page.screenshot(path=path, clip=clip)
+                    told.append(seen)
+                    sys.stdout.write(
+                        f"  {path.name}: {seen.seconds:.1f} s {seen.wrong or ''} {seen.failed or ''}\n"
+                    )
+                    sys.stdout.flush()
+    return told
+
+
+def main() -> int:
+    """Run a command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="nightledger_superset.browser", description=__doc__)
+    parser.add_argument("command", choices=["harvest", "screenshots"])
+    parser.add_argument("slugs", nargs="*", help="dashboards; all when none is named")
+    parser.add_argument("--widths", default="1440,1920")
+    parser.add_argument("--folder", type=Path, default=PROJECT / "docs" / "images")
+    parser.add_argument("--dark", action="store_true")
+    arguments = parser.parse_args()
+    settings = Settings.from_environment()
+    if arguments.command == "harvest":
+        count, without = harvest(settings, arguments.slugs)
+        sys.stdout.write(f"{count} charts have their query. Without: {', '.join(without) or 'none'}\n")
+        return 0
+    widths = [int(width) for width in arguments.widths.split(",")]
+    seen = screenshots(settings, arguments.slugs, widths, arguments.folder, dark=arguments.dark)
+    return 1 if any(tab.wrong for tab in seen) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The look of everything, from `look.yml`: number formats, colours, themes and the logo."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SCHEME = "nightledger"
+
+# A ledger's lines under a crescent.
+_LOGO = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 196 36" width="196" height="36">'
+    '<rect x="1" y="3" width="30" height="30" rx="7" fill="{mark}"/>'
+    '<path d="M21.5 8.2a6.6 6.6 0 1 0 4.3 9.6 7.2 7.2 0 0 1-4.3-9.6z" fill="#fff"/>'
+    '<path d="M7 24.2h18M7 28h11" stroke="#fff" stroke-width="1.8" stroke-linecap="round"/>'
+    '<text x="41" y="24.5" font-family="Inter,Segoe UI,Roboto,sans-serif" font-size="19" font-weight="600" '
+    'letter-spacing="-.3" fill="{text}">Nightledger</text></svg>'
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """The file's content: `units` by name, `colours` by meaning, `others`, and the themes' settings."""
+
+    units: dict[str, dict[str, Any]]
+    dates: dict[str, str]
+    colours: dict[str, str]
+    others: list[str]
+    sequential: list[str]
+    alarming: list[str]
+    meanings: dict[str, list[str]]
+    shades: dict[str, str]
+    theme: dict[str, Any]
+
+    def label_colours(self) -> dict[str, str]:
+        """The colour of each value that means something, for a dashboard's metadata."""
+        named = {v: self.colours[meaning] for meaning, values in self.meanings.items() for v in values}
+        return {**named, **self.shades}
+
+
+def read_look(folder: Path) -> Look:
+    """The look that this `superset/` folder states."""
+    return Look(**yaml.safe_load((folder / "look.yml").read_text()))
+
+
+def logo(look: Look, *, dark: bool = False) -> str:
+    """The logo as a data URI, so that no page needs another host."""
+    text = look.theme["dark" if dark else "light"]["text"]
+    picture = _LOGO.format(mark=look.colours["actual"], text=text)
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
+
+
+def themes(look: Look) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Superset's THEME_DEFAULT and THEME_DARK. Each is whole: a partial one would lose Superset's own
+    tokens.
+    """
+    return _theme(look, dark=False), _theme(look, dark=True)
+
+
+def _theme(look: Look, *, dark: bool) -> dict[str, Any]:
+    shade = look.theme["dark" if dark else "light"]
+    return {
+        "algorithm": "dark" if dark else "default",
+        "token": {
+            "brandLogoAlt": look.theme["name"],
+            "brandLogoUrl": logo(look, dark=dark),
+            "brandLogoMargin": "16px 8px 12px 0",
+            "brandLogoHref": "/",
+            "brandLogoHeight": "26px",
+            "brandAppName": look.theme["name"],
+            "colorPrimary": look.colours["actual"],
+            "colorLink": look.colours["actual"],
+            "colorInfo": look.colours["actual"],
+            "colorSuccess": look.colours["good"],
+            "colorWarning": look.colours["watch"],
+            "colorError": look.colours["bad"],
+            "colorBgLayout": shade["background"],
+            "colorBgContainer": shade["surface"],
+            "colorBgElevated": shade["surface"],
+            "colorText": shade["text"],
+            "colorBorder": shade["border"],
+            "colorBorderSecondary": shade["border"],
+            "borderRadius": look.theme["radius"],
+            "fontFamily": look.theme["font"],
+            "fontFamilyCode": look.theme["font_code"],
+            "fontWeightStrong": "600",
+            "fontSizeXS": "10",
+            "fontSizeXXL": "28",
+            "fontWeightNormal": "400",
+            "fontWeightLight": "300",
+            "transitionTiming": 0.3,
+            "brandIconMaxWidth": 37,
+        },
+    }
+
+
+def colour_schemes(look: Look) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Superset's EXTRA_CATEGORICAL_COLOR_SCHEMES and EXTRA_SEQUENTIAL_COLOR_SCHEMES."""
+    categorical = [
+        {
+            "id": SCHEME,
+            "label": look.theme["name"],
+            "description": "Colours without a meaning; what means something has its own (look.yml)",
+            "isDefault": True,
+            "colors": look.others,
+        }
+    ]
+    both = [look.colours["expected"], look.theme["light"]["surface"], look.colours["actual"]]
+    sequential = [
+        {
+            "id": f"{SCHEME}_{name}",
+            "label": name,
+            "description": name,
+            "isDiverging": name == "both",
+            "colors": colours,
+        }
+        for name, colours in (("more", look.sequential), ("worse", look.alarming), ("both", both))
+    ]
+    return categorical, sequential

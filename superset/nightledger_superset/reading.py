@@ -1,0 +1,110 @@
+"""How Superset reads: the newest publication, one for a whole request, and never anybody else's rows.
+
+`superset_config.py` hands these to Superset: `mutate` as DB_CONNECTION_MUTATOR, `SecurityManager` as
+CUSTOM_SECURITY_MANAGER and `is_guest_confined` as GUEST_TOKEN_VALIDATOR_HOOK.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flask import g, has_app_context
+from sqlalchemy.engine.url import URL
+from superset.security import SupersetSecurityManager
+
+from nightledger_superset import roles
+from nightledger_superset.settings import Settings
+
+WAREHOUSE = "warehouse.duckdb"
+"""Its stem is the catalog that views name, as `nightledger.warehouse` has it."""
+
+CLIENT_CLAUSE = re.compile(r"client_id = '([A-Za-z0-9_]+)'")
+"""The one form of a rule that confines somebody to a client. Static: a template would share cached rows."""
+
+
+class Rule(NamedTuple):
+    """A row-level rule as Superset's own queries return it."""
+
+    id: int
+    group_key: str | None
+    clause: str
+
+
+DENY = Rule(0, None, "1 = 0")
+
+
+def publication() -> Path:
+    """Directory of the publication that this request reads.
+
+    The pointer is looked at once a request, so that the key of a cached answer and the rows in it are of one
+    publication even when the next one is published in between.
+    """
+    if not has_app_context():
+        return Settings.from_environment().publication()
+    if "nightledger_publication" not in g:
+        g.nightledger_publication = Settings.from_environment().publication()
+    path: Path = g.nightledger_publication
+    return path
+
+
+def mutate(
+    uri: URL, params: dict[str, Any], _username: str | None, _security_manager: object, _source: object
+) -> tuple[URL, dict[str, Any]]:
+    """Turn every DuckDB address into that of the newest publication: read-only, no files, no settings.
+
+    One process must open a file with one configuration, so nothing here depends on the user.
+    """
+    if not uri.drivername.startswith("duckdb"):
+        return uri, params
+    settings = Settings.from_environment()
+    query = {
+        "access_mode": "read_only",
+        # read_only alone leaves the file system open: read_text('/etc/…') would answer.
+        "enable_external_access": "false",
+        "autoinstall_known_extensions": "false",
+        "lock_configuration": "true",
+        "threads": str(settings.threads),
+        "memory_limit": settings.memory_limit,
+    }
+    return uri.set(database=str(publication() / WAREHOUSE), query=query), params
+
+
+class SecurityManager(SupersetSecurityManager):
+    """Superset's own, that fails closed about rows and keys every cached answer by publication."""
+
+    def get_rls_filters(self, table: Any) -> list[Any]:
+        """Row-level rules of the user on a data set; no row at all where no rule says otherwise.
+
+        Superset itself shows everything of a data set that no rule names: one made in the browser, say.
+        """
+        rules = list(super().get_rls_filters(table))
+        if rules or self.is_guest_user() or self._sees_all_clients():
+            return rules
+        return [DENY]
+
+    def get_guest_rls_filters(self, dataset: Any) -> list[Any]:
+        """Rules of the guest's token on a data set; no row at all where the token has none for it."""
+        rules = list(super().get_guest_rls_filters(dataset))
+        if self.is_guest_user() and not any(CLIENT_CLAUSE.fullmatch(rule["clause"]) for rule in rules):
+            return [{"clause": DENY.clause}]
+        return rules
+
+    def get_rls_cache_key(self, datasource: Any) -> list[str]:
+        """What an answer depends on besides its query: the user's rules and the publication."""
+        return [*super().get_rls_cache_key(datasource), f"publication {publication().name}"]
+
+    def _sees_all_clients(self) -> bool:
+        """Whether `roles.yml` clears the user for all clients; the command line, without a user, is."""
+        if getattr(g, "user", None) is None:
+            return True
+        return roles.clears({role.name for role in self.get_user_roles(g.user)})
+
+
+def is_guest_confined(token: dict[str, Any]) -> bool:
+    """Whether a guest token asked for confines its bearer to one client, on all data sets.
+
+    A rule that names a data set leaves the others open, and any other clause may be one that is always true.
+    """
+    rules = token.get("rls") or []
+    clauses = {rule.get("clause", "") for rule in rules if not rule.get("dataset")}
+    return len(rules) == 1 and len(clauses) == 1 and all(CLIENT_CLAUSE.fullmatch(c) for c in clauses)

@@ -1,0 +1,84 @@
+"""The dashboards as people see them: headless Chromium on a server with the publication of a night."""
+
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightledger import superset_pages
+from nightledger.settings import PROJECT, Settings
+
+sys.path.append(str(PROJECT / "superset"))
+
+WITHOUT_ROWS = {
+    # One night has no month-end before it: nobody moved and no forecast is over. Campaigns are still open.
+    "Who went where since the last month-end",
+    "Customers who stayed where they were",
+    "Forecasts whose month is over beside what came",
+    "The next months by segment",
+    "Share that did as hoped",
+}
+"""Charts of things that the bank of the tests cannot have."""
+
+
+@pytest.fixture(scope="module")
+def settings(undisturbed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A server of its own on the publication of the last night."""
+    home = tmp_path_factory.mktemp("pages") / "home"
+    (home / "builds").mkdir(parents=True)
+    publication = (undisturbed_home / "builds" / "current").resolve(strict=True)
+    (home / "builds" / publication.name).symlink_to(publication)
+    (home / "builds" / "current").symlink_to(publication.name)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    settings = Settings(home=home, superset_port=port, _env_file=None)
+    superset_pages.up(settings)
+    yield settings
+    superset_pages.down(settings)
+    shutil.rmtree(home / "superset")
+
+
+@pytest.fixture(scope="module")
+def told(settings: Settings) -> Any:
+    """The same settings as the dashboards' own code has them."""
+    from nightledger_superset.settings import Settings as Told
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NIGHTLEDGER_HOME", str(settings.home))
+        patch.setenv("NIGHTLEDGER_SUPERSET_PORT", str(settings.superset_port))
+        yield Told.from_environment()
+
+
+@pytest.mark.slow
+def test_every_dashboard_shows_its_charts_without_an_error(told: Any) -> None:
+    """Catches what only the browser breaks: a parameter that a picture does not know, a query it spoils."""
+    from nightledger_superset import browser
+
+    wrong: dict[str, Any] = {}
+    with browser.visiting(told) as visitor:
+        for slug in browser.listed()["dashboards"]:
+            for seen in visitor.dashboard(slug):
+                bad = [one for one in seen.wrong if one[1] == "error" or one[0] not in WITHOUT_ROWS]
+                if bad or seen.failed:
+                    wrong[f"{slug}: {seen.tab}"] = bad + seen.failed
+    assert wrong == {}
+
+
+@pytest.mark.slow
+def test_a_filter_changes_what_is_shown(told: Any) -> None:
+    """Catches a filter whose column a data set has lost: the page would go on showing everybody."""
+    from nightledger_superset import browser
+
+    with browser.visiting(told) as visitor:
+        next(visitor.dashboard("features"))
+        before = visitor.page.locator("table").first.inner_text()
+        seen = visitor.choose("Features of", "transaction")
+        after = visitor.page.locator("table").first.inner_text()
+    assert before != after
+    asked = [one for body in seen.asked for query in body["queries"] for one in query.get("filters") or []]
+    assert {"col": "entity", "op": "IN", "val": ["transaction"]} in asked

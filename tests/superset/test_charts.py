@@ -1,0 +1,144 @@
+"""Every chart answers on a real publication, and what it answers is of the newest one."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.superset.asking import COUNT, Person
+
+
+def test_every_chart_answers(
+    people: Callable[..., Person], bundle: Any, ids: dict[str, dict[str, int]]
+) -> None:
+    """Catches a chart whose query the warehouse refuses, and one whose query nobody has harvested."""
+    admin = people("Admin")
+    broken = {}
+    for name, number in ids["charts"].items():
+        answer = admin.ask("GET", f"/api/v1/chart/{number}/data/?force=true")
+        errors = [result.get("error") for result in (answer.content or {}).get("result", [])]
+        if answer.status != 200 or any(errors):
+            broken[name] = answer.text[:300]
+    assert broken == {}
+    assert not bundle.stale_contexts
+
+
+def test_every_chart_reads_as_a_client(
+    people: Callable[..., Person], ids: dict[str, dict[str, int]], bundle: Any
+) -> None:
+    """Catches a chart that fails under a client's rule: its data set has no client, or its query hides it."""
+    analyst = people("Analyst · demo_bank")
+    readable = {slug for slug, info in bundle.dashboards.items() if "Analyst" in info.roles}
+    broken = {}
+    for name, number in ids["charts"].items():
+        if name.partition("/")[0] not in readable:
+            continue
+        answer = analyst.ask("GET", f"/api/v1/chart/{number}/data/")
+        if answer.status not in (200, 403, 404):
+            broken[name] = answer.text[:300]
+    assert broken == {}
+
+
+@pytest.fixture
+def second_publication(home: Path, app: Any) -> Iterator[None]:
+    """Moves readers to a publication in which there are no customers of one client any more."""
+    builds = home / "builds"
+    first = str((builds / "current").readlink())
+    later = builds / "2099-01-01.1"
+    later.mkdir()
+    shutil.copyfile(builds / first / "warehouse.duckdb", later / "warehouse.duckdb")
+    with duckdb.connect(str(later / "warehouse.duckdb")) as connection:
+        connection.execute("delete from marts.mart_customer_overview where client_id = 'demo_wallet'")
+    _point(builds, later.name)
+    yield
+    _point(builds, first)
+    shutil.rmtree(later)
+
+
+def _point(builds: Path, name: str) -> None:
+    (builds / ".current").symlink_to(name)
+    (builds / ".current").replace(builds / "current")
+
+
+@pytest.fixture
+def asked(people: Callable[..., Person], ids: dict[str, dict[str, int]]) -> Callable[[], dict[str, Any]]:
+    """Asks for the customers of each client and gives the whole result."""
+
+    def ask() -> dict[str, Any]:
+        question = {"columns": ["client_id"], "metrics": [COUNT], "orderby": [["client_id", True]]}
+        answer = people("Analyst").data(ids["datasets"]["mart_customer_overview"], question)
+        assert answer.status == 200, answer.text
+        result: dict[str, Any] = answer.content["result"][0]
+        return result
+
+    return ask
+
+
+def test_no_answer_outlives_its_publication(
+    asked: Callable[[], dict[str, Any]], request: pytest.FixtureRequest
+) -> None:
+    """Catches a cache that serves last night's answer after a new publication, or after a rollback."""
+    first = asked()
+    assert "demo_wallet" in str(first["data"])
+    assert asked()["is_cached"]
+    request.getfixturevalue("second_publication")
+    second = asked()
+    assert not second["is_cached"]
+    assert "demo_wallet" not in str(second["data"])
+    assert asked()["is_cached"]
+    assert asked()["data"] == second["data"]
+
+
+def test_one_request_reads_one_publication(home: Path, app: Any) -> None:
+    """Catches an answer of the new publication that is kept under the key of the old one."""
+    from nightledger_superset import reading
+
+    first = str((home / "builds" / "current").readlink())
+    with app.app_context():
+        before = reading.publication()
+        _point(home / "builds", "2099-01-01.2")
+        try:
+            assert reading.publication() == before
+            uri, _ = reading.mutate(_url("duckdb:///warehouse.duckdb"), {}, None, None, None)
+            assert uri.database == str(before / "warehouse.duckdb")
+        finally:
+            _point(home / "builds", first)
+
+
+def test_other_databases_are_left_alone() -> None:
+    """Catches the metadata or a database that somebody added being sent to the warehouse."""
+    from nightledger_superset import reading
+
+    other = _url("postgresql://host/name")
+    assert reading.mutate(other, {}, None, None, None) == (other, {})
+
+
+def _url(text: str) -> Any:
+    from sqlalchemy.engine.url import make_url
+
+    return make_url(text)
+
+
+def test_warming_computes_what_dashboards_ask(
+    app: Any, people: Callable[..., Person], ids: dict[str, dict[str, int]], home: Path
+) -> None:
+    """Catches warming that fills places in the cache which nobody asks for."""
+    from nightledger_superset import refreshing
+    from nightledger_superset.settings import Settings
+
+    settings = Settings.from_environment()
+    with app.app_context():
+        from superset.extensions import cache_manager
+
+        cache_manager.data_cache.clear()
+        told = refreshing.warm(settings, force=True)
+        assert "failed" not in told, told
+        assert "there already" in refreshing.warm(settings)
+    analyst = people("Analyst")
+    answers = [analyst.ask("GET", f"/api/v1/chart/{number}/data/") for number in ids["charts"].values()]
+    found = [answer.content["result"][0]["is_cached"] for answer in answers if answer.status == 200]
+    assert found
+    assert all(found)
