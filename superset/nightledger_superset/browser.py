@@ -214,6 +214,7 @@ def harvest(settings: Settings, slugs: list[str]) -> tuple[int, list[str]]:
                             "query_context": _without_filters(body),
                         }
                 sys.stdout.write(f"  {slug}: {seen.tab or 'whole'}, {len(seen.asked)} queries\n")
+                sys.stdout.flush()
     kept = json.loads(CONTEXTS.read_text()) if CONTEXTS.exists() else {}
     found = {name: value for name, value in (kept | asked).items() if name in told["charts"]}
     CONTEXTS.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
