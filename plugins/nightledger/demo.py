@@ -31,8 +31,8 @@ CUSTOMERS = 2000
 FIRST_DAY = date(2024, 4, 1)
 DAYS = 821
 NIGHTS = (date(2026, 4, 30), date(2026, 5, 31), date(2026, 7, 2))
-"""Scored by models trained on the history before them. The last makes up for the month-end before it, and knows
-who of the first one's customers has left within the 60 days that churn is about."""
+"""Scored by models trained on the history before them. The last makes up for the month-end before it, and
+knows who of the first one's customers has left within the 60 days that churn is about."""
 SEED = 7
 ALREADY_DONE = "Nothing to do: the demo is complete, and no file has been changed."
 
