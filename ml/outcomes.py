@@ -109,8 +109,8 @@ def _gather_scores(connection: duckdb.DuckDBPyConnection, build: Path) -> None:
     if any(build.glob("lake/scores/*/*/*/*.parquet")):
         lake = str(build / "lake" / "scores" / "*" / "*" / "*" / "*.parquet").replace("'", "''")
         parts.append(f"select {key} from read_parquet('{lake}', hive_partitioning = false)")  # noqa: S608
-    if _has(connection, "staging", "stg_scores"):
-        parts.append(f"select {key} from staging.stg_scores")  # noqa: S608 - our own names
+    if _has(connection, "marts", "fct_scores"):
+        parts.append(f"select {key} from marts.fct_scores")  # noqa: S608 - our own names
     nobody = "select " + ", ".join(f"null as {name}" for name in key.split(", ")) + " where false"
     connection.execute(f"create or replace temp view _scored as {' union '.join(parts) or nobody}")
 
@@ -138,10 +138,10 @@ def _to_judge(
     may change any, and is looked at in the nights of month-ends.
     """
     known: set[tuple[str, date]] = set()
-    if _has(connection, "staging", "stg_outcomes"):
+    if _has(connection, "marts", "fct_outcomes"):
         known.update(
             connection.execute(
-                "select distinct client_id, as_of_date from staging.stg_outcomes where model = ?",
+                "select distinct client_id, as_of_date from marts.fct_outcomes where model = ?",
                 [use_case.name],
             ).fetchall()
         )

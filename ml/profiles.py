@@ -322,11 +322,11 @@ def _scores_of(
 ) -> dict[str, Counts]:
     """What was published as the champion's scores of a date, if anything."""
     if not connection.execute(
-        "select 1 from information_schema.tables where table_schema = 'staging' and table_name = 'stg_scores'"
+        "select 1 from information_schema.tables where table_schema = 'marts' and table_name = 'fct_scores'"
     ).fetchone():
         return {}
     published = (
-        f"(select * from staging.stg_scores where model = '{pin.name}' and role = 'champion'"  # noqa: S608
+        f"(select * from marts.fct_scores where model = '{pin.name}' and role = 'champion'"  # noqa: S608
         f" and as_of_date = date '{day}')"
     )
     counts = _counted(connection, published, client, [SCORE], trained)

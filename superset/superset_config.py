@@ -107,7 +107,10 @@ TALISMAN_CONFIG = {
         "connect-src": ["'self'"],
         "style-src": ["'self'", "'unsafe-inline'"],
         "font-src": ["'self'", "data:"],
+        "frame-ancestors": ["'self'", *_settings.embedded_in],
     },
+    # X-Frame-Options knows no list of pages, and would forbid those of frame-ancestors.
+    "frame_options": None,
     "session_cookie_secure": SESSION_COOKIE_SECURE,
 }
 

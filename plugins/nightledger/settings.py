@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     superset_address: str = Field(
         "", description="Superset as browsers reach it; default: http://127.0.0.1:port"
     )
+    superset_embedded_in: str = Field("", description="origins that may embed, by spaces; default: none")
     superset_internal_address: str = Field("", description="as its own browser reaches it; default: the same")
     superset_dsn: str = Field("", description="SQLAlchemy URL of Superset's metadata; default: SQLite")
     superset_redis: str = Field("", description="redis:// URL: cache, and queue of reports; default: files")

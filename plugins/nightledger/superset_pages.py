@@ -44,6 +44,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SUPERSET_HOST": settings.superset_host,
         "SUPERSET_PORT": str(settings.superset_port),
         "SUPERSET_ADDRESS": address(settings),
+        "SUPERSET_EMBEDDED_IN": settings.superset_embedded_in,
         "SUPERSET_INTERNAL_ADDRESS": settings.superset_internal_address,
         "SUPERSET_DSN": settings.superset_dsn,
         "SUPERSET_REDIS": settings.superset_redis,

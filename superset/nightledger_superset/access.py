@@ -325,7 +325,11 @@ def _write_rule(name: str, rule: dict[str, Any]) -> None:
 
 
 def _make_people() -> int:
-    """Make the people of `roles.yml` that are missing; of those that are there, only the roles change."""
+    """Make the people of `roles.yml` that are missing; of those that are there, only the roles change.
+
+    Whoever we made and `roles.yml` no longer names keeps an account (Superset's log refers to it), without
+    roles and closed; named again, it opens.
+    """
     from superset import security_manager
 
     people, settings = roles.read_users(), Settings.from_environment()
@@ -340,6 +344,12 @@ def _make_people() -> int:
                     f"roles.yml: {user} could not be made; is the mail address another one's?"
                 )
         elif {role.id for role in known.roles} != {role.id for role in held}:
+            known.active = known.active or not known.roles
             known.roles = held
             security_manager.update_user(known)
+    for user in sorted(settings.people_made() - people.keys()):
+        gone = security_manager.find_user(user)
+        if gone is not None and (gone.active or gone.roles):
+            gone.active, gone.roles = False, []
+            security_manager.update_user(gone)
     return len(people)

@@ -5,6 +5,7 @@ nothing of Superset itself. `python -m nightledger_superset.browser harvest | sc
 """
 
 import argparse
+import io
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Error, Page, Request, sync_playwright
 
 from nightledger_superset.settings import ADMIN, FOLDER, PROJECT, Settings
@@ -34,13 +36,14 @@ _FLAGS = [
 _ASKED = "/api/v1/chart/data"
 _READY = """() => {
     const shown = [...document.querySelectorAll('.dashboard-component-chart-holder')]
-        .filter(e => e.offsetParent && e.getBoundingClientRect().top < innerHeight);
+        .filter(e => e.offsetParent && e.getBoundingClientRect().top < innerHeight)
+        .filter(e => !e.closest('.dashboard-markdown'));
     const waits = '.loading, [data-test="loading-indicator"], .ant-spin-spinning';
     const stands = 'canvas, svg, table, .header-line, .ant-empty, [role="alert"], .missing-chart-container';
-    return shown.length > 0 && shown.every(e => !e.querySelector(waits) && e.querySelector(stands));
+    return shown.every(e => !e.querySelector(waits) && e.querySelector(stands));
 }"""
 _WRONG = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')]
-    .filter(e => e.offsetParent)
+    .filter(e => e.offsetParent && !e.closest('.dashboard-markdown'))
     .flatMap(e => {
         const title = e.querySelector('[data-test="editable-title"], .header-title')?.innerText || '?';
         const alert = e.querySelector('[role="alert"], .ant-alert-error, .missing-chart-container');
@@ -119,7 +122,7 @@ class Visitor:
 
     def charts_of(self, slug: str) -> dict[int, str]:
         """Of a dashboard, the uuid of each chart by the number that this server gave it."""
-        reply = self.page.request.get(f"{self.address}/api/v1/dashboard/{slug}")
+        reply = self.page.request.get(f"{self.address}/api/v1/dashboard/{slug}", timeout=PATIENCE * 1000)
         position = json.loads(reply.json()["result"]["position_json"])
         return {
             node["meta"]["chartId"]: node["meta"]["uuid"]
@@ -201,11 +204,12 @@ def harvest(settings: Settings, slugs: list[str]) -> tuple[int, list[str]]:
     """
     told = listed()
     names = {chart["uuid"]: name for name, chart in told["charts"].items()}
-    asked: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     with visiting(settings) as visitor:
         for slug in slugs or told["dashboards"]:
+            numbers = visitor.charts_of(slug)
+            asked: dict[str, Any] = {}
             for seen in visitor.dashboard(slug):
-                numbers = visitor.charts_of(slug)
                 for body in seen.asked:
                     name = names.get(numbers.get((body.get("form_data") or {}).get("slice_id"), ""))
                     if name:
@@ -215,9 +219,10 @@ def harvest(settings: Settings, slugs: list[str]) -> tuple[int, list[str]]:
                         }
                 sys.stdout.write(f"  {slug}: {seen.tab or 'whole'}, {len(seen.asked)} queries\n")
                 sys.stdout.flush()
-    kept = json.loads(CONTEXTS.read_text()) if CONTEXTS.exists() else {}
-    found = {name: value for name, value in (kept | asked).items() if name in told["charts"]}
-    CONTEXTS.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+            # After each dashboard: a harvest that breaks off keeps what it has.
+            kept = json.loads(CONTEXTS.read_text()) if CONTEXTS.exists() else {}
+            found = {name: value for name, value in (kept | asked).items() if name in told["charts"]}
+            CONTEXTS.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return len(found), sorted({*told["charts"]} - {*found})
 
 
@@ -245,7 +250,7 @@ def _without_filters(body: dict[str, Any]) -> dict[str, Any]:
 def screenshots(
     settings: Settings, slugs: list[str], widths: list[int], folder: Path, *, dark: bool = False
 ) -> list[Seen]:
-    """A picture of every tab at every width: `<slug>-<tab's number>-<width>.png`."""
+    """A picture of every tab at every width: `<slug>-<tab's number>-<width>.webp`."""
     folder.mkdir(parents=True, exist_ok=True)
     told = []
     for width in widths:
@@ -254,8 +259,9 @@ def screenshots(
                 for number, seen in enumerate(visitor.dashboard(slug), start=1):
                     visitor.page.wait_for_timeout(900)  # charts grow into place
                     clip = {"x": 0, "y": 0, "width": width, "height": min(visitor.height(), TALL)}
-                    path = folder / f"{slug}-{number}-{width}{'-dark' if dark else ''}.png"
-                    visitor.page.screenshot(path=path, clip=clip)
+                    path = folder / f"{slug}-{number}-{width}{'-dark' if dark else ''}.webp"
+                    picture = Image.open(io.BytesIO(visitor.page.screenshot(clip=clip)))
+                    picture.save(path, quality=80, method=6)
                     told.append(seen)
                     sys.stdout.write(
                         f"  {path.name}: {seen.seconds:.1f} s {seen.wrong or ''} {seen.failed or ''}\n"

@@ -31,7 +31,7 @@ _LOOKS = {
     *("markerEnabled", "opacity", "page_length", "show_legend", "show_value", "subheader_font_size"),
     *("include_search", "label_type", "server_page_length", "subtitle", "subtitle_font_size"),
     *("value_bounds", "x_axis_time_format", "xAxisLabelRotation", "x_axis_title_margin", "y_axis_format"),
-    *("x_axis_title", "y_axis_title", "y_axis_title_margin"),
+    *("allow_render_html", "x_axis_title", "y_axis_title", "y_axis_title_margin"),
 }
 
 
@@ -366,11 +366,12 @@ class _Maker:
                 raise DefinitionError(f"{path.name}: filters: filters.yml has no {name}.")
             filter_ = self.filters[name]
             source = filter_.get("from", "")
-            if source not in self.datasets and filter_.get("kind") != "time":
+            if source not in self.datasets:
                 raise DefinitionError(f"filters.yml: {name}: from: there is no datasets/{source}.yml.")
             above = [parent for parent in filter_.get("within", []) if parent in names]
-            data = self.datasets.get(source, next(iter(self.datasets.values())))
-            made.append(layout.native_filter(name, filter_, data, uuid_of("dataset", source), above))
+            made.append(
+                layout.native_filter(name, filter_, self.datasets[source], uuid_of("dataset", source), above)
+            )
         return made
 
 

@@ -8,11 +8,11 @@ from nightledger_superset.datasets import Dataset, DefinitionError, columns_name
 from nightledger_superset.look import SCHEME, Look
 
 KEYS = {
-    "key", "title", "kind", "dataset", "metrics", "by", "x", "grain", "columns", "rows", "source", "target",
+    "key", "title", "kind", "dataset", "metrics", "by", "x", "grain", "columns", "source", "target",
     "column",
     "where", "only", "sort", "limit", "subtitle", "width", "height", "description", "options", "emphasis",
     "stack",
-    "sideways", "unit", "labels", "compare", "worse", "page_length",
+    "sideways", "unit", "labels", "compare", "worse", "page_length", "html",
 }  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def check(chart: Chart) -> None:
         DefinitionError: It names a column or a metric that is not there.
     """
     data = chart.dataset
-    for key in ("by", "x", "columns", "rows", "source", "target", "column"):
+    for key in ("by", "x", "columns", "source", "target", "column"):
         for name in chart.listed(key):
             if name not in data.columns:
                 raise DefinitionError(f"{chart.where}: {key}: {data.file} has no column {name}.")
@@ -272,7 +272,8 @@ def _table(chart: Chart, look: Look) -> dict[str, Any]:
         "table_timestamp_format": look.dates["day"],
         "show_cell_bars": False,
         "color_pn": False,
-        "allow_render_html": True,
+        # Names of merchants are other people's text: only a table whose query makes links asks for it.
+        "allow_render_html": chart.stated.get("html", False),
         "allow_rearrange_columns": False,
         "column_config": config,
         "conditional_formatting": _emphasis(chart, look),
@@ -314,30 +315,6 @@ def _emphasis(chart: Chart, look: Look) -> list[dict[str, Any]]:
                 }
             )
     return rules
-
-
-def _pivot(chart: Chart, look: Look) -> dict[str, Any]:
-    unit = _unit(chart, look)
-    return {
-        "groupbyRows": chart.listed("rows"),
-        "groupbyColumns": chart.listed("by"),
-        "metrics": chart.listed("metrics"),
-        "metricsLayout": "COLUMNS",
-        "valueFormat": unit["format"],
-        "aggregateFunction": "Sum",
-        "rowTotals": False,
-        "colTotals": False,
-        "rowOrder": "key_a_to_z",
-        "colOrder": "key_a_to_z",
-        "date_format": look.dates["month"],
-        "time_grain_sqla": chart.stated.get("grain", "P1M"),
-        "temporal_columns_lookup": {
-            name: True
-            for name in [*chart.listed("rows"), *chart.listed("by")]
-            if chart.dataset.columns[name].is_time
-        },
-        "conditional_formatting": _emphasis(chart, look),
-    }
 
 
 def _heatmap(chart: Chart, look: Look) -> dict[str, Any]:
@@ -386,24 +363,6 @@ def _treemap(chart: Chart, look: Look) -> dict[str, Any]:
 
 def _sankey(chart: Chart, look: Look) -> dict[str, Any]:
     return {"source": chart.one("source"), "target": chart.one("target"), "metric": chart.one("metrics")}
-
-
-def _waterfall(chart: Chart, look: Look) -> dict[str, Any]:
-    unit = _unit(chart, look)
-    return {
-        "x_axis": chart.one("x"),
-        "groupby": chart.listed("by"),
-        "metric": chart.one("metrics"),
-        "increase_color": _rgb(look.colours["good"]),
-        "decrease_color": _rgb(look.colours["bad"]),
-        "total_color": _rgb(look.colours["actual"]),
-        "show_value": True,
-        "show_legend": False,
-        "show_total": bool(chart.stated.get("labels", True)),
-        "y_axis_format": unit["format"],
-        "x_ticks_layout": "auto",
-        **_currency(chart, unit),
-    }
 
 
 def _pie(chart: Chart, look: Look) -> dict[str, Any]:
@@ -490,11 +449,9 @@ _KINDS: dict[str, tuple[str, Callable[[Chart, Look], dict[str, Any]]]] = {
     "band": ("echarts_timeseries_line", _line),
     "bar": ("echarts_timeseries_bar", _bar),
     "table": ("table", _table),
-    "pivot": ("pivot_table_v2", _pivot),
     "heatmap": ("heatmap_v2", _heatmap),
     "treemap": ("treemap_v2", _treemap),
     "sankey": ("sankey_v2", _sankey),
-    "waterfall": ("waterfall", _waterfall),
     "pie": ("pie", _pie),
     "histogram": ("histogram_v2", _histogram),
     "box": ("box_plot", _box),

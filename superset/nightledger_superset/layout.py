@@ -152,23 +152,10 @@ def native_filter(
 ) -> dict[str, Any]:
     """One entry of a dashboard's filter bar; `above` are the filters that narrow its choice.
 
-    `filters.yml`: `title`, `kind` (select or time), `column` and `from` (the data set whose values are
+    `filters.yml`: `title`, `column` and `from` (the data set whose values are
     offered), `single` (one value at a time), `required` (begins with the first value; money of two
     currencies must not be added up), `largest` (a metric: the values stand in its order, largest first).
     """
-    if stated.get("kind") == "time":
-        return {
-            "id": f"NATIVE_FILTER-{name}",
-            "name": stated["title"],
-            "type": "NATIVE_FILTER",
-            "filterType": "filter_time",
-            "targets": [{}],
-            "controlValues": {"enableEmptyFilter": False},
-            "defaultDataMask": {"extraFormData": {}, "filterState": {}, "ownState": {}},
-            "scope": {"rootPath": ["ROOT_ID"], "excluded": []},
-            "cascadeParentIds": [],
-            "description": stated.get("description", ""),
-        }
     column = stated["column"]
     if column not in dataset.columns:
         raise DefinitionError(f"filters.yml: {name}: {dataset.file} has no column {column}.")

@@ -72,6 +72,26 @@ def mutate(
 class SecurityManager(SupersetSecurityManager):
     """Superset's own, that fails closed about rows and keys every cached answer by publication."""
 
+    def get_user_roles(self, user: Any = None) -> list[Any]:
+        """Roles of a user that count: with one of a client, Superset knows of no others.
+
+        Otherwise `Analyst` beside `Analyst · demo_bank` would open SQL Lab, where no rule of rows holds.
+        """
+        held = super().get_user_roles(user)
+        names = roles.counting({role.name for role in held})
+        return [role for role in held if role.name in names]
+
+    def raise_for_access(self, *given: Any, **asked: Any) -> None:
+        """Refuse a query on a data set that no role of the asker names, whatever dashboard it comes from.
+
+        Superset itself lets a dashboard with roles open every data set that its filters name, and whoever
+        makes a dashboard writes both. Guests have nothing but their dashboard.
+        """
+        query = asked.get("query_context") or asked.get("viz")
+        if query is not None and not self.is_guest_user():
+            super().raise_for_access(datasource=query.datasource)
+        super().raise_for_access(*given, **asked)
+
     def get_rls_filters(self, table: Any) -> list[Any]:
         """Row-level rules of the user on a data set; no row at all where no rule says otherwise.
 

@@ -11,6 +11,9 @@ import yaml
 from nightledger_superset.settings import FOLDER, Settings, SupersetError
 
 CAN = ("export", "explore", "sql_lab", "audit")
+ALL_CLIENTS = {"sql_lab", "audit"}
+"""What knows no rows of a client: row-level security holds neither in SQL Lab nor in the log."""
+
 BETWEEN = " · "
 GUEST = "Embedded guest"
 """Role of whoever shows a token of an embedded dashboard; its rows are those of the token."""
@@ -44,7 +47,7 @@ def read_roles(folder: Path = FOLDER, clients: Path | None = None) -> tuple[Role
             raise SupersetError(f"roles.yml: {kind}: {wrong}. A role has description, per_client, can {CAN}")
         found.append(Role(kind, kind, stated["description"], can))
         found += [
-            Role(f"{kind}{BETWEEN}{client}", kind, stated["description"], can - {"sql_lab"}, client)
+            Role(f"{kind}{BETWEEN}{client}", kind, stated["description"], can - ALL_CLIENTS, client)
             for client in (names if stated.get("per_client") else ())
         ]
     return tuple(found)
@@ -55,11 +58,15 @@ def read_users(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
     return dict(_read(folder).get("users") or {})
 
 
+def counting(names: Set[str]) -> set[str]:
+    """Those of somebody's roles that count: one of a client outweighs all that are not."""
+    return names & {role.name for role in read_roles() if role.client} or {*names}
+
+
 def clears(names: Set[str]) -> bool:
-    """Whether somebody with these roles may see every client; one role of a client outweighs the rest."""
-    confined = {role.name for role in read_roles() if role.client}
+    """Whether somebody with these roles may see every client."""
     cleared = {role.name for role in read_roles() if not role.client} | {"Admin"}
-    return bool(names & cleared) and not names & confined and GUEST not in names
+    return bool(counting(names) & cleared) and GUEST not in names
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Settings:
     dsn: str
     redis_url: str
     address: str
+    embedded_in: tuple[str, ...]
     internal_address: str
     threads: int
     memory_limit: str
@@ -57,6 +58,7 @@ class Settings:
             dsn=given("SUPERSET_DSN", f"sqlite:///{home / 'superset' / 'superset.db'}"),
             redis_url=given("SUPERSET_REDIS", ""),
             address=(address := given("SUPERSET_ADDRESS", f"http://127.0.0.1:{port}")),
+            embedded_in=tuple(given("SUPERSET_EMBEDDED_IN", "").split()),
             internal_address=given("SUPERSET_INTERNAL_ADDRESS", address),
             threads=int(given("THREADS", "2")),
             memory_limit=given("SUPERSET_MEMORY_LIMIT", "1GB"),
@@ -98,6 +100,12 @@ class Settings:
     def passwords_file(self) -> Path:
         """File that holds the password of each user that we made, `{"admin": "…"}`."""
         return self.home / "secrets" / "superset-passwords.json"
+
+    def people_made(self) -> set[str]:
+        """Users besides the admin that we made."""
+        if not self.passwords_file.exists():
+            return set()
+        return set(json.loads(self.passwords_file.read_text())) - {ADMIN}
 
     def password(self, user: str = ADMIN) -> str:
         """Password of a user that we made; a random one the first time."""

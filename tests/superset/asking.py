@@ -29,11 +29,13 @@ class Answer:
 class Person:
     """Somebody who is logged in, or a guest with a token."""
 
-    def __init__(self, app: Any, name: str | None = None, token: str | None = None) -> None:
+    def __init__(
+        self, app: Any, name: str | None = None, token: str | None = None, password: str = PASSWORD
+    ) -> None:
         self._client = app.test_client()
         self._headers = {"X-GuestToken": token} if token else {}
         if name:
-            reply = self._client.post("/login/", data={"username": name, "password": PASSWORD})
+            reply = self._client.post("/login/", data={"username": name, "password": password})
             assert reply.status_code == 302, reply.status_code
             assert reply.headers["Location"] != "/login/", f"{name} could not log in"
 

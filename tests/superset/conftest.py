@@ -38,6 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with duckdb.connect(str(own / "warehouse.duckdb")) as connection:
         _add_client(connection)
     os.environ.update(NIGHTLEDGER_HOME=str(home), NIGHTLEDGER_SUPERSET_MEMORY_LIMIT="2GB")
+    os.environ["NIGHTLEDGER_SUPERSET_EMBEDDED_IN"] = "https://portal.example"
     return home
 
 

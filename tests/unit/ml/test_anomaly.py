@@ -37,7 +37,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Configure:
 
     def use(**changes: Any) -> config.UseCase:
         values = genuine("anomaly").model_dump(exclude={"bands"})
-        for key, value in ({"estimator": {"trees": 60, "sample": 256}, **changes}).items():
+        few: dict[str, Any] = {"estimator": {"trees": 60, "sample": 256}, "confidence": {"ages": {}}}
+        for key, value in (few | changes).items():
             base = values[key]
             if key == "estimator":
                 base = base | {"trees": 60, "sample": 256}

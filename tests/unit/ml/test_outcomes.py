@@ -22,10 +22,10 @@ def only_churn(configure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def scored(bank: Bank, *days: date) -> None:
     """Let the model of before have scored everybody on these days."""
-    bank.run("create schema if not exists staging")
+    bank.run("create schema if not exists marts")
     listed = ", ".join(f"date '{day}'" for day in days)
     bank.run(f"""
-        create or replace table staging.stg_scores as
+        create or replace table marts.fct_scores as
         select distinct client_id, 'churn' as model, 'v1' as model_version, 'customer' as entity,
             customer_id as entity_id, as_of_date, 'champion' as role
         from features.features_customers where as_of_date in ({listed})
@@ -88,9 +88,7 @@ def test_a_date_is_judged_again_only_when_something_was_told_about_it(bank: Bank
     """Catches a year of scores that is judged every night, and a correction that nobody looks at."""
     scored(bank, DAY)
     assert judged(bank)
-    bank.run(
-        "create table staging.stg_outcomes as select client_id, model, as_of_date from staging.stg_scores"
-    )
+    bank.run("create table marts.fct_outcomes as select client_id, model, as_of_date from marts.fct_scores")
     assert not judged(bank)
     for told, expected in ((DAY, False), (DAY + timedelta(days=61), False), (DAY + timedelta(days=60), True)):
         bank.run("delete from ops.changed_facts")
