@@ -111,8 +111,11 @@ def _gather_scores(connection: duckdb.DuckDBPyConnection, build: Path) -> None:
         parts.append(f"select {key} from read_parquet('{lake}', hive_partitioning = false)")  # noqa: S608
     if _has(connection, "marts", "fct_scores"):
         parts.append(f"select {key} from marts.fct_scores")  # noqa: S608 - our own names
-    nobody = "select " + ", ".join(f"null as {name}" for name in key.split(", ")) + " where false"
-    connection.execute(f"create or replace temp view _scored as {' union '.join(parts) or nobody}")
+    kinds = {"as_of_date": "date"}
+    nobody = ", ".join(f"null::{kinds.get(name, 'varchar')} as {name}" for name in key.split(", "))
+    connection.execute(
+        f"create or replace temp view _scored as {' union '.join(parts) or f'select {nobody} where false'}"
+    )
 
 
 def _scored(connection: duckdb.DuckDBPyConnection, use_case: UseCase) -> list[tuple[str, date]]:

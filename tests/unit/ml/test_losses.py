@@ -77,7 +77,8 @@ def fraud_tables() -> list[str]:
         " as_of_date date, version integer)",
         "create table intermediate.int_transactions (client_id varchar, transaction_key varchar,"
         " customer_id varchar, version integer, business_date date, base_amount decimal(18, 4),"
-        " known_at timestamp, superseded_at timestamp)",
+        " known_at timestamp, superseded_at timestamp, card_token varchar,"
+        " account_id varchar)",
         "create table intermediate.int_fraud_reports (client_id varchar, transaction_key varchar,"
         " is_fraud boolean, known_at timestamp, superseded_at timestamp)",
         "create table marts.mart_fraud_alerts (client_id varchar, transaction_key varchar,"
@@ -87,10 +88,10 @@ def fraud_tables() -> list[str]:
         statements += [
             f"insert into features.features_transactions values ('bank', '{key}', '{day}', 1)",
             f"insert into intermediate.int_transactions values ('bank', '{key}', 'c', 1, '{day}', -{amount},"
-            f" '{cutoff(day) - timedelta(hours=1)}', '{cutoff(day)}')",
+            f" '{cutoff(day) - timedelta(hours=1)}', '{cutoff(day)}', null, 'a')",
             # Understood anew later: the version stands twice, and counts once.
             f"insert into intermediate.int_transactions values ('bank', '{key}', 'c', 1, '{day}', -{amount},"
-            f" '{cutoff(day)}', null)",
+            f" '{cutoff(day)}', null, null, 'a')",
             f"insert into marts.fct_scores values ('bank', 'fraud', '{version}', '{key}', '{day}',"
             " 'champion', 'low')",
             # The challenger sees the same rows and would have pointed out all of them.

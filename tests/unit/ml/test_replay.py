@@ -314,6 +314,7 @@ def test_reasons_from_comparisons_are_replayed(bank: Bank, monkeypatch: pytest.M
     """Catches a forest whose reasons need the past and the peers that a pruned publication took along."""
     values = genuine("anomaly").model_dump(exclude={"bands"})
     values["estimator"] |= {"trees": 60, "sample": 256, "quota": 0.05}
+    values["confidence"] |= {"ages": {}}
     monkeypatch.setattr(config, "read", lambda _model, _folder=None: config.UseCase(**values))
     for column in bank.columns.values():
         column["config"]["meta"]["allowed_in"] = ["anomaly"]

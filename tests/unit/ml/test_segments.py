@@ -490,15 +490,15 @@ def test_a_model_of_segments_takes_those_of_the_night_before() -> None:
         connection.execute("""
             create schema marts;
             create table marts.fct_segments as
-            select 'bank' as client_id, name as customer_id, day::date as as_of_date, model, segment as name
+            select 'bank' as client_id, name as customer_id, day::date as as_of_date, model, segment_id
             from (values
-                ('c1', '2026-03-30', 'segments_rfm', 'Old'), ('c1', '2026-03-31', 'segments_rfm', 'Last'),
-                ('c1', '2026-03-31', 'segments_spend', 'Mix'), ('c1', '2026-04-01', 'segments_rfm', 'Tonight')
-            ) as t(name, day, model, segment);
+                ('c1', '2026-03-30', 'segments_rfm', 1), ('c1', '2026-03-31', 'segments_rfm', 2),
+                ('c1', '2026-03-31', 'segments_spend', 3), ('c1', '2026-04-01', 'segments_rfm', 4)
+            ) as t(name, day, model, segment_id);
             create table population as
             select 'bank' as client_id, unnest(['c1', 'c2']) as customer_id, date '2026-04-01' as as_of_date;
         """)
         found = connection.execute(
-            f"select population.customer_id, segment from population {statements._SEGMENTS} order by 1"
+            f"select population.customer_id, segment_id from population {statements._SEGMENTS} order by 1"
         ).fetchall()
-    assert found == [("c1", "Last"), ("c2", None)]
+    assert found == [("c1", 2), ("c2", None)]
