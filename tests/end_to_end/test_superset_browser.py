@@ -69,9 +69,9 @@ def test_a_filter_changes_what_is_shown(told: Any) -> None:
 
     with browser.visiting(told) as visitor:
         next(visitor.dashboard("features"))
-        before = visitor.page.locator("table").first.inner_text()
+        before = visitor.page.locator(".dashboard-content").inner_text()
         seen = visitor.choose("Features of", "transaction")
-        after = visitor.page.locator("table").first.inner_text()
+        after = visitor.page.locator(".dashboard-content").inner_text()
     assert before != after
     asked = [one for body in seen.asked for query in body["queries"] for one in query.get("filters") or []]
     assert {"col": "entity", "op": "IN", "val": ["transaction"]} in asked
