@@ -108,7 +108,8 @@ class Visitor:
         """Choose a value of a native filter, and wait until the charts follow."""
         self._asked, self._failed = [], []
         began = time.monotonic()
-        box = self.page.get_by_role("combobox", name=filter_title).first
+        wrapper = ".filter-item-wrapper, [data-test='form-item-value']"
+        box = self.page.locator(wrapper, has_text=filter_title).locator("input").first
         box.click(force=True)  # the chosen value lies above it
         box.fill(value)
         self.page.locator(".ant-select-item-option", has_text=value).first.click()
