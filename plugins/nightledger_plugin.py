@@ -22,6 +22,6 @@ class NightledgerPlugin(AirflowPlugin):
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override] # read once, when needed
         """The pages; only the API server asks for them."""
-        from nightledger.airflow_pages import app
+        from nightledger.pages import app
 
         return [{"app": app, "url_prefix": "/nightledger", "name": "Nightledger"}]

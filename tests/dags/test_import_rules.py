@@ -11,7 +11,7 @@ OURS = ("dags", "ml", "nightledger", "simulation")
 WITH_AIRFLOW = {
     "plugins/nightledger_plugin.py",
     "plugins/nightledger/airflow_approval.py",
-    "plugins/nightledger/airflow_pages.py",
+    "plugins/nightledger/pages/access.py",
     "plugins/nightledger/airflow_tasks.py",
 }
 ML_MAY_READ = {

@@ -74,7 +74,7 @@ def test_nobody_sees_a_page_without_logging_in(client):
 
 def test_no_route_of_the_pages_is_public(client):
     """Catches a route that somebody adds outside the private router, and FastAPI's own ones."""
-    from nightledger.airflow_pages import app
+    from nightledger.pages import app
 
     for route in app.routes:
         assert client.get(f"/nightledger{route.path}").status_code == 401, route.path

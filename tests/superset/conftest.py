@@ -47,13 +47,13 @@ def _add_client(connection: duckdb.DuckDBPyConnection) -> None:
     clients = connection.execute("select count(distinct client_id) from marts.dim_customers").fetchone()
     if clients != (1,):
         return
-    for schema, table in connection.execute(
-        "select schema_name, table_name from duckdb_columns() inner join duckdb_tables()"
+    for schema, table, keyed in connection.execute(
+        "select schema_name, table_name, has_primary_key from duckdb_columns() inner join duckdb_tables()"
         " using (database_name, schema_name, table_name) where column_name = 'client_id'"
         " and schema_name in ('marts', 'ml', 'staging', 'ops', 'operations')"
     ).fetchall():
         connection.execute(
-            f'insert or ignore into "{schema}"."{table}" select * replace (\'demo_wallet\' as client_id)'
+            f'insert {"or ignore " if keyed else ""}into "{schema}"."{table}" select * replace (\'demo_wallet\' as client_id)'
             f' from "{schema}"."{table}" where client_id = \'demo_bank\''
         )
 
