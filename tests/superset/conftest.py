@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.superset.asking import PASSWORD, Person
+from tests.superset.asking import PASSWORD, Answer, Person
 
 PROJECT = Path(__file__).resolve().parents[2]
 os.environ["SUPERSET_CONFIG_PATH"] = str(PROJECT / "superset" / "superset_config.py")
@@ -52,8 +52,9 @@ def _add_client(connection: duckdb.DuckDBPyConnection) -> None:
         " using (database_name, schema_name, table_name) where column_name = 'client_id'"
         " and schema_name in ('marts', 'ml', 'staging', 'ops', 'operations')"
     ).fetchall():
+        insert = "insert or ignore" if keyed else "insert"
         connection.execute(
-            f'insert {"or ignore " if keyed else ""}into "{schema}"."{table}" select * replace (\'demo_wallet\' as client_id)'
+            f'{insert} into "{schema}"."{table}" select * replace (\'demo_wallet\' as client_id)'
             f' from "{schema}"."{table}" where client_id = \'demo_bank\''
         )
 
@@ -120,3 +121,22 @@ def ids(app: Any, bundle: Any) -> dict[str, dict[str, int]]:
             "datasets": numbers(SqlaTable, {name: info.uuid for name, info in bundle.datasets.items()}),
             "dashboards": numbers(Dashboard, {slug: info.uuid for slug, info in bundle.dashboards.items()}),
         }
+
+
+@pytest.fixture(scope="session")
+def answers(people: Callable[..., Person], ids: dict[str, dict[str, int]]) -> dict[str, Answer]:
+    """What each chart answers somebody who may see everything, asked afresh."""
+    return _asked(people("Admin"), ids, "?force=true")
+
+
+@pytest.fixture(scope="session")
+def answers_of_client(people: Callable[..., Person], ids: dict[str, dict[str, int]]) -> dict[str, Answer]:
+    """What each chart answers somebody of one client."""
+    return _asked(people("Analyst · demo_bank"), ids, "")
+
+
+def _asked(person: Person, ids: dict[str, dict[str, int]], how: str) -> dict[str, Answer]:
+    return {
+        name: person.ask("GET", f"/api/v1/chart/{number}/data/{how}")
+        for name, number in ids["charts"].items()
+    }
