@@ -24,7 +24,7 @@ define as_typed
 override export $(1) := $$(value $(1))
 endef
 $(foreach name,FILE REASON SOURCE TO FROM QUERY DESCRIPTOR PATTERN MERCHANT SUBCATEGORY NUMBER SELECT ROWS TABLE KEY FIGURE A B MODEL \
-	VERSION RECEIPT ALLOW_MISSING OUT LABEL_DELAY TRAIN_DAYS CEILING CLIENT ACTION DATE TRUTH,$(eval $(call as_typed,$(name))))
+	VERSION RECEIPT ALLOW_MISSING OUT LABEL_DELAY TRAIN_DAYS CEILING CLIENT ACTION DATE TRUTH NAME ROLE,$(eval $(call as_typed,$(name))))
 
 ##@ The main job
 
@@ -63,6 +63,15 @@ down: $(VENV)/.installed ## Stop exactly what `make up` started
 status: $(VENV)/.installed ## Tell what is running
 	@$(RUN) -m nightledger.superset_pages status || true
 	@$(RUN) -m nightledger.launcher status
+
+.PHONY: airflow-user
+airflow-user: $(VENV)/.installed ## Give a person a log-in and roles in Airflow: NAME=priya [ROLE="fraud desk,viewer" | ROLE=none: bar them]; no ROLE: a new password
+	@test -n "$$NAME" || { echo 'Say who: make airflow-user NAME=priya ROLE="fraud desk"'; exit 1; }
+	@$(RUN) -m nightledger.airflow_people give --roles="$$ROLE" -- "$$NAME"
+
+.PHONY: airflow-users
+airflow-users: $(VENV)/.installed ## Who may log in to Airflow, and with which roles
+	@$(RUN) -m nightledger.airflow_people list
 
 .PHONY: superset
 superset: $(VENV)/.installed .venv-superset/.installed ## Start the dashboards on the newest publication; brings in what git says
@@ -208,6 +217,14 @@ score-file: $(VENV)/.installed ## Score a CSV of features, publish nothing: FILE
 mlflow: $(VENV)/.installed .venv-mlflow/.installed ## MLflow's pages on the registry, until Ctrl-C
 	@exec $(RUN) -m nightledger.mlflow_pages
 
+.PHONY: reports
+reports: $(VENV)/.installed ## Draw Evidently's reports on the current publication, as the DAG does after each night
+	@$(RUN) -m ml.reports.writing
+
+.PHONY: evidently
+evidently: $(VENV)/.installed ## Evidently's own pages on the reports, until Ctrl-C
+	@exec $(RUN) -m nightledger.evidently_pages
+
 ##@ Actions
 
 .PHONY: targets
@@ -234,6 +251,15 @@ restore: $(VENV)/.installed ## Fill an empty home: FROM=backup NIGHTLEDGER_HOME=
 .PHONY: drill-faults
 drill-faults: $(VENV)/.installed-dev ## Disturb a night in every way (at most 30 minutes); writes docs/reference/faults.md
 	@$(RUN) -m tests.drills
+
+.PHONY: drill-monitoring
+drill-monitoring: $(VENV)/.installed-dev ## 120 nights with planted faults and drifts (at most 30 minutes); writes docs/reference/monitoring-drill.md: [NIGHTS=120] [EVERY=1]
+	@$(RUN) -m tests.drills.monitoring --nights $(or $(NIGHTS),120) --every $(or $(EVERY),1) \
+		--write docs/reference/monitoring-drill.md
+
+.PHONY: drill-runbooks
+drill-runbooks: $(VENV)/.installed-dev ## Cause each alert and follow its runbook (at most 10 minutes); writes docs/reference/runbook-drill.md
+	@$(RUN) -m tests.drills.runbooks
 
 .PHONY: drill-replay
 drill-replay: $(VENV)/.installed-dev ## Run NIGHTS=30 twice from one start and compare the hashes: [CUSTOMERS=400] [WRITE=page]

@@ -9,7 +9,8 @@ time is taken apart:
 - batches: what stands against the bare side. Arrow in; out come score, margin, band, interval, support,
   range, expected value and receipt; with reasons also the three strongest in words, with a what-if each;
 - files: the features read from the build in key order, and scores, reasons, what-ifs and vectors written as
-  Parquet.
+  Parquet;
+- drift: the scored rows counted beside the training's, and the search for scores whose labels have matured.
 
 `make bench-scoring` writes `docs/reference/scoring-speed.md`.
 """
@@ -38,10 +39,11 @@ FEATURES = {"reasons": 65, "scores": 75}
 """By task: with reasons for everybody, or scores only."""
 MOST = {"reasons": 1.5, "scores": 1.3}
 MOST_GB = 4.0
-CLOSING = """The limits are for the batches: like the bare side they begin with an Arrow table in memory. With
-reasons the whole step is hardly dearer, as contributions are nearly all of it. Without reasons trees cost so
-little that finding the rows, sorting them by key, and writing a file of vectors and one of scores costs more
-than scoring them."""
+CLOSING = """The limits are for the batches: like the bare side they begin with an Arrow table in memory.
+Whoever holds them against the whole step finds the second missed. With reasons the whole step is hardly
+dearer, as contributions are nearly all of it. Without reasons trees cost so little that finding the
+rows, sorting them by key, and writing a file of vectors and one of scores costs more than scoring
+them."""
 
 
 def names(task: str) -> list[str]:
@@ -51,7 +53,7 @@ def names(task: str) -> list[str]:
 
 def make(home: Path, task: str, rows: int) -> None:
     """Write a build of random features as far as scoring reads one, and register a booster that fits it."""
-    from ml import config
+    from ml import config, profiles
     from ml.artefacts import sha256
     from ml.registry import Registry, version_id
     from ml.scores.boosted import BoostedTrees
@@ -71,6 +73,7 @@ def make(home: Path, task: str, rows: int) -> None:
             create schema ops; create schema features; create schema intermediate;
             create table ops.as_of_dates as select 'bank' as client_id, date '{AS_OF}' as as_of_date,
                 timestamp '2026-07-01 02:00:00' as cutoff_at, true as is_tonight;
+            create table ops.horizon as select client_id, as_of_date, cutoff_at from ops.as_of_dates;
             create table features.features_customers as
             select 'bank' as client_id, 'customer-' || lpad(n::varchar, 8, '0') as customer_id,
                 date '{AS_OF}' as as_of_date, {random}, 'd1' as _definition_hash
@@ -141,14 +144,21 @@ def make(home: Path, task: str, rows: int) -> None:
         )
         files = model.files()
         version = version_id(date(2026, 5, 31), sha256(files))
-        Registry(settings).save("churn", version, files, pa.table({"score": [0.0]}), {}, {}, {})
+        days = np.full(len(table), np.datetime64("2026-05-31"))
+        known = table.append_column("client_id", pa.repeat("bank", len(table))).append_column(
+            "day", pa.array(days)
+        )
+        scores = pa.array(model.scores(table, 2).astype(np.float32))
+        profile = profiles.reference(known, columns, {}, known.append_column("score", scores))
+        documents = {profiles.DOCUMENT: profile}
+        Registry(settings).save("churn", version, files, pa.table({"score": [0.0]}), {}, {}, documents)
         connection.execute("insert into ops.model_pins values ('churn', ?, ?, 'champion')", [AS_OF, version])
     (home / "version").write_text(version)
 
 
 def ours(home: Path, task: str) -> dict[str, Any]:
     """The night's own step."""
-    from ml import config, scoring
+    from ml import config, outcomes, profiles, scoring
     from ml.scores import explanation
 
     if task == "scores":
@@ -161,15 +171,20 @@ def ours(home: Path, task: str) -> dict[str, Any]:
         (scoring, "choose_rows"),
         (explanation, "of"),
         (scoring, "of_batch"),
+        (profiles, "write"),
+        (outcomes, "write"),
     ):
-        setattr(module, name, timed(getattr(module, name), spent.setdefault(name, [0.0, 0.0])))
+        seconds = spent.setdefault(f"{module.__name__}.{name}", [0.0, 0.0])
+        setattr(module, name, timed(getattr(module, name), seconds))
     said = scoring.score_night(_settings(home), home / "builds" / "open")
     steps = {name: np.array(seconds) for name, seconds in spent.items()}
-    rows = steps["choose_rows"] + steps["of"]
+    rows = steps["ml.scoring.choose_rows"] + steps["ml.scores.explanation.of"]
+    batches, counted = steps["ml.scoring.of_batch"], steps["ml.profiles.write"]
     stages = {
         "rows": rows,
-        "batches": steps["of_batch"],
-        "files": steps["score"] - rows - steps["of_batch"],
+        "batches": batches,
+        "files": steps["ml.scoring.score"] - rows - batches - counted,
+        "drift": counted + steps["ml.outcomes.write"],
     }
     return {
         "rows": said["scored"],
@@ -294,12 +309,12 @@ def page(results: dict[str, dict[str, dict[str, Any]]]) -> str:
         "",
         "The whole step of a night, which also finds out who is scored, reads the build and writes files:",
         "",
-        "| task | start | rows | batches | files | whole, CPU s (wall s) | beside bare: CPU (wall) |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| task | start | rows | batches | files | drift | whole, CPU s (wall s) | beside bare: CPU (wall) |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for task, found in results.items():
         one, two = found["ours"], found["bare"]
-        parts = {stage: one[f"{stage}_cpu_seconds"] for stage in ("rows", "batches", "files")}
+        parts = {stage: one[f"{stage}_cpu_seconds"] for stage in ("rows", "batches", "files", "drift")}
         cells = [
             what[task],
             *(f"{n:.1f}" for n in (one["cpu_seconds"] - sum(parts.values()), *parts.values())),

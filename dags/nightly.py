@@ -7,6 +7,9 @@ copy of the last publication, so a failed or killed one has changed nothing that
 Inputs: the inbox (files matched by `sources/*.yml`), the current publication, the champions of the registry.
 Output: a publication under `builds/`, and the asset event `publication`. A champion that has lost more than a
 client's `loss_limits` allow, by the labels that this publication knows, is taken back (`make decisions`).
+Incidents (drift, deliveries, performance) with the change that they are blamed on, on the page *Incidents*;
+one above its threshold gives the asset event `retrain`, from which `train` makes a challenger. A failed task
+opens the incident of the night. People are told by mail or webhook where `NIGHTLEDGER_ALERT_*` says so.
 Which date: `as_of_date` of a run by hand; the first day of the interval of a scheduled one. Dates between the
 last publication and that one are built as well, oldest first: after a pause, the schedule starts one run, for
 the last date that is over. After months without nights, `month_ends` builds only the month-ends between them.
@@ -20,6 +23,7 @@ that is published already waits for nothing.
 ### When it is urgent
 Readers keep the last publication, so a failure is urgent by the time the business needs today's numbers. The
 run's tab *dbt nodes and files* names the failing test or file; the logs of `audit` and `dbt_*` say the same.
+The page *Nights* says what to do. People are told before a night misses `NIGHTLEDGER_PUBLISH_BY`.
 
 ### How to run it again
 Trigger a new run for the date, with `force` if it is published already; what a failed run left is moved to
@@ -46,6 +50,8 @@ Errors are tried again; failed tests, a failed audit and a refused publication f
 | audit | 2 | 1 h | `audit.json` of the build |
 | publish | 2 | 30 min | nothing; it goes on from the step it had reached |
 | watch_losses | 2 | 30 min | nothing; a champion is demoted once |
+| incidents | 2 | 15 min | nothing; an incident is opened and told of once |
+| retrain | 2 | 5 min | nothing; an incident asks for one training |
 | warm_dashboards | 0 | 20 min | answers in the cache; it never fails a night |
 """
 
@@ -53,9 +59,11 @@ from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable, chain, dag, task
+from airflow.sdk import CronDataIntervalTimetable, chain, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from nightledger import airflow_tasks as steps
+from nightledger.airflow_deadline import deadlines_of_a_night
 from nightledger.settings import Settings
 
 SETTINGS = Settings()
@@ -94,6 +102,30 @@ def watch_losses() -> list[dict[str, Any]]:
     return breaches
 
 
+# After watch_losses, so that a champion taken back is one of tonight's incidents.
+@task(task_id="incidents", execution_timeout=timedelta(minutes=15))
+def watch_incidents() -> list[str]:
+    """Find tonight's incidents with their cause, tell people, and name the models to be trained again."""
+    from nightledger import incidents, notifying, operations
+
+    settings, run = Settings(), steps.run_name()
+    with operations.stage(settings, run, "incidents") as detail:
+        detail.update(incidents.watch(settings, run))
+        # A night that catches up with month-ends is followed by others: the last dates decide.
+        is_catching_up = get_current_context()["params"].get("month_ends")
+        models = [] if is_catching_up else incidents.ask_training(settings, run)
+        detail.update(messages=notifying.announce(settings), models=models)
+    return models
+
+
+@task(execution_timeout=timedelta(minutes=5), outlets=[steps.RETRAIN])
+def retrain(models: list[str]) -> None:
+    """Ask the DAG train for challengers; skipped when no incident asks for one."""
+    if not models:
+        raise AirflowSkipException("No incident asks for a training.")
+    get_current_context()["outlet_events"][steps.RETRAIN].extra = {"models": models}
+
+
 # Nothing stale is served without it: the key of an answer holds its publication.
 @task(retries=0, execution_timeout=timedelta(minutes=20))
 def warm_dashboards() -> str:
@@ -114,7 +146,8 @@ def warm_dashboards() -> str:
     start_date=datetime.combine(SETTINGS.schedule_from, time(), UTC),
     catchup=False,
     max_active_runs=1,
-    default_args=steps.DEFAULT_ARGS,
+    default_args=steps.DEFAULT_ARGS | {"on_failure_callback": steps.night_failed},
+    deadline=deadlines_of_a_night(),
     params={
         "as_of_date": steps.AS_OF_DATE,
         "force": steps.FORCE,
@@ -126,6 +159,7 @@ def warm_dashboards() -> str:
 )
 def nightly() -> None:
     """Order of the steps."""
+    asked = watch_incidents()
     chain(
         steps.wait_for_sources(),
         steps.take_lock(),
@@ -139,7 +173,8 @@ def nightly() -> None:
         steps.audit(),
         steps.publish(),
         watch_losses(),
-        warm_dashboards(),
+        asked,
+        [retrain(asked), warm_dashboards()],
     )
 
 

@@ -2,7 +2,9 @@
 ### What
 Trains every model of `ml/models/`, or the one that is named, on the current publication: judges it on later
 dates beside its baselines and the champion, and registers it. What becomes of it (champion, challenger,
-refused) is decided by the rules in the model's YAML. Where a client's settings ask for it (`approval`), a
+refused) is decided by the rules in the model's YAML. It runs each month, by hand, and for the models that
+an incident of a night asks for (asset event `retrain`): that gives a challenger, and the same rules decide.
+Where a client's settings ask for it (`approval`), a
 version that the rules would promote waits for a person.
 
 ### Inputs and outputs
@@ -40,12 +42,22 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import CronTriggerTimetable, Param, chain, dag, get_current_context, task
+from airflow.sdk import (
+    AssetOrTimeSchedule,
+    CronTriggerTimetable,
+    Param,
+    chain,
+    dag,
+    get_current_context,
+    task,
+)
 from airflow.sdk.exceptions import AirflowSkipException
 
 from nightledger import airflow_tasks
 from nightledger.airflow_approval import PromotionApproval
 from nightledger.settings import Settings
+
+SETTINGS = Settings()
 
 
 @task(execution_timeout=timedelta(minutes=5))
@@ -61,13 +73,27 @@ def publication() -> list[dict[str, Any]]:
     if current is None:
         raise publications.PublicationError("Nothing is published yet: run the DAG history first.")
     leased = leases.lease(settings, airflow_tasks.run_name(), current)
-    wanted = get_current_context()["params"]["model"]
+    wanted = _wanted(get_current_context())
     members = training.members(settings, leased)
-    models = [model for model in members if wanted in (None, model, model.partition(".")[0])]
+    models = [model for model in members if wanted is None or {model, model.partition(".")[0]} & wanted]
     if not models:
-        raise config.ConfigError(f"no model {wanted!r}; there are: {', '.join(members) or 'none'}")
+        named = ", ".join(sorted(wanted or ()))
+        raise config.ConfigError(f"no model {named!r}; there are: {', '.join(members) or 'none'}")
     champions = model_ledger.champions(settings)
     return [{"model": name, "publication_id": leased, "champion": champions.get(name)} for name in models]
+
+
+def _wanted(context: Any) -> set[str] | None:
+    """The models that a run is for: named by a person, or by the incidents that asked for it; None: all."""
+    if named := context["params"]["model"]:
+        return {named}
+    asked = {
+        model
+        for events in context["triggering_asset_events"].values()
+        for event in events
+        for model in (event.extra or {}).get("models", [])
+    }
+    return asked or None
 
 
 # One after another: each uses all the threads there are.
@@ -117,7 +143,9 @@ def settle(asked: tuple[dict[str, Any], dict[str, Any]]) -> None:
     from nightledger import model_governance
 
     settings, (request, answer) = Settings(), asked
-    decision = model_governance.settle(settings, airflow_tasks.run_name(), request["model"], answer)
+    starter = get_current_context()["dag_run"].triggering_user_name
+    run = airflow_tasks.run_name()
+    decision = model_governance.settle(settings, run, request["model"], answer, started_by=starter)
     _align(settings, request["model"])
     _tell([decision] if model_governance.is_new_champion(decision) else [], [decision])
 
@@ -151,8 +179,13 @@ def _tell(new: list[dict[str, Any]], decided: list[dict[str, Any]]) -> None:
 
 
 @dag(
-    # Without a start date, switching it on waits for the next month instead of running the last one.
-    schedule=CronTriggerTimetable("0 6 1 * *", timezone="UTC"),
+    # Monthly, and when an incident asks. Without a start date, switching it on waits for the next month
+    # instead of running the last one.
+    schedule=AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable("0 6 1 * *", timezone="UTC"), assets=airflow_tasks.RETRAIN
+    )
+    if SETTINGS.schedule
+    else None,
     catchup=False,
     max_active_runs=1,
     default_args=airflow_tasks.DEFAULT_ARGS,

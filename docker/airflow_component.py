@@ -1,8 +1,9 @@
 """Starts one component of Airflow in a container, with the environment that every installation has.
 
-`airflow_component.py prepare` brings the metadata up to date and makes the pool and the users; any other
-words are those of Airflow's command line. What compose says (`AIRFLOW__…`) wins over what a single machine
-needs.
+`airflow_component.py prepare` brings the metadata up to date and makes the pool; `people …` is
+`nightledger.airflow_people`, which gives people roles; any other words are those of Airflow's command line.
+What compose says (`AIRFLOW__…`) wins over what a single machine needs. The API server makes roles and the
+administrator when it starts.
 """
 
 import json
@@ -20,6 +21,9 @@ ONE_WRITER = "One task at a time writes the open night's warehouse."
 def component_environment(settings: Settings) -> dict[str, str]:
     """Variables for Airflow: the installation's, and on top those of the container."""
     given = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
+    if given.get("AIRFLOW__API__BASE_URL", "").startswith("https:"):
+        # Behind a proxy that speaks TLS: no cookie over a plain connection, addresses as browsers have them.
+        given = {"AIRFLOW__FAB__COOKIE_SECURE": "True", "AIRFLOW__FAB__ENABLE_PROXY_FIX": "True", **given}
     return {**environment(settings), **given}
 
 
@@ -40,8 +44,11 @@ def main() -> None:
     variables = component_environment(settings)
     if sys.argv[1:] == ["prepare"]:
         prepare(settings, variables)
-    else:
-        os.execve(sys.executable, [sys.executable, "-m", "airflow", *sys.argv[1:]], variables)  # noqa: S606
+        return
+    module, words = "airflow", sys.argv[1:]
+    if words[:1] == ["people"]:
+        module, words = "nightledger.airflow_people", words[1:]
+    os.execve(sys.executable, [sys.executable, "-m", module, *words], variables)  # noqa: S606
 
 
 if __name__ == "__main__":

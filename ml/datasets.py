@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ml.config import UseCase
 from ml.dates import as_of_dates, register_dates
 from ml.features import DatasetError, Feature
+from ml.sampling import sampled_sql
 from ml.statements import module_sql, rows_sql
 from nightledger import warehouse
 from nightledger.settings import Settings
@@ -141,6 +142,7 @@ def read_rows(
     features: Sequence[Feature],
     pairs: Iterable[tuple[str, date]],
     judged_at: datetime | None = None,
+    most: int | None = None,
 ) -> Rows:
     """Rows of these (client, day) pairs, labelled where the use case has labels.
 
@@ -151,6 +153,7 @@ def read_rows(
         features: its columns; texts stay texts until they have codes.
         pairs: which days of which clients.
         judged_at: when outcomes are looked at (UTC); default: at the cutoff of the day on which they mature.
+        most: take a sample of so many rows at most, in which clients and outcomes keep their shares.
 
     Raises:
         DatasetError: the rows were made with different definitions, or a client has no settings.
@@ -170,12 +173,10 @@ def read_rows(
         ),
     )
     statement = module_sql(use_case, "LABEL" if use_case.label else "POPULATION")
-    statement, values = rows_sql(
-        connection,
-        use_case,
-        features,
-        f"select * from ({statement}) semi join wanted using (client_id, day)",  # noqa: S608
-    )
+    population = f"select * from ({statement}) semi join wanted using (client_id, day)"  # noqa: S608
+    if most is not None:
+        population = sampled_sql(population, ["client_id", *(["label"] if use_case.label else [])], KEY, most)
+    statement, values = rows_sql(connection, use_case, features, population)
     table = connection.execute(statement, values).to_arrow_table()
     hashes = sorted(set(table["_definition_hash"].to_pylist()), key=str)
     if len(hashes) > 1:

@@ -3,9 +3,10 @@
 An artefact is a folder `models/<model>/<version>` of two files: the estimator (`model.ubj`, `model.skops`)
 and what it needs beside it (`model.json`, which also holds the estimator's hash). The hash of `model.json` is
 the artefact's;
-MLflow keeps it, and loading checks both. MLflow knows an artefact by a path relative to the registry, written
-`mlflow-artifacts:/<path>`: a home that was moved or copied still works, and MLflow's own UI shows the files
-when it is started with `--artifacts-destination <registry>`.
+MLflow keeps it, and loading checks both. Artefacts always lie under the registry's folder, also where the
+metadata is on a server. Of a file as metadata, MLflow knows documents by a path relative to the registry,
+`mlflow-artifacts:/<path>`: a home that was moved or copied still works, and MLflow's own UI shows them when
+it is started with `--artifacts-destination <registry>`.
 """
 
 import logging
@@ -96,6 +97,20 @@ class Registry:
                 return ""
             raise RegistryError(f"model {model} {version}: {name} is gone") from error
 
+    def parameters(self, model: str, version: str) -> dict[str, str]:
+        """What a version was made from, as `save` was told it.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        number = self.known(model, version).number
+        run = self._client.get_run(self._client.get_model_version(model, number).run_id)
+        return dict(run.data.params)
+
+    def predictions(self, model: str, version: str) -> Path:
+        """File of a version's predictions of its out-of-time rows."""
+        return self._root / "predictions" / model / f"{version}.parquet"
+
     def champion(self, model: str) -> Registered | None:
         """The champion, or None before the first one."""
         return self._by_alias(model, CHAMPION)
@@ -164,7 +179,7 @@ class Registry:
             for name, text in documents.items():
                 (part / name).write_text(text)
             part.rename(folder)
-        target = self._root / "predictions" / model / f"{version}.parquet"
+        target = self.predictions(model, version)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_suffix(f".{os.getpid()}.part")
@@ -224,9 +239,10 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        # A server takes no other source than the run's; the artefact itself lies under the registry's folder.
         created = self._client.create_model_version(
             model,
-            f"{_SCHEME}models/{model}/{version}",
+            run.info.artifact_uri,
             run.info.run_id,
             tags={"version": version, "artefact_sha256": digest},
         )
@@ -255,8 +271,7 @@ class Registry:
         return [self._described(v) for v in self._client.search_model_versions(f"name='{model}'")]
 
     def _folder(self, registered: Registered) -> Path:
-        source = self._client.get_model_version(registered.model, registered.number).source
-        return self._root / str(source).removeprefix(_SCHEME)
+        return self._root / "models" / registered.model / registered.version
 
     @staticmethod
     def _described(version: Any) -> Registered:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nightledger import dbt_project
+from nightledger.airflow_environment import AUTH_MANAGER
 from nightledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ os.environ.update(
     AIRFLOW__CORE__DAGS_FOLDER=str(PROJECT / "dags"),
     AIRFLOW__CORE__PLUGINS_FOLDER=str(PROJECT / "plugins"),
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
-    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS="admin:admin,viewer:viewer",
-    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(_HOME / "passwords.json"),
+    AIRFLOW__CORE__AUTH_MANAGER=AUTH_MANAGER,
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME / 'airflow.db'}",
     AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
     AIRFLOW__API_AUTH__JWT_SECRET="test-only-" * 8,

@@ -207,62 +207,28 @@ def actuals(
 def tiers(table: pd.DataFrame, rules: Forecast) -> dict[TierKey, str]:
     """The method that each series keeps.
 
-    The one with the least mean MASE of all series of the grain together; another one only where it beats that
-    in the series by more than one standard error of the paired difference over the origins: five origins
-    prefer something to chance alone (the rule of Breiman et al. 1984, there for the size of trees). Only
-    methods that spoke wherever the floor did count; Prophet only where its MASE is below `least_gain` of the
-    other's; a series with fewer than `least_origins` origins has the floor.
+    Of the methods that spoke wherever the floor did, the one with the least MASE; Prophet only where its MASE
+    is below `least_gain` of the best other's; the floor where the series has fewer than `least_origins`
+    origins.
     """
     errors = table.assign(error=(table.yhat - table.actual).abs())
-    by_origin = errors.groupby([*SERIES, "method", "origin"], sort=True).agg(
-        error=("error", "sum"), scale=("scale", "sum"), rows=("error", "size")
+    summed = errors.groupby([*SERIES, "method"], sort=True).agg(
+        error=("error", "sum"), scale=("scale", "sum"), rows=("error", "size"), origins=("origin", "nunique")
     )
-    least = min(rules.least_origins, table.origin.nunique())
     found: dict[TierKey, str] = {}
-    for _, of_grain in by_origin.groupby("grain", sort=True):
-        mase: dict[TierKey, dict[str, Vector]] = {}
-        for key, group in of_grain.groupby(SERIES, sort=True):
-            methods_of = {name: one.droplevel([*SERIES, "method"]) for name, one in group.groupby("method")}
-            floor = methods_of[FLOOR]
-            if len(floor) < least:
-                found[key] = FLOOR
-                continue
-            # Shares of the series' MASE by origin: they add up to it.
-            mase[key] = {
-                name: (one.error / floor.scale.sum()).to_numpy()
-                for name, one in methods_of.items()
-                if one.rows.equals(floor.rows)
-            }
-        ranked = _ranked(list(mase.values()), rules.prophet.least_gain)
-        for key, own in mase.items():
-            usual = next((name for name in ranked if name in own), FLOOR)
-            found[key] = _kept(own, usual, rules.prophet.least_gain)
+    for key, group in summed.groupby(SERIES, sort=True):
+        by_method = group.droplevel(SERIES)
+        floor = by_method.loc[FLOOR]
+        full = by_method[by_method.rows == floor.rows]
+        mase = (full.error / full.scale).to_dict()
+        cheap = min(
+            (name for name in mase if name != PROPHET), key=lambda name: (mase[name], name != FLOOR, name)
+        )
+        best = cheap
+        if PROPHET in mase and mase[PROPHET] < rules.prophet.least_gain * mase[cheap]:
+            best = PROPHET
+        found[key] = best if floor.origins >= min(rules.least_origins, table.origin.nunique()) else FLOOR
     return found
-
-
-def _ranked(series_of: Sequence[Mapping[str, Vector]], least_gain: float) -> list[str]:
-    """Methods from the best on, by the series that all those speak of which speak of half of them."""
-    names = sorted({name for one in series_of for name in one}, key=lambda name: (name != FLOOR, name))
-    common = [name for name in names if 2 * sum(name in one for one in series_of) >= len(series_of)]
-    shared = [one for one in series_of if set(common) <= set(one)]
-    if not shared:
-        return [FLOOR]
-    mean = {name: float(np.mean([one[name].sum() for one in shared])) for name in common}
-    if PROPHET in mean:
-        mean[PROPHET] /= least_gain
-    return sorted(common, key=lambda name: mean[name])
-
-
-def _kept(own: Mapping[str, Vector], usual: str, least_gain: float) -> str:
-    """Another method than the usual one where it is better beyond noise."""
-    best, most = usual, 0.0
-    for name in sorted(own):
-        gain = own[usual] - own[name]
-        noise = np.sqrt(len(gain)) * gain.std(ddof=1) if len(gain) > 1 else np.inf
-        too_little = name == PROPHET and own[name].sum() >= least_gain * own[usual].sum()
-        if gain.sum() > max(noise, most) and not too_little:
-            best, most = name, float(gain.sum())
-    return best
 
 
 def chosen(table: pd.DataFrame, by: Mapping[TierKey, str]) -> pd.DataFrame:
@@ -275,12 +241,20 @@ def chosen(table: pd.DataFrame, by: Mapping[TierKey, str]) -> pd.DataFrame:
     return pd.concat([own, rest]).sort_values([*SERIES, "origin", "step"], ignore_index=True)
 
 
-def crossed(table: pd.DataFrame, rules: Forecast) -> pd.DataFrame:
-    """Each origin by the methods and widths of the other origins, so that none is judged by itself."""
+def with_floors(by: Mapping[TierKey, str]) -> dict[TierKey, str]:
+    """The same with the floor for each monthly series."""
+    return {key: FLOOR if key[0] == "month" else method for key, method in by.items()}
+
+
+def crossed(table: pd.DataFrame, rules: Forecast, *, floors: bool = False) -> pd.DataFrame:
+    """Each origin by the methods and widths of the other origins, so that none is judged by itself.
+
+    With `floors`, monthly series have the floor.
+    """
     parts = []
     for origin in sorted(table.origin.unique()):
         others, own = table[table.origin != origin], table[table.origin == origin]
-        by = tiers(others, rules)
+        by = with_floors(tiers(others, rules)) if floors else tiers(others, rules)
         parts.append(with_intervals(chosen(own, by), widths(chosen(others, by), rules.least_residuals)))
     return pd.concat(parts, ignore_index=True)
 

@@ -16,7 +16,8 @@ def write(model: str, version: str, rules: Forecast, found: Fitted, judged: Judg
         f"# {model} {version}",
         rules.description,
         "## What it is",
-        f"Forecasts of {rules.measure} for {rules.horizon_months} months, each series by the method that won "
+        f"Forecasts of {rules.measure} for {rules.horizon_months} months, each series by the "
+        f"{'floor, as no method proved better' if judged.is_floor() else 'method that won'} "
         f"at {judged.crossed.origin.nunique()} past origins ({judged.window}), each of which knew what was "
         "known then.",
         "",

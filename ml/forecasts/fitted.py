@@ -105,6 +105,10 @@ class Judged:
         """mase, wape, bias and coverage of all monthly series together."""
         return measure(self.crossed[self.crossed.grain == "month"])
 
+    def is_floor(self) -> bool:
+        """Whether every monthly series has the floor, as nothing proved better."""
+        return bool((self.crossed[self.crossed.grain == "month"].method == FLOOR).all())
+
     def of_floor(self) -> dict[str, float]:
         """The same of the floor."""
         return measure(self.table[(self.table.grain == "month") & (self.table.method == FLOOR)])
@@ -137,8 +141,11 @@ def learn(
             f"{origins[-1]} something must have been known. History that was loaded at once is known from "
             "its loading on, unless its source says `known_at: {mode: event, lag: …}`."
         )
-    tiers = backtest.tiers(table, rules)
-    crossed = backtest.crossed(table, rules)
+    tiers, crossed = backtest.tiers(table, rules), backtest.crossed(table, rules)
+    # What won at all origins but one has not proven better than the floor at that one: nothing may have.
+    of_floor = measure(table[(table.grain == "month") & (table.method == FLOOR)])["mase"]
+    if measure(crossed[crossed.grain == "month"])["mase"] > of_floor * rules.promotion.over_floor:
+        tiers, crossed = backtest.with_floors(tiers), backtest.crossed(table, rules, floors=True)
     window = f"{origins[0]} to {origins[-1]}"
     found = None
     if "customer" in rules.levels:

@@ -191,7 +191,9 @@ def decide(
         f"has {floor['mase']:.3f}. {own['coverage_80']:.0%} and {own['coverage_95']:.0%} of the outcomes lie "
         "in the 80 and 95 % intervals"
     )
-    if own["mase"] > floor["mase"] * rules.promotion.over_floor:
+    if judged.is_floor():
+        text = f"{text}. No method proved better than the floor, so every series has it"
+    elif own["mase"] > floor["mase"] * rules.promotion.over_floor:
         return REFUSED, f"{text}. It is no better than the floor."
     if broken:
         return KEPT if rival else REFUSED, f"{text}. It breaks {len(broken)} guardrails: {'; '.join(broken)}."

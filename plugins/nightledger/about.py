@@ -21,7 +21,7 @@ TABLE = """
         models varchar, records bigint, quarantined bigint)
 """
 
-ROWS = """
+ROWS = r"""
     with days as (
         select
             client_id,
@@ -40,12 +40,12 @@ ROWS = """
         group by client_id
     ),
 
-    champions as (
+    pinned as (
         select
             horizon.client_id,
-            string_agg(
-                split_part(pins.model, '.', 1) || ' ' || pins.model_version, ', ' order by pins.model
-            ) as models
+            split_part(pins.model, '.', 1) as model,
+            pins.model_version,
+            regexp_extract(pins.model_version, '^\d{4}-\d{2}-\d{2}') as trained_on
         from ops.horizon as horizon
         inner join ops.model_pins as pins
             on
@@ -55,7 +55,30 @@ ROWS = """
                     split_part(pins.model, '.', 2) = horizon.client_id
                     or list_contains($scored, horizon.client_id || '.' || pins.model)
                 )
-        group by horizon.client_id
+    ),
+
+    -- Most were trained on the same day: said once, all models fit into the two lines that people see.
+    by_day as (
+        select
+            client_id,
+            trained_on,
+            string_agg(
+                model || ' ' || case when trained_on = '' then model_version else model_version[12:] end,
+                ', ' order by model
+            ) as models
+        from pinned
+        group by client_id, trained_on
+    ),
+
+    champions as (
+        select
+            client_id,
+            string_agg(
+                case when trained_on = '' then models else trained_on || ': ' || models end,
+                '; ' order by trained_on
+            ) as models
+        from by_day
+        group by client_id
     )
 
     insert into ops.about_publication

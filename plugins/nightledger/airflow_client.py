@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from nightledger.airflow_environment import ADMIN, admin_password, base_url
+from nightledger.airflow_environment import COMMANDS, base_url, commands_password
 from nightledger.settings import Settings
 
 FINAL = ("success", "failed")
@@ -58,7 +58,7 @@ class RunResult:
 
 
 class AirflowClient:
-    """A session of the installation's admin with its API server. Use it as a context manager."""
+    """A session of our commands with the API server, as their own account. Use it as a context manager."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -225,10 +225,10 @@ class AirflowClient:
 
     def _headers(self) -> dict[str, str]:
         if self._token is None:
-            login = {"username": ADMIN, "password": admin_password(self._settings)}
+            login = {"username": COMMANDS, "password": commands_password(self._settings)}
             answer = self._http.post("/auth/token", json=login)
             if answer.is_error:
-                raise AirflowError(f"Airflow refused the login of {ADMIN} at {self._url}: {answer.text}")
+                raise AirflowError(f"Airflow refused the login of {COMMANDS} at {self._url}: {answer.text}")
             self._token = answer.json()["access_token"]
         return {"Authorization": f"Bearer {self._token}"}
 

@@ -13,6 +13,9 @@ from pathlib import Path
 from nightledger.settings import Settings
 
 ADMIN = "admin"
+COMMANDS = "nightledger"
+"""Account of our own commands, so that people may change their passwords without breaking `make`."""
+AUTH_MANAGER = "nightledger.airflow_auth.AuthManager"
 WRITER_POOL = "warehouse_writer"
 
 TUNING = {
@@ -29,6 +32,8 @@ TUNING = {
     # Parsing three files every 30 s costs more than anything else while idle.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
     "AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
+    # Minutes after which a person logs in again, also one whose tab is open; Airflow's own are 30 days.
+    "AIRFLOW__FAB__SESSION_MAX_LIFETIME_MINUTES": "720",
     # dbt leaves semaphores to the end of its process, which Airflow cuts short: an ERROR in each task's log.
     "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
 }
@@ -53,8 +58,8 @@ def environment(settings: Settings, outer: Mapping[str, str] = os.environ) -> di
         AIRFLOW__CORE__LOAD_EXAMPLES="False",
         AIRFLOW__CORE__EXECUTOR="LocalExecutor",
         AIRFLOW__CORE__FERNET_KEY=keys["fernet_key"],
-        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=f"{ADMIN}:admin",
-        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(passwords_file(settings)),
+        AIRFLOW__CORE__AUTH_MANAGER=AUTH_MANAGER,
+        AIRFLOW__FAB__CONFIG_FILE=str(log_in_file(settings)),
         AIRFLOW__API__HOST="127.0.0.1",
         AIRFLOW__API__PORT=str(settings.airflow_port),
         # Workers report to this address: with the port alone changed, every task fails to connect.
@@ -75,8 +80,14 @@ def metadata_dsn(settings: Settings) -> str:
     return settings.airflow_dsn or f"sqlite:///{settings.airflow_home / 'airflow.db'}"
 
 
+def log_in_file(settings: Settings) -> Path:
+    """How people log in, as Flask-AppBuilder reads it: the installation's own file, or else ours."""
+    own = settings.airflow_home / "webserver_config.py"
+    return own if own.exists() else Path(__file__).with_name("airflow_log_in.py")
+
+
 def passwords_file(settings: Settings) -> Path:
-    """File that holds the password of each user of the UI, `{"admin": "…"}`."""
+    """File that holds the first password of the user admin, `{"admin": "…"}`, which the first start reads."""
     path = settings.home / "secrets" / "airflow-passwords.json"
     if not path.exists():
         _write_secret(path, {ADMIN: secrets.token_urlsafe(12)})
@@ -84,9 +95,18 @@ def passwords_file(settings: Settings) -> Path:
 
 
 def admin_password(settings: Settings) -> str:
-    """Password of the user `admin`."""
+    """First password of the user `admin`."""
     passwords: dict[str, str] = json.loads(passwords_file(settings).read_text())
     return passwords[ADMIN]
+
+
+def commands_password(settings: Settings) -> str:
+    """Password of the account of our commands; without the file the next start of Airflow has a new one."""
+    path = settings.home / "secrets" / "airflow-commands.json"
+    if not path.exists():
+        _write_secret(path, {COMMANDS: secrets.token_urlsafe(32)})
+    passwords: dict[str, str] = json.loads(path.read_text())
+    return passwords[COMMANDS]
 
 
 def _secrets(settings: Settings) -> dict[str, str]:

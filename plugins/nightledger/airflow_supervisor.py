@@ -193,7 +193,9 @@ class Supervisor:
         """Bring the metadata to the installed version; the stamp saves the 5 s when it is there already."""
         stamp = self._settings.airflow_home / "migrated"
         dsn = metadata_dsn(self._settings)
-        version = importlib.metadata.version("apache-airflow-core")
+        # People and roles have tables of their own, with their own migrations.
+        parts = ("apache-airflow-core", "apache-airflow-providers-fab")
+        version = " ".join(importlib.metadata.version(part) for part in parts)
         wanted = f"{version} {hashlib.sha256(dsn.encode()).hexdigest()}\n"
         lost = not self._settings.airflow_dsn and not (self._settings.airflow_home / "airflow.db").exists()
         if stamp.exists() and stamp.read_text() == wanted and not lost:

@@ -16,6 +16,7 @@ from nightledger.settings import Settings
 
 PUBLICATION = Asset("publication", uri="nightledger://publication")
 CHAMPION = Asset("champion", uri="nightledger://champion")
+RETRAIN = Asset("retrain", uri="nightledger://retrain")
 
 HOPELESS = frozenset(
     {
@@ -24,6 +25,7 @@ HOPELESS = frozenset(
         "nightledger.clients.ClientError",
         "nightledger.dbt.TestsFailed",
         "nightledger.lock.NightError",
+        "nightledger.model_ledger.GovernanceError",
         "nightledger.publications.PublicationError",
     }
 )
@@ -114,9 +116,8 @@ def wait_for_sources() -> bool:
     from nightledger import night
 
     context = get_current_context()
-    return night.may_begin(
-        Settings(), as_of_date(context), month_ends=bool(context["params"].get("month_ends"))
-    )
+    month_ends = bool(context["params"].get("month_ends"))
+    return night.may_begin(Settings(), as_of_date(context), run_name(), month_ends=month_ends)
 
 
 @task.sensor(mode="reschedule", poke_interval=15, timeout=timedelta(hours=12).total_seconds())
@@ -187,3 +188,24 @@ def publish() -> dict[str, Any]:
     published = night.publish(Settings(), run_name())
     get_current_context()["outlet_events"][PUBLICATION].extra = published
     return published
+
+
+def night_failed(context: Context) -> None:
+    """Callback of a failed task: opens the incident of the night and tells people; it never fails itself.
+
+    What fails after the publication (a demotion, warm dashboards) is no failed night: readers have their
+    numbers.
+    """
+    import logging
+
+    from nightledger import incidents, notifying, publications
+
+    settings = Settings()
+    run = context["dag_run"]
+    name = f"{run.dag_id}/{run.run_id}"
+    try:
+        if publications.published_by(settings, name) is None:
+            incidents.night_failed(settings, name, as_of_date(context))
+            notifying.announce(settings)
+    except Exception:
+        logging.getLogger(__name__).exception("the failure of %s could not be kept as an incident", name)

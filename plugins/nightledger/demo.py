@@ -253,7 +253,7 @@ def _airflow(settings: Settings) -> Iterator[None]:
     if state is not None and state.supervisor.is_alive():
         yield
         return
-    # The demo's runs are triggered; the schedule belongs to `make up`.
+    # The demo's runs are triggered; what starts by itself belongs to `make up`.
     os.environ["NIGHTLEDGER_SCHEDULE"] = ""
     launcher.up(settings)
     try:

@@ -9,17 +9,26 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 
-from nightledger import lock, model_ledger, operations, publications, trouble, warehouse
+from nightledger import (
+    lock,
+    metrics_of_nights,
+    model_ledger,
+    operations,
+    publications,
+    trouble,
+    warehouse,
+)
+from nightledger.gauges import gauge, gauges, seconds
 from nightledger.operational_schema import (
     audits,
     file_verdicts_table,
@@ -56,6 +65,7 @@ class _Collector:
         yield from _home(self._settings)
         yield from _lock(self._settings)
         yield from _current(self._settings)
+        yield from metrics_of_nights.collect(self._settings)
         if not _has_begun(self._settings):
             return
         with (
@@ -82,17 +92,17 @@ def _has_begun(settings: Settings) -> bool:
 def _home(settings: Settings) -> Iterator[Metric]:
     existing = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     usage = shutil.disk_usage(existing)
-    yield _gauge("nightledger_home_free_bytes", "Free on the disk of the home.", usage.free)
-    yield _gauge("nightledger_home_size_bytes", "Size of the disk of the home.", usage.total)
+    yield gauge("nightledger_home_free_bytes", "Free on the disk of the home.", usage.free)
+    yield gauge("nightledger_home_size_bytes", "Size of the disk of the home.", usage.total)
 
 
 def _lock(settings: Settings) -> Iterator[Metric]:
     held_by = lock.holder(settings)
-    yield _gauge("nightledger_lock_held", "1 while a run has a night open.", held_by is not None)
+    yield gauge("nightledger_lock_held", "1 while a run has a night open.", held_by is not None)
     file = settings.builds / "lock.json"
     if held_by and file.exists():
         since = file.stat().st_mtime
-        yield _gauge("nightledger_lock_changed_timestamp_seconds", "Last change of the lock.", since)
+        yield gauge("nightledger_lock_changed_timestamp_seconds", "Last change of the lock.", since)
 
 
 def _current(settings: Settings) -> Iterator[Metric]:
@@ -102,19 +112,19 @@ def _current(settings: Settings) -> Iterator[Metric]:
         return
     said = publications.describe(path)
     through = datetime.combine(date.fromisoformat(said["as_of_date"]), time(), UTC)
-    yield _gauge(
+    yield gauge(
         "nightledger_data_through_timestamp_seconds",
         "Midnight UTC of the last business date that readers see.",
         through.timestamp(),
     )
-    yield _gauges(
+    yield gauges(
         "nightledger_publication_info",
         "The publication that readers see.",
         ("publication", "base", "kind", "code_revision"),
         [((path.name, said["base"] or "", said["kind"], said["code_revision"]), 1)],
     )
     size = (path / warehouse.FILE).stat().st_size
-    yield _gauge("nightledger_publication_bytes", "Size of the warehouse that readers see.", size)
+    yield gauge("nightledger_publication_bytes", "Size of the warehouse that readers see.", size)
 
 
 def _published(connection: sa.Connection) -> Iterator[Metric]:
@@ -122,14 +132,14 @@ def _published(connection: sa.Connection) -> Iterator[Metric]:
     query = sa.select(table.c.action, sa.func.count(), sa.func.max(table.c.recorded_at)).group_by(
         table.c.action
     )
-    found = [(row[0], row[1], _seconds(row[2])) for row in connection.execute(query)]
-    yield _gauges(
+    found = [(row[0], row[1], seconds(row[2])) for row in connection.execute(query)]
+    yield gauges(
         "nightledger_publications",
         "Entries of the publications log: published, rolled back, pruned.",
         ("action",),
         [((action,), count) for action, count, _ in found],
     )
-    yield _gauges(
+    yield gauges(
         "nightledger_publication_timestamp_seconds",
         "When the last entry of each kind was made.",
         ("action",),
@@ -140,21 +150,21 @@ def _published(connection: sa.Connection) -> Iterator[Metric]:
 def _runs(connection: sa.Connection) -> Iterator[Metric]:
     query = sa.select(runs.c.kind, runs.c.state, sa.func.count()).group_by(runs.c.kind, runs.c.state)
     counts = [((row[0], row[1]), row[2]) for row in connection.execute(query)]
-    yield _gauges("nightledger_runs", "Nights by kind and outcome.", ("kind", "state"), counts)
+    yield gauges("nightledger_runs", "Nights by kind and outcome.", ("kind", "state"), counts)
     last = {row.kind: row for row in connection.execute(sa.select(runs).order_by(runs.c.opened_at))}
-    yield _gauges(
+    yield gauges(
         "nightledger_last_run_failed",
         "1 when the last night of a kind has failed.",
         ("kind",),
         [((kind,), row.state == "failed") for kind, row in last.items()],
     )
-    yield _gauges(
+    yield gauges(
         "nightledger_last_run_opened_timestamp_seconds",
         "When the last night of a kind was opened.",
         ("kind",),
-        [((kind,), _seconds(row.opened_at)) for kind, row in last.items()],
+        [((kind,), seconds(row.opened_at)) for kind, row in last.items()],
     )
-    yield _gauges(
+    yield gauges(
         "nightledger_last_run_seconds",
         "From opening to end of the last night of a kind that has ended.",
         ("kind",),
@@ -177,13 +187,13 @@ def _stages(connection: sa.Connection) -> Iterator[Metric]:
             detail = json.loads(row["detail"])
             if row["stage"] == "ingest" and "late" in detail:
                 late = [*(pair for pair in late if pair[0] != (dag,)), ((dag,), len(detail["late"]))]
-    yield _gauges(
+    yield gauges(
         "nightledger_last_run_stage_seconds",
         "Seconds of each stage of the last run.",
         ("dag", "stage", "state"),
         list(spent.items()),
     )
-    yield _gauges(
+    yield gauges(
         "nightledger_last_run_late_sources", "Sources that the last run did without.", ("dag",), late
     )
 
@@ -202,14 +212,14 @@ def _records(connection: sa.Connection) -> Iterator[Metric]:
             ("nightledger_records_quarantined", "Records of those files that were set aside."),
         )
     ):
-        yield _gauges(name, meaning, names, [(key, values[place]) for key, values in found])
+        yield gauges(name, meaning, names, [(key, values[place]) for key, values in found])
 
 
 def _audit(connection: sa.Connection) -> Iterator[Metric]:
     rows: Rows = []
     for dag in DAGS:
         rows = max(rows, _last_run(connection, audits, dag, audits.c.id), key=_newest)
-    yield _gauges(
+    yield gauges(
         "nightledger_audit_violations",
         "What each check of the last audit found.",
         ("check", "severity", "status"),
@@ -222,7 +232,7 @@ def _models(connection: sa.Connection) -> Iterator[Metric]:
     for row in connection.execute(sa.select(model_decisions).order_by(model_decisions.c.id)):
         decided.setdefault(row.model, []).append(dict(row._mapping))
     standings = {model: model_ledger.standing(rows) for model, rows in sorted(decided.items())}
-    yield _gauges(
+    yield gauges(
         "nightledger_model_info",
         "Champion and challenger of each model that was ever trained; an empty version means none.",
         ("model", "champion", "challenger", "last_decision"),
@@ -231,23 +241,23 @@ def _models(connection: sa.Connection) -> Iterator[Metric]:
             for model, of in standings.items()
         ],
     )
-    yield _gauges(
+    yield gauges(
         "nightledger_model_scores",
         "1 when the model has a champion, which scores.",
         ("model",),
         [((model,), of.champion is not None) for model, of in standings.items()],
     )
-    yield _gauges(
+    yield gauges(
         "nightledger_model_awaits_approval",
         "1 when a version waits for a person.",
         ("model",),
         [((model,), rows[-1]["decision"] == model_ledger.AWAITING) for model, rows in decided.items()],
     )
-    yield _gauges(
+    yield gauges(
         "nightledger_model_decided_timestamp_seconds",
         "When the last decision about a model was taken.",
         ("model",),
-        [((model,), _seconds(rows[-1]["recorded_at"])) for model, rows in decided.items()],
+        [((model,), seconds(rows[-1]["recorded_at"])) for model, rows in decided.items()],
     )
 
 
@@ -261,24 +271,6 @@ def _last_run(connection: sa.Connection, table: sa.Table, dag: str, order: sa.Co
 
 def _newest(rows: Rows) -> int:
     return int(rows[-1]["id"]) if rows else -1
-
-
-def _seconds(at: datetime) -> float:
-    """Unix seconds of a time in UTC without a zone."""
-    return at.replace(tzinfo=UTC).timestamp()
-
-
-def _gauge(name: str, meaning: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, meaning, value=value)
-
-
-def _gauges(
-    name: str, meaning: str, labels: Sequence[str], values: Sequence[tuple[Sequence[str], float]]
-) -> Metric:
-    family = GaugeMetricFamily(name, meaning, labels=labels)
-    for key, value in values:
-        family.add_metric(key, float(value))
-    return family
 
 
 def main() -> int:

@@ -6,33 +6,17 @@ decision.
 """
 
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
-from types import FrameType
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from nightledger import airflow_processes
+from nightledger import foreground
+from nightledger.foreground import PagesError
 from nightledger.settings import PROJECT, Settings, SettingsError, read_settings
 
 SERVER = PROJECT / ".venv-mlflow" / "bin" / "mlflow"
-START_SECONDS = 120.0
-STOP_SECONDS = 20.0
-
-
-class PagesError(RuntimeError):
-    """The pages cannot be opened; the message says why."""
-
-
-class _Ended(Exception):
-    """A signal asked for the end."""
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -69,55 +53,19 @@ def serve(settings: Settings) -> None:
     Raises:
         PagesError: nothing to show, the port is taken, or the server does not start.
     """
-    given = environment(settings)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", settings.mlflow_port))
-        except OSError as error:
-            raise PagesError(
-                f"Port {settings.mlflow_port} is taken; choose another: NIGHTLEDGER_MLFLOW_PORT=… make mlflow"
-            ) from error
-    # A session of its own, so that all it started can be found; the signals come to us.
-    server = subprocess.Popen(  # noqa: S603 - our own environment and fixed arguments
-        [str(SERVER), "server"],
-        cwd=settings.home,
-        env=given,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
+    address = f"http://127.0.0.1:{settings.mlflow_port}/#/models?workflowType=machine_learning"
+    foreground.serve(
+        foreground.Server(
+            name="MLflow",
+            target="mlflow",
+            command=[str(SERVER), "server"],
+            environment=environment(settings),
+            folder=settings.home,
+            port=settings.mlflow_port,
+            health="/health",
+            greeting=f"MLflow shows the registry at {address}",
+        )
     )
-    started = airflow_processes.Started.of(server.pid)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
-    try:
-        _wait_until_up(settings, server)
-        address = f"http://127.0.0.1:{settings.mlflow_port}/#/models?workflowType=machine_learning"
-        sys.stdout.write(f"MLflow shows the registry at {address} (Ctrl-C ends it)\n")
-        sys.stdout.flush()
-        code = server.wait()
-        raise PagesError(f"MLflow's server ended by itself with code {code}; its own words stand above.")
-    except _Ended:
-        sys.stdout.write("\nMLflow is stopped.\n")
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        airflow_processes.stop([started], STOP_SECONDS)
-        server.wait()
-
-
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    raise _Ended
-
-
-def _wait_until_up(settings: Settings, server: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while server.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{settings.mlflow_port}/health", timeout=5):
-                return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.2)
-    raise PagesError("MLflow's server did not start; its own words stand above.")
 
 
 def main() -> int:

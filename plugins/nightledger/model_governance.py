@@ -180,8 +180,17 @@ def answer(
         )
 
 
-def settle(settings: Settings, run_id: str, model: str, answered: Mapping[str, Any] | None) -> Decision:
+def settle(
+    settings: Settings,
+    run_id: str,
+    model: str,
+    answered: Mapping[str, Any] | None,
+    *,
+    started_by: str | None = None,
+) -> Decision:
     """What a run has decided about a model in the end.
+
+    Nobody lets a version score that they had trained themselves; taking it back is always allowed.
 
     Args:
         settings: of the installation.
@@ -189,18 +198,25 @@ def settle(settings: Settings, run_id: str, model: str, answered: Mapping[str, A
         model: which model.
         answered: what Airflow says of a person's answer; None: nobody was asked. Where time ran out nobody
             has answered, and the version keeps waiting.
+        started_by: who started the run, as Airflow names them; None: nobody did.
 
     Raises:
-        GovernanceError: the run has decided nothing about the model.
+        GovernanceError: the run has decided nothing about the model, or who started it approved it.
     """
     person = answered["responded_by_user"] if answered else None
     if answered and person:
+        by, is_approved = person["name"] or person["id"], answered["chosen_options"] == ["Approve"]
+        if is_approved and by == started_by:
+            raise GovernanceError(
+                f"{by} started the training of {model}, so somebody else must say whether it may score: "
+                "an administrator clears the task `approve` of this run, which asks again."
+            )
         return answer(
             settings,
             run_id,
             model,
-            is_approved=answered["chosen_options"] == ["Approve"],
-            by=person["name"] or person["id"],
+            is_approved=is_approved,
+            by=by,
             said=(answered["params_input"] or {}).get("comment") or "",
         )
     mine = [row for row in decisions(settings, model) if row["run_id"] == run_id]

@@ -15,7 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from nightledger import audit as auditing
-from nightledger import completion, dbt, ingestion, lock, operations, plan, publications, waiting, warehouse
+from nightledger import (
+    cases,
+    completion,
+    dbt,
+    deadlines,
+    ingestion,
+    lock,
+    operations,
+    plan,
+    publications,
+    waiting,
+    warehouse,
+)
 from nightledger.clients import Client, load_clients
 from nightledger.ingestion import holds, removal
 from nightledger.lock import Night, NightError
@@ -34,8 +46,10 @@ def take_lock(settings: Settings, run_id: str, is_alive: Callable[[str], bool]) 
     return lock.take(settings, run_id, is_alive)
 
 
-def may_begin(settings: Settings, as_of_date: date, *, month_ends: bool = False) -> bool:
+def may_begin(settings: Settings, as_of_date: date, run_id: str, *, month_ends: bool = False) -> bool:
     """Whether the night of a date has what it waits for; lands what lies in the inbox, so that it can tell.
+
+    What `run_id` waits for is kept in the operational database, and that it waited in vain.
 
     Returns:
         False while a client's cutoff or a file with a deadline is waited for; see `nightledger.waiting`.
@@ -50,7 +64,15 @@ def may_begin(settings: Settings, as_of_date: date, *, month_ends: bool = False)
     now = operations.clock()
     ingestion.collect(settings, contracts, now)
     dates = plan.dates_of_night(as_of_date, published, month_ends=month_ends)
-    return waiting.is_ready(settings, contracts, _served_clients(settings), dates, now)
+    try:
+        awaited = waiting.awaited(settings, contracts, _served_clients(settings), dates, now)
+    except plan.RequiredSourceMissing:
+        operations.note_wait(settings, run_id, as_of_date, "files whose deadline has passed")
+        with operations.stage(settings, run_id, "wait_for_sources"):
+            raise
+    if awaited:
+        operations.note_wait(settings, run_id, as_of_date, "; ".join(awaited))
+    return not awaited
 
 
 def current_night(settings: Settings, run_id: str) -> Night:
@@ -229,6 +251,8 @@ def _copy(settings: Settings, night: Night, build: Path) -> None:
         based_on = plan.note_base(connection)
         if based_on is not None:
             operations.take_up_corrections(settings, based_on)
+            cases.take_up(settings, connection)
+        deadlines.record(settings, date.fromisoformat(night.night_of))
         operations.snapshot(settings, connection)
     part.rename(build)
 

@@ -7,6 +7,7 @@ Times ending in `_at` are UTC without a zone, as in the warehouse.
 import functools
 import json
 import logging
+import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,18 +20,23 @@ import sqlalchemy as sa
 from duckdb import DuckDBPyConnection
 from sqlalchemy.dialects import postgresql, sqlite
 
-from nightledger import trouble
+from nightledger import lineage, trouble
 from nightledger.operational_schema import (
     audits,
+    case_events,
+    case_labels,
     cutoffs,
     file_orders,
     file_verdicts_table,
+    incidents,
     merchant_corrections,
     merchant_versions,
     model_decisions,
     model_importances,
     model_metrics,
     model_pins,
+    night_deadlines,
+    night_waits,
     node_results_table,
     publications,
     runs,
@@ -58,6 +64,10 @@ SNAPSHOT = (
     file_orders,
     merchant_corrections,
     merchant_versions,
+    night_deadlines,
+    case_events,
+    case_labels,
+    incidents,
 )
 _ARROW = {
     sa.String: pa.string(),
@@ -65,6 +75,7 @@ _ARROW = {
     sa.Integer: pa.int64(),
     sa.BigInteger: pa.int64(),
     sa.Float: pa.float64(),
+    sa.Boolean: pa.bool_(),
     sa.Date: pa.date32(),
     sa.DateTime: pa.timestamp("us"),
 }
@@ -115,7 +126,14 @@ def read(settings: Settings, query: sa.Select[Any]) -> list[dict[str, Any]]:
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return []  # nothing has happened yet
     with trouble.explained(settings), reading_engine(settings).connect() as connection:
-        return [dict(row._mapping) for row in connection.execute(query)]
+        try:
+            return [dict(row._mapping) for row in connection.execute(query)]
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError):
+            connection.rollback()
+            made = sa.inspect(connection).get_table_names()
+            if all(table.name in made for table in query.get_final_froms() if isinstance(table, sa.Table)):
+                raise
+            return []  # the next night makes the tables that this code has and the database not yet
 
 
 def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -139,11 +157,12 @@ def stage(settings: Settings, run_id: str, name: str) -> Iterator[dict[str, Any]
     Raises:
         nightledger.trouble.MachineTrouble: in place of an error that a full disk or a locked database caused.
     """
-    started = time.monotonic()
+    started, began = time.monotonic(), _used()
     detail: dict[str, Any] = {}
     state = "failed"
     try:
-        yield detail
+        with lineage.around(settings, run_id, name):
+            yield detail
         state = "done"
     except BaseException as error:
         problem = trouble.explain(settings, error) or error
@@ -152,14 +171,22 @@ def stage(settings: Settings, run_id: str, name: str) -> Iterator[dict[str, Any]
             raise
         raise problem from error
     finally:
-        seconds = time.monotonic() - started
+        seconds, used = time.monotonic() - started, _used()
+        cost = {"cpu_seconds": round(used[0] - began[0], 2), "peak_mb": round(used[1])}
         try:
-            _record_stage(settings, run_id, name, state, seconds, detail)
+            _record_stage(settings, run_id, name, state, seconds, detail | cost)
         except sa.exc.OperationalError as error:
             if state == "done":
                 raise (trouble.explain(settings, error) or error) from error
             log.warning("the failure of %s could not be recorded either: %s", name, error.orig)
         log.info("%s of %s %s in %.1f s", name, run_id, state, seconds)
+
+
+def _used() -> tuple[float, float]:
+    """CPU seconds of this process and its ended children so far, and the most memory it ever had (MB)."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    seconds = sum(one.ru_utime + one.ru_stime for one in (own, children))
+    return seconds, own.ru_maxrss / 1e3
 
 
 def _record_stage(
@@ -248,6 +275,21 @@ def publication_log(settings: Settings) -> list[dict[str, Any]]:
     return read(settings, sa.select(publications).order_by(publications.c.id))
 
 
+def note_wait(settings: Settings, run_id: str, as_of_date: date, waits_for: str) -> None:
+    """Keep what a night waits for, in words; `since` stays while that stays the same."""
+    now, table = clock(), night_waits
+    with engine(settings).begin() as connection:
+        row = connection.execute(sa.select(table).where(table.c.run_id == run_id)).one_or_none()
+        since = row.since if row is not None and row.waits_for == waits_for else now
+        values = {"run_id": run_id, "as_of_date": as_of_date, "waits_for": waits_for, "since": since}
+        _upsert(connection, table, [values | {"recorded_at": now}])
+
+
+def waits(settings: Settings) -> list[dict[str, Any]]:
+    """What each run that had to wait waited for last, the newest first."""
+    return read(settings, sa.select(night_waits).order_by(night_waits.c.recorded_at.desc()))
+
+
 def fix_cutoffs(
     settings: Settings, wanted: Mapping[tuple[str, date], datetime]
 ) -> dict[tuple[str, date], datetime]:
@@ -328,12 +370,13 @@ def keep_merchant_versions(settings: Settings, run_id: str, rows: Sequence[Mappi
 
 
 def snapshot(settings: Settings, warehouse: DuckDBPyConnection) -> None:
-    """Copy the whole operational database into schema `operations` of an open build."""
+    """Copy the operational database, but for columns that are not published, into schema `operations`."""
     warehouse.execute("create schema if not exists operations")
     with engine(settings).connect() as connection:
         for table in SNAPSHOT:
-            schema = pa.schema([(column.name, _ARROW[type(column.type)]) for column in table.columns])
-            rows = [dict(row._mapping) for row in connection.execute(sa.select(table))]
+            columns = [column for column in table.columns if column.info.get("is_published", True)]
+            schema = pa.schema([(column.name, _ARROW[type(column.type)]) for column in columns])
+            rows = [dict(row._mapping) for row in connection.execute(sa.select(*columns))]
             warehouse.register("_snapshot", pa.Table.from_pylist(rows, schema=schema))
             warehouse.execute(
                 f'create or replace table operations."{table.name}" as select * from _snapshot'  # noqa: S608

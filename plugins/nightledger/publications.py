@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from nightledger import leases, operations, warehouse
+from nightledger import drift_reports, leases, operations, warehouse
 from nightledger.settings import Settings, SettingsError, read_settings
 
 log = logging.getLogger(__name__)
@@ -234,6 +234,7 @@ def prune(settings: Settings, run_id: str) -> list[str]:
             run_id=run_id,
             reason=f"beyond the last {settings.keep_publications} and not the last of its month",
         )
+    drift_reports.prune(settings, removed)
     return removed
 
 

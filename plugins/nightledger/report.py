@@ -235,6 +235,7 @@ def _next_steps(settings: Settings, path: Path) -> Group:
         (f"make up{data}", f"the Airflow UI at http://127.0.0.1:{settings.airflow_port}: runs, tasks, logs"),
         (f"make sql{data}", "a SQL shell on this publication (read-only)"),
         (f"make publications{data}", "what was published, when, from what, why"),
+        ("make reports", "Evidently's reports on it, which `make up` draws after each night by itself"),
         *((("make next-night", "one more day of the bank"),) if (home / "bank").exists() else ()),
     ):
         table.add_row(f"[cyan]{command}[/cyan]", what)

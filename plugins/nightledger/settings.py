@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     airflow_port: int = Field(8080, description="port of the Airflow UI on 127.0.0.1")
     airflow_dsn: str = Field("", description="SQLAlchemy URL of Airflow's metadata; default: SQLite")
     mlflow_port: int = Field(5000, description="port of `make mlflow` on 127.0.0.1")
+    evidently_port: int = Field(8085, description="port of `make evidently` on 127.0.0.1")
+    openlineage_url: str = Field("", description="takes lineage events; default: files at <home>/lineage")
+    openlineage_namespace: str = Field("nightledger", description="of jobs and tables in these events")
+    openlineage_key: SecretStr | None = Field(None, description="API key of openlineage_url; default: none")
     superset_host: str = Field("127.0.0.1", description="where Superset listens; 0.0.0.0 inside a container")
     superset_port: int = Field(8088, description="port of Superset")
     superset_address: str = Field(
@@ -78,22 +82,34 @@ class Settings(BaseSettings):
     superset_secret_key: SecretStr | None = Field(None, description="signs sessions; default: made once")
     superset_admin_password: SecretStr | None = Field(None, description="of `admin`; default: made once")
     superset_memory_limit: str = Field("1GB", description="memory limit of DuckDB in a process of Superset")
-    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port that sends reports")
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp://user:password@host:port of reports and alerts"
+    )
+    alert_to: str = Field("", description="addresses that alerts go to, by commas; empty: no mail")
+    alert_webhook: SecretStr | None = Field(None, description="URL that alerts are posted to as JSON")
+    alert_address: str = Field("", description="Airflow as people reach it; default: http://127.0.0.1:port")
     report_sender: str = Field("nightledger@localhost", description="sender of reports")
     browser: str = Field("/usr/bin/chromium", description="Chromium that draws the pages of reports")
     metrics_token: SecretStr | None = Field(None, description="token of /nightledger/metrics; none: no page")
     code_revision: str = Field("", description="commit of code that came without git, as in an image")
-    schedule: str = Field("0 2 * * *", description="cron of the nightly DAG in UTC; empty: only by hand")
+    schedule: str = Field("0 2 * * *", description="cron of nightly in UTC; empty: no DAG starts by itself")
     schedule_from: date = Field(date(2000, 1, 1), description="first business date that the schedule runs")
+    publish_by: time = Field(time(5), description="UTC time of day by which a night must be published")
+    on_time_objective: float = Field(0.99, gt=0, lt=1, description="share of nights published by then")
+    fresh_hours: float = Field(30.0, gt=0, description="hours after its day for which a publication is fresh")
+    fresh_objective: float = Field(0.99, gt=0, lt=1, description="share of time that readers see a fresh one")
+    cpu_hour_price: float = Field(0.04, ge=0, description="price of an hour of CPU, in your own currency")
 
     @field_validator(
         *(
             "inbox",
             "metrics_token",
             "token_key",
+            "openlineage_key",
             "superset_secret_key",
             "superset_admin_password",
             "smtp_url",
+            "alert_webhook",
         ),
         mode="before",
     )

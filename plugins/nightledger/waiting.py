@@ -50,18 +50,18 @@ def cutoffs(
     return found
 
 
-def is_ready(
+def awaited(
     settings: Settings,
     contracts: Sequence[SourceContract],
     clients: Mapping[str, Client],
     dates: Sequence[date],
     now: datetime,
-) -> bool:
-    """Whether a night of these dates may begin.
+) -> list[str]:
+    """What a night of these dates has to wait for, in words; it may begin when that is nothing.
 
     Returns:
-        False while a cutoff has not passed, or a file may still come before its deadline. A cutoff more than
-        `PATIENCE` away is not waited for: the night says that it is too early.
+        The cutoff that has not passed, or each file that may still come before its deadline. A cutoff more
+        than `PATIENCE` away is not waited for: the night says that it is too early.
 
     Raises:
         RequiredSourceMissing: a deadline has passed; names each source, date and deadline.
@@ -69,7 +69,7 @@ def is_ready(
     latest = max((client.cutoff_at(dates[-1]) for client in clients.values()), default=now)
     if now < latest <= now + PATIENCE:
         log.info("the night of %s waits for the cutoff at %s UTC", dates[-1], latest)
-        return False
+        return [f"the cutoff at {latest:%Y-%m-%d %H:%M} UTC"]
     landed = adopt(arrivals(settings), contracts)
     absent = [
         (contract, day)
@@ -89,9 +89,13 @@ def is_ready(
             f"waited in vain for {', '.join(missing)}. Nothing is published without it; readers keep the "
             "last publication. Put the file into the inbox and run the night again."
         )
-    for contract, day in absent:
-        log.info("waiting for %s/%s for %s", contract.client, contract.source, day)
-    return not absent
+    waits = [
+        f"{contract.client}/{contract.source} for {day}, until {_deadline(contract, day):%Y-%m-%d %H:%M} UTC"
+        for contract, day in absent
+    ]
+    for line in waits:
+        log.info("waiting for %s", line)
+    return waits
 
 
 def _is_waited_for(contract: SourceContract, client: Client, day: date) -> bool:

@@ -11,11 +11,16 @@ OURS = ("dags", "ml", "nightledger", "simulation")
 WITH_AIRFLOW = {
     "plugins/nightledger_plugin.py",
     "plugins/nightledger/airflow_approval.py",
+    "plugins/nightledger/airflow_auth.py",
+    "plugins/nightledger/airflow_deadline.py",
+    "plugins/nightledger/airflow_notifiers.py",
+    "plugins/nightledger/airflow_people.py",
     "plugins/nightledger/pages/access.py",
     "plugins/nightledger/airflow_tasks.py",
 }
 ML_MAY_READ = {
     "nightledger.clients",
+    "nightledger.drift_reports",  # where they lie
     "nightledger.exports",  # how a cell of a CSV is written
     "nightledger.settings",
     "nightledger.warehouse",

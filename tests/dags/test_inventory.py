@@ -24,6 +24,8 @@ STEPS = {
         "audit",
         "publish",
         "watch_losses",
+        "incidents",
+        "retrain",
         "warm_dashboards",
     ],
     "history": [
@@ -37,10 +39,13 @@ STEPS = {
         "audit",
         "publish",
     ],
+    "reports": ["draw"],
     "train": ["publication", "train", "awaiting", "approve", "settle", "release", "champions", "complete"],
 }
 """Tasks of each DAG, one after another."""
-NOT_WRITING = {"wait_for_sources", "take_lock", "score", "watch_losses", "warm_dashboards"}
+NOT_WRITING = {
+    *("wait_for_sources", "take_lock", "score", "watch_losses", "incidents", "retrain", "warm_dashboards"),
+}
 UNITS = {"min": "minutes", "h": "hours"}
 
 
@@ -179,6 +184,7 @@ def test_publishing_and_a_new_champion_are_announced(dagbag):
     }
     assert outlets == {
         ("nightly", "publish"): ["publication"],
+        ("nightly", "retrain"): ["retrain"],
         ("history", "publish"): ["publication"],
         ("train", "champions"): ["champion"],
         ("train", "settle"): ["champion"],

@@ -1,7 +1,5 @@
 """The DAG train, run by real Airflow on a real registry; only the numeric work is replaced."""
 
-import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +13,6 @@ import pytest
 
 from nightledger import airflow_tasks, leases, model_governance, model_ledger, publications, warehouse
 from nightledger.airflow_client import AirflowClient
-from nightledger.airflow_environment import passwords_file
 from nightledger.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -100,33 +97,26 @@ def training(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.fixture
-def answers() -> Iterator[Callable[[dict[str, str]], None]]:
-    """Answers each request of a run as the user admin, by what its subject names, from another thread."""
-    from airflow.api_fastapi.app import create_app
-    from fastapi.testclient import TestClient
-
-    passwords = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
-    passwords.write_text(json.dumps({"admin": "admin", "viewer": "viewer"}))
+def answers(airflow_app, log_in) -> Iterator[Callable[[dict[str, str]], None]]:
+    """Answers each request of a run as the approver, by what its subject names, from another thread."""
     threads = []
 
     def answer(wanted: dict[str, str]) -> None:
-        with TestClient(create_app()) as client:
-            login = client.post("/auth/token", json={"username": "admin", "password": "admin"}).json()
-            headers = {"Authorization": f"Bearer {login['access_token']}"}
-            left = dict(wanted)
-            while left:
-                open_ones = client.get(
-                    f"{ANSWERS}/~/hitlDetails", params={"response_received": False}, headers=headers
-                ).json()["hitl_details"]
-                for detail in open_ones:
-                    task = detail["task_instance"]
-                    model = next((name for name in left if f"{name} " in detail["subject"]), None)
-                    if model is None or task["state"] != "awaiting_input":
-                        continue
-                    path = f"{task['dag_run_id']}/taskInstances/approve/{task['map_index']}/hitlDetails"
-                    body = {"chosen_options": [left.pop(model)], "params_input": {"comment": "looked at"}}
-                    client.patch(f"{ANSWERS}/{path}", json=body, headers=headers).raise_for_status()
-                time.sleep(0.3)
+        client, headers = airflow_app, log_in("approver")
+        left = dict(wanted)
+        while left:
+            open_ones = client.get(
+                f"{ANSWERS}/~/hitlDetails", params={"response_received": False}, headers=headers
+            ).json()["hitl_details"]
+            for detail in open_ones:
+                task = detail["task_instance"]
+                model = next((name for name in left if f"{name} " in detail["subject"]), None)
+                if model is None or task["state"] != "awaiting_input":
+                    continue
+                path = f"{task['dag_run_id']}/taskInstances/approve/{task['map_index']}/hitlDetails"
+                body = {"chosen_options": [left.pop(model)], "params_input": {"comment": "looked at"}}
+                client.patch(f"{ANSWERS}/{path}", json=body, headers=headers).raise_for_status()
+            time.sleep(0.3)
 
     def start(wanted: dict[str, str]) -> None:
         threads.append(threading.Thread(target=answer, args=(wanted,), daemon=True))
@@ -181,8 +171,8 @@ def test_what_a_client_wants_to_approve_waits_for_a_person(dagbag, settings, tra
     waited = ("awaiting_approval", "promotion rules")
     assert decided == {
         "churn": [("promoted", "promotion rules")],
-        "credit": [waited, ("rejected", "admin")],
-        "fraud": [waited, ("approved", "admin")],
+        "credit": [waited, ("rejected", "approver")],
+        "fraud": [waited, ("approved", "approver")],
     }
     assert model_ledger.decisions(settings, "fraud")[-1]["reason"] == "looked at"
     assert model_ledger.champions(settings) == {"churn": f"{DAY}-churn", "fraud": f"{DAY}-fraud"}
@@ -225,22 +215,16 @@ def test_a_promotion_between_two_tries_changes_nothing(dagbag, settings, trainin
     assert shelf.challenger("churn").version == f"{DAY}-churn"
 
 
-def test_a_run_that_names_one_model_trains_that_one_and_says_why_it_was_refused(dagbag, settings, training):
+def test_a_run_that_names_one_model_trains_that_one_and_says_why_it_was_refused(
+    dagbag, settings, training, airflow_app, log_in
+):
     """Catches a parameter that is ignored, and a command that cannot find the log of one model's task."""
-    from airflow.api_fastapi.app import create_app
-    from fastapi.testclient import TestClient
-
     training.update(churn="refused", fraud="refused")
     run = dagbag.dags["train"].test(run_conf={"model": "fraud"})
     assert run.state == "success"
     assert [row["model"] for row in model_ledger.decisions(settings)] == ["fraud"]
-    for passwords in (
-        Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]),
-        passwords_file(settings),
-    ):
-        passwords.write_text(json.dumps({"admin": "admin", "viewer": "viewer"}))
-    with AirflowClient(settings) as client, TestClient(create_app()) as server:
-        client._http = server
+    with AirflowClient(settings) as client:
+        client._http, client._token = airflow_app, log_in("admin")["Authorization"].partition(" ")[2]
         result = client.result("train", run.run_id)
     assert (result.state, result.failed_task, result.skipped_task) == ("success", None, "champions")
     assert [task.name for task in result.tasks if task.map_index == 0] == [

@@ -37,6 +37,15 @@ _TABLES = {
     "operations.merchant_versions": "descriptor varchar, known_at timestamp, superseded_at timestamp,"
     " merchant varchar, intermediary varchar, location varchar, subcategory varchar, tier varchar,"
     " confidence double, rules_version varchar, run_id varchar, recorded_at timestamp",
+    "operations.case_events": "id bigint, client_id varchar, transaction_key varchar, version bigint,"
+    " action varchar, verdict varchar, assignee varchar, who varchar, recorded_at timestamp",
+    "operations.case_labels": "event_id bigint, client_id varchar, transaction_key varchar, verdict varchar,"
+    " known_at timestamp, recorded_at timestamp",
+    "operations.incidents": "id varchar, kind varchar, client_id varchar, about varchar, title varchar,"
+    " severity varchar, cause_kind varchar, cause varchar, weighted_drift double, state varchar,"
+    " first_date date, last_date date, opened_at timestamp",
+    "operations.night_deadlines": "as_of_date date, publish_by timestamp, is_judged boolean,"
+    " recorded_at timestamp",
     "operations.publications": "action varchar, publication_id varchar, run_id varchar, as_of_date date,"
     " recorded_at timestamp",
     "operations.model_metrics": "model varchar, version varchar, client_id varchar, dataset varchar,"

@@ -8,6 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ml import config, outcomes
+from ml.dates import register_dates
+from ml.models import fraud
+from ml.statements import parameters
+from nightledger import cases, operations
+from nightledger.settings import Settings
 from tests.dbt.factory import Warehouse
 from tests.dbt.payments import CLIENT, DATES, LAST, make_payments
 
@@ -107,3 +113,69 @@ def test_a_past_queue_stays_and_tonights_is_written_again(
         f" using (client_id, transaction_key) where a.as_of_date = date '{FIRST}' and not t.is_current"
     )
     assert moved.n[0] > 0
+
+
+def labelled(night: Warehouse, settings: Settings, day: date) -> dict[str, int]:
+    """Labels that a training on this warehouse gives the payments of an as-of date."""
+    case = config.load("fraud")
+    with night.connect() as connection:
+        register_dates(connection, settings, case, [(CLIENT, day)])
+        rows = connection.execute(fraud.LABEL, parameters(case, fraud.LABEL)).to_arrow_table()
+    return dict(zip(*(rows[name].to_pylist() for name in ("entity_id", "label")), strict=True))
+
+
+def test_a_closed_case_is_a_label_that_training_and_outcomes_use_from_the_next_night_on(
+    first_night: tuple[Warehouse, pd.DataFrame],
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches verdicts that nobody learns from, that rewrite what a date knew, or outlive their reopening."""
+    before, _ = first_night
+    (tmp_path / "pay.yml").write_text("name: Pay\nbase_currency: GBP\ntimezone: Europe/London\ncountry: GB\n")
+    settings = Settings(home=tmp_path / "home", clients=tmp_path, _env_file=None)
+
+    def night(number: int, day: date, *events: tuple[str, str]) -> Warehouse:
+        """The next night, after people have done this."""
+        for key, do in events:
+            seen = cases.read_case(settings, CLIENT, key).version
+            action = "reopen" if do == "reopen" else "close"
+            cases.act(settings, CLIENT, key, action=action, verdict=do, note="why", who="mia", seen=seen)
+        warehouse = Warehouse(home, f"fraud_cases_{number}", before)
+        warehouse.execute("""
+            delete from ops.base_horizon; insert into ops.base_horizon from ops.horizon;
+            delete from ops.changed_facts
+        """)
+        with warehouse.connect() as connection:
+            cases.take_up(settings, connection)
+            operations.snapshot(settings, connection)
+        warehouse.set_dates(DAYS[:-1], tonight=[day])
+        warehouse.dbt("run", "--select", "stg_case_labels", "int_fraud_reports")
+        return warehouse
+
+    published = labelled(before, settings, FIRST)
+    control = labelled(night(0, LAST), settings, FIRST)
+    alerts = [key for key in queue(before, FIRST).transaction_key if key in control]
+    found, withdrawn, *_ = [key for key in alerts if not control[key]]
+    cleared = next(key for key, label in published.items() if label and control[key])
+
+    told = night(1, LAST, (found, "fraud"), (cleared, "genuine"), (withdrawn, "fraud"))
+    assert labelled(told, settings, FIRST) == control | {found: 1, cleared: 0, withdrawn: 1}
+    noted = told.frame("select distinct business_date as day from ops.changed_facts").day
+    days = before.frame(
+        f"select business_date as day from marts.mart_fraud_alerts where transaction_key = '{found}'"
+    )
+    assert set(days.day) <= set(noted), "or nobody would judge the scores of that day again"
+    monkeypatch.setattr(config, "names", lambda: ["fraud"])
+    with told.connect() as connection:
+        assert outcomes.write(connection, settings, told.path) > 0
+        judged = connection.execute(
+            "select label, label_now, matured_on from read_parquet($files) where entity_id = $found",
+            {"files": str(told.path / "lake/outcomes/model=fraud/*/*/*.parquet"), "found": found},
+        ).fetchall()
+    assert [row[:2] for row in judged] == [(1, 1)]
+
+    # The published date, built again after the closings: it sees none of them.
+    assert labelled(night(2, FIRST), settings, FIRST) == published
+    now = labelled(night(3, LAST, (withdrawn, "reopen"), (cleared, "reopen")), settings, FIRST)
+    assert now == control | {found: 1}, "the bank's own word holds again, or none"

@@ -99,7 +99,7 @@ def add_rows(warehouse: Warehouse) -> None:
 
 
 def add_other_news(warehouse: Warehouse) -> None:
-    """Closings, moves, log-ins, devices and fraud reports that become known too late for every past date."""
+    """Closings, moves, log-ins, devices, fraud reports and cases that become known too late for the past."""
     for client, customer in [("uk", "C0"), (CLIENT, "P0"), (CLIENT, "P2")]:
         row = dict(client_id=client, source="crm", customer_id=customer, city="Elsewhere", country="FR")
         row |= dict(
@@ -117,6 +117,12 @@ def add_other_news(warehouse: Warehouse) -> None:
         f" transaction_id as entity_id, 'fraud' as label, 'true' as value, timestamp '{LATE}' as event_at,"
         f" timestamp '{LATE}' as known_at, 'late' as _load_id, row_number() over () as _record"
         f" from raw.transactions where client_id = '{CLIENT}' and hash(transaction_key) % 2 = 0"
+    )
+    warehouse.execute(
+        "insert into operations.case_labels by name select row_number() over () as event_id, client_id,"
+        " transaction_key, if(hash(transaction_key) % 4 = 1, 'fraud', 'genuine') as verdict,"
+        f" timestamp '{LATE}' as known_at from raw.transactions"
+        f" where client_id = '{CLIENT}' and hash(transaction_key) % 2 = 1"
     )
 
 
@@ -188,6 +194,11 @@ def _assert_news_arrived(later: Warehouse) -> None:
         """
     )
     assert (news.iloc[0] > 0).all(), news.to_dict("records")
+    verdicts = later.frame(
+        "select count(*) filter (where is_fraud) as fraud, count(*) filter (where not is_fraud) as genuine"
+        f" from intermediate.int_fraud_reports where known_at = timestamp '{LATE}'"
+    )
+    assert (verdicts.iloc[0] > 0).all(), verdicts.to_dict("records")
     described = later.frame(
         "select count(*) filter (where transaction_key like 'late-%') as late, max(is_away) as away"
         f" from features.features_transactions where as_of_date = date '{NEXT}'"

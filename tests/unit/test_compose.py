@@ -1,6 +1,5 @@
 """The promises of docker-compose.yml, the Dockerfile and Prometheus' configuration, without an engine."""
 
-import json
 import re
 import stat
 from pathlib import Path
@@ -10,7 +9,6 @@ import yaml
 from packaging.requirements import Requirement
 
 from docker import env_file
-from nightledger import metrics
 from nightledger.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,7 +143,7 @@ def test_an_image_gets_only_what_it_names():
     assert not {name for name in let_in if name.startswith((".", "var", "tests"))}
     copied = re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "docker" / "Dockerfile").read_text(), re.M)
     for source in copied:
-        assert source.partition("/")[0] in let_in, source
+        assert any(source == name or source.startswith(f"{name}/") for name in let_in), source
         assert (ROOT / source).exists(), source
 
 
@@ -207,21 +205,6 @@ def test_prometheus_asks_for_the_page_that_there_is():
     assert job["static_configs"][0]["targets"] == ["airflow-api-server:8080"]
     assert job["metrics_path"] == "/nightledger/metrics"
     assert job["authorization"]["credentials_file"] in SERVICES["prometheus"]["entrypoint"][2]
-
-
-def test_the_dashboard_asks_for_metrics_that_there_are():
-    """Catches a panel that stays empty because a metric was renamed."""
-    known = set(re.findall(r'"(nightledger_\w+)"', Path(metrics.__file__).read_text()))
-    board = json.loads((ROOT / "docker/grafana/dashboards/nightledger.json").read_text())
-    asked = [
-        name
-        for panel in board["panels"]
-        for target in panel["targets"]
-        for name in re.findall(r"nightledger_\w+", target["expr"])
-    ]
-    assert len(asked) >= len(board["panels"])
-    assert set(asked) <= known
-    assert all(panel["description"] for panel in board["panels"])
 
 
 def test_every_database_is_reached_by_the_driver_that_is_installed():

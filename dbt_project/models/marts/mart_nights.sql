@@ -3,7 +3,7 @@
 
 with
 
-dates as (
+cutoffs as (
     select
         as_of_date,
         max(cutoff_at) as cutoff_at
@@ -11,26 +11,24 @@ dates as (
     group by as_of_date
 ),
 
-publications as (
+-- A night that was passed over is published with the next one.
+published as (
     select
-        as_of_date,
-        min(recorded_at) as published_at
-    from {{ ref('stg_publications') }}
-    where action = 'published' and as_of_date is not null
-    group by as_of_date
-),
-
-nights as (
-    select
-        dates.as_of_date,
-        case
-            when publications.published_at <= {{ dbt.dateadd('hour', 6, 'dates.cutoff_at') }} then true
-            when publications.published_at <= {{ dbt.dateadd('hour', 24, 'dates.cutoff_at') }} then false
-        end as is_on_time,
-        dates.cutoff_at,
-        publications.published_at
-    from dates
-    inner join publications on dates.as_of_date = publications.as_of_date
+        deadlines.as_of_date,
+        deadlines.publish_by,
+        deadlines.is_judged,
+        min(publications.recorded_at) as published_at
+    from {{ ref('stg_night_deadlines') }} as deadlines
+    inner join {{ ref('stg_publications') }} as publications on deadlines.as_of_date <= publications.as_of_date
+    where publications.action = 'published'
+    group by deadlines.as_of_date, deadlines.publish_by, deadlines.is_judged
 )
 
-select * from nights
+select
+    published.as_of_date,
+    case when published.is_judged then published.published_at <= published.publish_by end as is_on_time,
+    cutoffs.cutoff_at,
+    published.publish_by,
+    published.published_at
+from published
+left join cutoffs on published.as_of_date = cutoffs.as_of_date

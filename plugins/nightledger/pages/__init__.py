@@ -3,17 +3,29 @@
 import hmac
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Header, HTTPException, Response
+from fastapi import APIRouter, FastAPI, Header, HTTPException, Request, Response
 
 from nightledger import metrics
-from nightledger.pages import access, runs
+from nightledger.pages import access, cases, incidents, morning, reports, runbooks, runs
+from nightledger.pages.drawing import page
 from nightledger.settings import Settings
 
 # Airflow's own documentation pages need a network, and the schema would be public.
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 private = APIRouter(dependencies=[access.logged_in])
 private.include_router(runs.router)
+private.include_router(cases.router)
+private.include_router(reports.router)
+private.include_router(morning.router)
+private.include_router(runbooks.router)
+private.include_router(incidents.router)
 app.include_router(private)
+
+
+@app.exception_handler(access.RefusedError)
+def refused(_: Request, error: access.RefusedError) -> Response:
+    """Tell a person who may not what they would need."""
+    return page("refused.html", status=403, why=str(error))
 
 
 @app.get("/metrics")

@@ -16,13 +16,16 @@ _templates = Environment(
 )
 
 
-def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A template of this folder with these values, under a policy that lets nothing else in."""
+def page(template: str, status: int = 200, *, frames: bool = False, **values: Any) -> HTMLResponse:
+    """A template of this folder with these values, under a policy that lets nothing else in.
+
+    With `frames`, other pages of ours may stand in it.
+    """
     nonce = secrets.token_urlsafe(16)
     html = _templates.get_template(template).render(nonce=nonce, **values)
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; frame-ancestors 'self'; "
-        "base-uri 'none'"
+        "base-uri 'none'" + ("; frame-src 'self'" if frames else "")
     )
     headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
     return HTMLResponse(html, status, headers=headers)

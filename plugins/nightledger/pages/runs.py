@@ -18,7 +18,7 @@ DOUBTFUL = ("warn", "skipped", "no-op", "partial success")
 router = APIRouter()
 
 
-@router.get("/runs/{dag_id}/{run_id}", dependencies=[access.may_read_runs])
+@router.get("/runs/{dag_id}/{run_id}", dependencies=[access.needs("read_runs"), access.may_read_runs])
 def run_page(dag_id: str, run_id: str) -> HTMLResponse:
     """What dbt did node by node, and what became of each file, in one run."""
     settings, name = Settings(), f"{dag_id}/{run_id}"

@@ -30,6 +30,7 @@ from ml.partitions import Pin
 from ml.promotion import KEPT, PROMOTED, REFUSED
 from nightledger.settings import Settings
 
+KEY = ("client", "", "")
 Learnt = tuple[Fitted, fitted.Judged, dict[str, bytes]]
 FIRST, LAST = date(2024, 1, 1), date(2025, 12, 31)
 CLIENT = "shop"
@@ -349,23 +350,6 @@ def test_a_series_with_few_origins_keeps_the_floor(rules: Forecast) -> None:
     }
 
 
-def test_one_lucky_origin_does_not_move_a_series(rules: Forecast) -> None:
-    """A series that leaves what serves all others for a method that was better by chance at one origin; or
-    that stays where another method is better at every origin.
-    """
-    usual = {"floor": [5.0] * 5, "theta": [2, 3, 2, 3, 2]}
-    among = {
-        "a": usual | {"ets": [4, 4, 4, 4, 4]},
-        "b": usual | {"ets": [4, 4, 4, 4, 4]},
-        "lucky": {"floor": [5.0] * 5, "theta": [2, 2, 2, 2, 9], "ets": [3, 3, 3, 3, 1]},
-        "own": {"floor": [5.0] * 5, "theta": [3, 4, 3, 4, 3], "ets": [1, 1, 2, 1, 1]},
-    }
-    known = pd.concat([rows_of(errors).assign(entity=name) for name, errors in among.items()])
-    assert {key[2]: method for key, method in backtest.tiers(known, rules).items()} == {
-        "a": "theta", "b": "theta", "lucky": "theta", "own": "ets"
-    }  # fmt: skip
-
-
 def test_no_origin_is_judged_by_itself(rules: Forecast) -> None:
     """Intervals and methods that have seen what they are judged by: coverage would always look right."""
     table = rows_of({"floor": [1, 1, 1, 1, 60]})
@@ -409,6 +393,21 @@ def test_prophet_says_the_same_again(rules: Forecast) -> None:
     assert first["client", "", ""].tolist() == again["client", "", ""].tolist()
     place = (np.arange(days, days + len(first["client", "", ""])) % 7 == 5).astype(bool)
     assert first["client", "", ""][place].min() > first["client", "", ""][~place].max()
+
+
+def test_holidays_are_those_of_the_clients_country(rules: Forecast) -> None:
+    """Holidays that are left out, or those of another country: Prophet would miss each of them."""
+    first, last, unity = date(2024, 1, 1), date(2025, 9, 30), date(2025, 10, 3)
+    off = {(date(year, 10, 3) - first).days for year in (2024, 2025)}
+    off |= {(date(year, 5, 1) - first).days for year in (2024, 2025)}
+    days = (last - first).days + 1
+    one = series.Series(first, np.array([10.0 if day in off else 100.0 for day in range(days)]))
+    said = {
+        country: methods.prophet({KEY: one}, last, 1, rules.prophet, country, 1, yearly=False, seed=7)[KEY]
+        for country in ("DE", "IN", "")
+    }
+    place = (unity - last).days - 1
+    assert said["DE"][place] < 50 < min(said["IN"][place], said[""][place])
 
 
 def test_a_version_is_one_file_that_reads_back(
@@ -574,6 +573,24 @@ def test_own_data_is_evaluated_on_months_that_were_not_seen(
     assert {"client", "category", "customer"} <= {row["dataset"] for row in metrics}
     with pytest.raises(Refused, match=r"2 complete months of history.* Choose a later FROM"):
         steps.evaluate(settings, replace(asked, first=date(2024, 3, 1)), console)
+
+
+def test_where_nothing_beats_the_floor_the_floor_is_forecast(
+    connection: duckdb.DuckDBPyConnection, rules: Forecast, learnt: Learnt, settings: Settings
+) -> None:
+    """A client without any forecast, or with one that has proven worse, because chance chose the methods."""
+    assert not learnt[1].is_floor()
+    strict = rules.model_copy(
+        update={
+            "levels": ["client", "category"],
+            "promotion": rules.promotion.model_copy(update={"over_floor": 0.01}),
+        }
+    )
+    found, judged = fitted.learn(connection, settings, *whole(strict))
+    assert judged.is_floor()
+    assert {method for key, method in found.tiers.items() if key[0] == "month"} == {"floor"}
+    assert judged.of_series()["mase"] == pytest.approx(judged.of_floor()["mase"])
+    assert "so every series has it" in steps.decide(rules, judged, None, None, ())[1]
 
 
 def test_verdicts_follow_the_rules(rules: Forecast, learnt: Learnt) -> None:

@@ -41,9 +41,10 @@ def build(tmp_path: Path) -> duckdb.DuckDBPyConnection:
             ('bank', 'loaded', 10, 2), ('bank', 'loaded', 5, 0), ('bank', 'refused', 99, 99)
         ) as rows (client_id, verdict, records, quarantined);
         create table ops.model_pins as from (values
-            ('churn', date '2026-06-30', 'v2', 'champion'), ('churn', date '2026-06-30', 'v3', 'challenger'),
+            ('churn', date '2026-06-30', '2026-03-31-22222222', 'champion'),
+            ('churn', date '2026-06-30', 'v3', 'challenger'),
             ('churn', date '2026-05-31', 'v1', 'champion'),
-            ('spend.bank', date '2026-06-30', 'v7', 'champion'),
+            ('spend.bank', date '2026-06-30', '2026-03-31-77777777', 'champion'),
             ('spend.lender', date '2026-06-30', 'v8', 'champion')
         ) as rows (model, as_of_date, model_version, role);
         create table operations.stages as from (values
@@ -73,7 +74,7 @@ def test_each_client_is_told_its_own_facts(build: duckdb.DuckDBPyConnection) -> 
         "audit_result": "passed",
         "audit_warnings": "",
         "late_sources": "bank/cards",
-        "models": "churn v2, spend v7",
+        "models": "2026-03-31: churn 22222222, spend 77777777",
         "records": 15,
         "quarantined": 2,
     }
@@ -99,7 +100,7 @@ def test_it_changes_no_hash_and_needs_no_scores(build: duckdb.DuckDBPyConnection
     build.execute("drop view marts.fct_scores; drop table if exists ops.about_publication")
     about.write(build, NIGHT, PASSED, [], BUILT)
     assert warehouse.content_hash(build) == before
-    assert rows(build)["bank"]["models"] == "spend v7"
+    assert rows(build)["bank"]["models"] == "2026-03-31: spend 77777777"
 
 
 def test_a_run_that_ingested_nothing_has_no_late_source(build: duckdb.DuckDBPyConnection) -> None:

@@ -266,6 +266,28 @@ def test_without_an_answer_the_version_keeps_waiting(home):
     assert now(home) == Standing(champion="v2", challenger="v3")
 
 
+def test_nobody_approves_what_they_had_trained_themselves(home):
+    """Catches one person who brings a model into production alone; a second person still can."""
+    record_training(home, outcome("v3"), "train/3", compared_with="v2", approvers=["bank"])
+    said = {
+        "chosen_options": ["Approve"],
+        "params_input": {},
+        "responded_by_user": {"id": "7", "name": "ada"},
+    }
+    with pytest.raises(GovernanceError, match="ada started the training of churn, so somebody else"):
+        settle(home, "train/3", "churn", said, started_by="ada")
+    assert now(home) == Standing(champion="v2", challenger="v3")
+    by_another = said | {"responded_by_user": {"id": "8", "name": "grace"}}
+    assert settle(home, "train/3", "churn", by_another, started_by="ada")["decision"] == "approved"
+
+
+def test_who_had_a_version_trained_may_still_reject_it(home):
+    """Catches a rule for two pairs of eyes that keeps a version waiting which its own maker finds bad."""
+    record_training(home, outcome("v3"), "train/3", compared_with="v2", approvers=["bank"])
+    said = {"chosen_options": ["Reject"], "params_input": {}, "responded_by_user": {"id": "7", "name": "ada"}}
+    assert settle(home, "train/3", "churn", said, started_by="ada")["decision"] == "rejected"
+
+
 def test_an_approval_beside_a_champion_that_is_gone_changes_nothing(home):
     """Catches a click that undoes a demotion made while the request was waiting."""
     record_training(home, outcome("v3"), "train/3", compared_with="v2", approvers=["bank"])

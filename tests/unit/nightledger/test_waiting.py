@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from nightledger import night, operations, waiting
 from nightledger.clients import load_clients
 from nightledger.ingestion import collect, load_contracts
+from nightledger.operational_schema import stages
 from nightledger.plan import RequiredSourceMissing
 from nightledger.settings import Settings
 
 D = date(2026, 1, 7)  # a Wednesday
+RUN = "nightly/a"
 CUTOFF = datetime(2026, 1, 8, 2)
 DEADLINE = datetime(2026, 1, 8, 6)
 DELIVERY: dict[str, Any] = {
@@ -74,7 +77,7 @@ def ready(home: Settings) -> Callable[..., bool]:
     """Whether the night of some dates may begin at a moment."""
 
     def ask(now: datetime, *dates: date) -> bool:
-        return waiting.is_ready(home, load_contracts(home), load_clients(home), dates or (D,), now)
+        return not waiting.awaited(home, load_contracts(home), load_clients(home), dates or (D,), now)
 
     return ask
 
@@ -146,10 +149,22 @@ def test_a_file_after_the_deadline_or_of_an_optional_source_moves_nothing(home):
 def test_the_step_lands_what_lies_in_the_inbox(home, monkeypatch):
     """Catches a night that waits for a file in its inbox, or that stamps it later than it was seen."""
     monkeypatch.setattr(operations, "clock", lambda: CUTOFF + timedelta(hours=1))
-    assert not night.may_begin(home, D)
+    assert not night.may_begin(home, D, RUN)
+    (waits,) = operations.waits(home)
+    assert waits["waits_for"] == "bank/cards for 2026-01-07, until 2026-01-08 06:00 UTC"
     (home.home / "inbox" / "tx_20260107.csv").write_text("c,d,a,t\nx,2026-01-07,1,T\n")
-    assert night.may_begin(home, D)
+    assert night.may_begin(home, D, RUN)
     assert cutoff(home) == CUTOFF + timedelta(hours=1, microseconds=1)
+
+
+def test_a_wait_in_vain_is_kept_with_its_reason(home, monkeypatch):
+    """Catches a night that failed before it opened, of which the operational database knows nothing."""
+    monkeypatch.setattr(operations, "clock", lambda: DEADLINE)
+    with pytest.raises(RequiredSourceMissing):
+        night.may_begin(home, D, RUN)
+    (stage,) = operations.read(home, sa.select(stages))
+    assert (stage["run_id"], stage["stage"], stage["state"]) == (RUN, "wait_for_sources", "failed")
+    assert "RequiredSourceMissing: waited in vain for bank/cards" in stage["detail"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Evidently's reports for people, drawn after publication; docs/reference/reports.md."""

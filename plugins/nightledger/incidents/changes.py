@@ -1,0 +1,260 @@
+"""What changed upstream between a publication and the one that it was built on: one row a change, kept.
+
+These are the suspects of an incident: files that are missing, late, corrected, refused or of a new layout;
+releases of rules; changes to dbt, to models, to a client's settings. Each names what it touches, in the
+words of `nightledger.incidents.lineage`.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from nightledger import model_ledger, operations, warehouse
+from nightledger.incidents import feeds
+from nightledger.incidents.lineage import Lineage
+from nightledger.settings import Settings
+
+EVERYTHING = "*"
+"""What touches every feature."""
+_SAYS_WHEN = frozenset({"timezone", "base_currency", "country"})
+"""Settings of a client that move every figure of it."""
+_MERCHANTS = "int_merchant_matches"
+"""What it reads are the rules of merchants."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One recorded change.
+
+    Attributes:
+        kind: `missing file`, `late file`, `corrected file`, `refused file`, `layout`, `rules`, `dbt`, `model`
+            or `client`.
+        client_id: whose; empty: of everybody.
+        about: source, node, model or setting.
+        what: a sentence for people, without any value of a customer.
+        touches: what it changes, see `Lineage.behind_feature`.
+    """
+
+    as_of_date: date
+    kind: str
+    client_id: str
+    about: str
+    what: str
+    touches: tuple[str, ...] = ()
+    id: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        text = "\x1f".join((str(self.as_of_date), self.kind, self.client_id, self.about, self.what))
+        object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+@dataclass(frozen=True)
+class Night:
+    """A publication to be looked at, and the one before it."""
+
+    settings: Settings
+    run_id: str
+    path: Path
+    now: duckdb.DuckDBPyConnection
+    before: duckdb.DuckDBPyConnection | None
+    manifest: Mapping[str, Any]
+    manifest_before: Mapping[str, Any] | None
+
+    def as_of_date(self) -> date:
+        """Its last as-of date."""
+        day: date = self.now.execute("select max(as_of_date) from ops.horizon").fetchall()[0][0]
+        return day
+
+
+def found(night: Night, lineage: Lineage, known: list[Change]) -> list[Change]:
+    """The changes that a publication brought, in a fixed order.
+
+    Args:
+        night: the publication and its base.
+        lineage: of its manifest.
+        known: changes recorded before: what goes on is said once.
+    """
+    parts: tuple[Callable[[], Iterator[Change]], ...] = (
+        lambda: _files(night),
+        lambda: feeds.emptied(night.now, night.as_of_date(), known),
+        lambda: _definitions(night, lineage),
+        lambda: _corrections(night),
+        lambda: _models(night),
+        lambda: _clients(night),
+    )
+    changes = {change.id: change for part in parts for change in part()}
+    return sorted(changes.values(), key=lambda c: (c.as_of_date, c.kind, c.client_id, c.about, c.what))
+
+
+def _files(night: Night) -> Iterator[Change]:
+    """What the calendar of deliveries says now and did not say before, and files that were refused."""
+    day = night.as_of_date()
+    states = _states(night.now, day)
+    before = _states(night.before, day) if night.before else {}
+    for (client, source, feed, business_date), state in sorted(states.items()):
+        earlier = before.get((client, source, feed, business_date))
+        if state == earlier or (night.before is None and state != "missing"):
+            continue
+        touches = (f"raw.{feed}",)
+        where = f"{source} of {business_date}"
+        if state == "missing":
+            yield Change(day, "missing file", client, source, f"{where} has not come.", touches)
+        elif state == "late" or earlier == "missing":
+            yield Change(day, "late file", client, source, f"{where} came late.", touches)
+    for (client, source, feed), days in sorted(
+        feeds.corrected(night.now, night.run_id, night.settings).items()
+    ):
+        listed = ", ".join(map(str, days[:3])) + (f" and {len(days) - 3} days more" if len(days) > 3 else "")
+        told = f"{source} told {listed} again, otherwise than before."
+        yield Change(day, "corrected file", client, source, told, (f"raw.{feed}",))
+    for row in operations.file_verdicts(night.settings, night.run_id):
+        if row["verdict"] == "refused":
+            yield refusal(day, row, feeds.feeds_of(night.now, row["source"], row["client_id"]))
+
+
+def refusal(day: date, row: Mapping[str, Any], read: list[str]) -> Change:
+    """A refused file as a change: of layout where a column is missing or unknown, else of the file."""
+    reason = row["message"].split(" · ")[3:4]
+    is_layout = bool(reason) and "column" in reason[0]
+    kind = "layout" if is_layout else "refused file"
+    column = row["message"].split(" · ")[2].removeprefix("column ") if is_layout else ""
+    what = f"{row['source']}: {row['file']} was refused: " + (
+        f"column {column}: {reason[0]}." if is_layout else "see the run's page."
+    )
+    return Change(day, kind, row["client_id"], row["source"], what, tuple(f"raw.{feed}" for feed in read))
+
+
+def _states(connection: duckdb.DuckDBPyConnection, day: date) -> dict[tuple[str, str, str, date], str]:
+    rows = connection.execute(
+        "select client_id, source, feed, business_date, min(state) from ops.coverage"
+        " where expected and business_date >= ? group by all",
+        [day - timedelta(days=60)],
+    ).fetchall()
+    return {
+        (client, source, feed, business_date): state for client, source, feed, business_date, state in rows
+    }
+
+
+def _definitions(night: Night, lineage: Lineage) -> Iterator[Change]:
+    """Models, seeds and macros whose own text is another than before; those of merchants are rules."""
+    if night.manifest_before is None:
+        return
+    rules = next(
+        (lineage.below(name) for name in night.manifest["nodes"] if name.endswith(f".{_MERCHANTS}")),
+        frozenset(),
+    )
+    now, before = _texts(night.manifest), _texts(night.manifest_before)
+    for name in sorted(now.keys() | before.keys()):
+        if now.get(name) == before.get(name):
+            continue
+        short = name.split(".")[-1]
+        how = "was changed" if name in now and name in before else "is new" if name in now else "is gone"
+        is_rule = (name.startswith("seed.") and name in rules) or short == _MERCHANTS
+        kind, what = ("rules", "merchant rules") if is_rule else ("dbt", name.split(".")[0])
+        yield Change(night.as_of_date(), kind, "", short, f"{what} {short} {how}.", (name,))
+
+
+def _texts(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Own hash of everything that makes rows."""
+    made = {
+        name: node["checksum"]["checksum"]
+        for name, node in manifest["nodes"].items()
+        if node["resource_type"] in ("model", "seed")
+    }
+    macros = {
+        name: hashlib.sha256(macro["macro_sql"].encode()).hexdigest()
+        for name, macro in manifest["macros"].items()
+        if macro["package_name"] == "nightledger" and not macro["name"].startswith("test_")
+    }
+    return made | macros
+
+
+def _corrections(night: Night) -> Iterator[Change]:
+    """What people said about merchants and this night took up."""
+    if night.before is None:
+        return
+    count = "select count(*) from operations.merchant_corrections where known_at is not null"
+    try:
+        now, before = (c.execute(count).fetchall()[0][0] for c in (night.now, night.before))
+    except duckdb.CatalogException:  # an older release had none
+        return
+    if now > before:
+        touches = tuple(n for n in night.manifest["nodes"] if n.endswith(".int_merchants_corrected"))
+        what = f"{now - before} corrections of merchants were taken up."
+        yield Change(night.as_of_date(), "rules", "", "merchant corrections", what, touches)
+
+
+def _models(night: Night) -> Iterator[Change]:
+    """Champions that score other dates than they did the day before."""
+    pins = (
+        "select model, arg_max(model_version, as_of_date) from ops.model_pins where role = 'champion'"
+        " and as_of_date >= (select max(as_of_date) from ops.horizon) group by all order by 1"
+    )
+    now = dict(night.now.execute(pins).fetchall())
+    before = dict(night.before.execute(pins).fetchall()) if night.before else {}
+    for model, version in now.items():
+        if before.get(model, version) == version:
+            continue
+        said = [
+            row for row in model_ledger.decisions(night.settings, model) if row["champion_after"] == version
+        ]
+        how = f" ({said[-1]['decision'].replace('_', ' ')} by {said[-1]['decided_by']})" if said else ""
+        what = f"{model} {version} scores instead of {before[model]}{how}."
+        yield Change(night.as_of_date(), "model", "", model, what, (f"model {model.partition('.')[0]}",))
+
+
+def _clients(night: Night) -> Iterator[Change]:
+    """Settings of clients that are others than before."""
+    if night.before is None:
+        return
+    for table, only in (
+        ("clients", None),
+        ("client_rules", "rules of actions"),
+        ("client_actions", "actions"),
+    ):
+        try:
+            now, before = (_by_client(c, table) for c in (night.now, night.before))
+        except duckdb.CatalogException:
+            continue
+        for client in sorted(now.keys() & before.keys()):
+            names = sorted(now[client].keys() & before[client].keys())
+            for name in [name for name in names if now[client][name] != before[client][name]]:
+                about = name if only is None else f"{only}: {name}"
+                touches = EVERYTHING if name in _SAYS_WHEN else f"ops.{table}.{name}"
+                what = f"the setting {about} of {client} was changed."
+                yield Change(night.as_of_date(), "client", client, about, what, (touches,))
+
+
+def _by_client(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, dict[str, str]]:
+    """All values of a client in each column, as one text."""
+    answer = connection.execute(f"select * from ops.{table} order by all")  # noqa: S608 - one of three names
+    names = [column[0] for column in answer.description or ()]
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in answer.fetchall():
+        values = dict(zip(names, map(str, row), strict=True))
+        of_client = found.setdefault(values["client_id"], {})
+        for name, value in values.items():
+            of_client.setdefault(name, []).append(value)
+    return {client: {name: json.dumps(values) for name, values in of.items()} for client, of in found.items()}
+
+
+def open_night(settings: Settings, run_id: str, publication_id: str, base: str | None) -> Night:
+    """A publication and its base, read-only; the base may be pruned already."""
+    path = settings.builds / publication_id
+    older = settings.builds / base if base else None
+    older = older if older is not None and (older / warehouse.FILE).exists() else None
+    return Night(
+        settings=settings,
+        run_id=run_id,
+        path=path,
+        now=warehouse.connect(path, settings=settings),
+        before=warehouse.connect(older, settings=settings) if older else None,
+        manifest=json.loads((path / "manifest.json").read_text()),
+        manifest_before=json.loads((older / "manifest.json").read_text()) if older else None,
+    )

@@ -1,0 +1,125 @@
+"""What follows from incidents: trainings; and what a failed run leaves behind."""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+import yaml
+
+from nightledger import operations
+from nightledger.incidents.drifting import by_model
+from nightledger.incidents.ledger import Incident
+from nightledger.incidents.story import DRIFT, FAILED, PERFORMANCE
+from nightledger.operational_schema import audits, stages
+from nightledger.settings import Settings
+
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From `vars` in dbt_project.yml."""
+
+    retrain_drift: float
+    retrain_pause_days: int
+    performance_ratio: float
+
+
+def limits(settings: Settings) -> Limits:
+    """The thresholds of this installation."""
+    given = yaml.safe_load((settings.dbt_project / "dbt_project.yml").read_text())["vars"]
+    return Limits(**{name: given[name] for name in Limits.__dataclass_fields__})
+
+
+def trainings(
+    incidents: Sequence[Incident],
+    asked: Sequence[Mapping[str, Any]],
+    limit: Limits,
+    run_id: str,
+    champions: Collection[str],
+) -> list[tuple[str, str]]:
+    """(incident, model) of the trainings that a night asks for.
+
+    Args:
+        incidents: all of them.
+        asked: events of trainings that were asked for.
+        limit: when an incident asks, and for how long a model is left alone afterwards.
+        run_id: of the night; what it has asked for before is asked again.
+        champions: models that score; a client's own is called `<model>.<client>`.
+    """
+    now = operations.clock()
+    found = [(row["incident_id"], row["note"]) for row in asked if row["run_id"] == run_id]
+    recent = {row["note"] for row in asked if _age(row["recorded_at"], now) < limit.retrain_pause_days}
+    done = {row["incident_id"] for row in asked}
+    for incident in incidents:
+        # Of a file that is missing nothing is to be learnt: it is to be sent.
+        if incident.state != "open" or incident.id in done or incident.kind not in (DRIFT, PERFORMANCE):
+            continue
+        models = by_model(incident)
+        if not models:
+            continue
+        most = max(sorted(models), key=lambda name: models[name])
+        own = f"{most}.{incident.client_id}"
+        model = own if own in champions else most
+        is_enough = incident.kind == PERFORMANCE or (incident.weighted_drift or 0.0) >= limit.retrain_drift
+        if is_enough and model not in recent:
+            found.append((incident.id, model))
+            recent.add(model)
+    return sorted(set(found))
+
+
+def _age(moment: datetime, now: datetime) -> int:
+    return (now - moment).days
+
+
+def failure(settings: Settings, run_id: str, day: date | None) -> dict[str, Any] | None:
+    """What is known of a failed run of a date, as arguments of `report`; without a value of a customer."""
+    if day is None:
+        return None
+    failed = operations.read(
+        settings,
+        sa.select(stages)
+        .where(stages.c.run_id == run_id, stages.c.state == "failed")
+        .order_by(stages.c.id.desc())
+        .limit(1),
+    )
+    stage = failed[0]["stage"] if failed else "waiting for sources"
+    error = json.loads(failed[0]["detail"]).get("error", "") if failed else ""
+    kind, cause, others = _why(settings, run_id, stage, error)
+    return {
+        "kind": FAILED,
+        "about": str(day),
+        "title": f"The night of {day} failed in {stage.replace('_', ' ')}.",
+        "first_date": day,
+        "cause_kind": kind,
+        "cause": cause,
+        "candidates": others,
+    }
+
+
+def _why(settings: Settings, run_id: str, stage: str, error: str) -> tuple[str, str, list[str]]:
+    name, _, message = error.partition(": ")
+    refused = [row for row in operations.file_verdicts(settings, run_id) if row["verdict"] == "refused"]
+    others = [f"{row['source']}: {row['file']} was refused." for row in refused]
+    if name == "RequiredSourceMissing" or (not error and stage == "waiting for sources"):
+        sources = re.findall(r"[a-z0-9_]+/[a-z0-9_]+ for [0-9, -]+\d", message)
+        what = f"Not there: {'; '.join(sources)}." if sources else "A required source has not delivered."
+        if refused:
+            return "refused file", others[0], [what, *others[1:]]
+        return "missing file", what, others
+    if name == "AuditFailed":
+        rows = operations.read(settings, sa.select(audits).where(audits.c.run_id == run_id))
+        checks = sorted({r["check"] for r in rows if r["status"] == "failed" and r["severity"] == "error"})
+        return "audit", f"The audit failed: {', '.join(checks)}.", others
+    if name in ("TestsFailed", "DbtFailed"):
+        bad = [
+            row["unique_id"].split(".")[2]
+            for row in operations.node_results(settings, run_id)
+            if row["status"] in ("fail", "error", "runtime error")
+        ]
+        return "dbt", f"dbt: {', '.join(bad[:_SHOWN]) or 'it could not run'}.", others
+    return "machine", f"{name or 'It was stopped'} in {stage.replace('_', ' ')}: see the task's log.", others

@@ -1,0 +1,224 @@
+"""The pages on which people work cases of fraud alerts: the queue, and one case."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Annotated, Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Form, Query
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from nightledger import cases, fraud_queue
+from nightledger.cases import Case, CaseConflict, CaseError
+from nightledger.pages import access
+from nightledger.pages.drawing import page
+from nightledger.settings import Settings
+
+MOST_ROWS = 200
+"""Rows of the list; the others are counted."""
+NOBODY = "–"
+"""Stands for nobody among the people to choose from."""
+VIEWS = {
+    "tonight": "Tonight's queue",
+    "waiting": "Not closed, of any night",
+    "all": "Every alert of any night",
+}
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """An alert with its case, as a row of the list."""
+
+    alert: fraud_queue.Row
+    case: Case
+    address: str
+
+
+def _beside(transaction_key: str) -> str:
+    """Address of a case of the same client, as seen from one of them: nothing knows what stands before it."""
+    return f"./{quote(transaction_key, safe='')}"
+
+
+@router.get("/cases", dependencies=[access.needs("read_cases")])
+def list_page(
+    person: access.Person,
+    view: Annotated[str, Query()] = "tonight",
+    client: Annotated[str, Query()] = "",
+    state: Annotated[str, Query()] = "",
+    who: Annotated[str, Query()] = "",
+) -> HTMLResponse:
+    """Alerts within their night's budget, each with the state of its case."""
+    settings = Settings()
+    view = view if view in VIEWS else "tonight"
+    night = fraud_queue.night(settings)
+    known = cases.read_cases(settings) if night["publication"] else {}
+    rows = _listed(fraud_queue.alerts(settings, newest=view == "tonight", client_id=client or None), known)
+    if view == "waiting":
+        rows = [row for row in rows if row.case.state != "closed"]
+    shown = [row for row in rows if _is_chosen(row.case, state, who)]
+    waiting = [row for row in rows if row.case.state != "closed"]
+    me = access.name(person)
+    return page(
+        "cases.html",
+        night=night,
+        rows=shown[:MOST_ROWS],
+        found=len(shown),
+        all=len(rows),
+        states=Counter(row.case.verdict or row.case.state for row in rows),
+        left=_sums(waiting),
+        views=VIEWS,
+        people=_people(known.values(), me),
+        chosen={"view": view, "client": client, "state": state, "who": who},
+        me=me,
+        nobody=NOBODY,
+    )
+
+
+def _listed(alerts: Sequence[fraud_queue.Row], known: dict[cases.Key, Case]) -> list[_Listed]:
+    """One row per payment: the newest alert of it."""
+    rows: dict[cases.Key, _Listed] = {}
+    for alert in alerts:
+        key = (alert["client_id"], alert["transaction_key"])
+        if key not in rows:
+            rows[key] = _Listed(
+                alert, known.get(key, Case(*key)), f"cases/{quote(key[0], safe='')}/{quote(key[1], safe='')}"
+            )
+    return list(rows.values())
+
+
+def _is_chosen(case: Case, state: str, who: str) -> bool:
+    if who and (case.assignee or NOBODY) != who:
+        return False
+    return not state or state in (case.state, case.verdict)
+
+
+def _sums(rows: Sequence[_Listed]) -> list[tuple[str, Any]]:
+    """Expected loss by currency: two are never added up."""
+    sums: dict[str, Any] = {}
+    for row in rows:
+        currency = row.alert["currency"]
+        sums[currency] = sums.get(currency, 0) + row.alert["expected_loss"]
+    return sorted(sums.items())
+
+
+def _people(known: Any, me: str) -> list[str]:
+    """Everybody who has done or been given something, and who asks."""
+    names = {me}
+    for case in known:
+        for event in case.events:
+            names |= {event.who, *filter(None, [event.assignee])}
+    return sorted(names, key=str.casefold)
+
+
+@router.get("/cases/{client_id}/{transaction_key}", dependencies=[access.needs("read_cases")])
+def case_page(person: access.Person, client_id: str, transaction_key: str) -> HTMLResponse:
+    """The alert, the payment and what the customer did around it, and everything that was done about it."""
+    return _draw(Settings(), person, Case(client_id, transaction_key))
+
+
+@router.post(
+    "/cases/{client_id}/{transaction_key}", dependencies=[access.needs("work_cases"), access.from_our_pages]
+)
+def act(
+    person: access.Person,
+    client_id: str,
+    transaction_key: str,
+    do: Annotated[str, Form()],
+    seen: Annotated[int, Form()],
+    note: Annotated[str, Form()] = "",
+    assignee: Annotated[str, Form()] = "",
+) -> Response:
+    """Do something about a case; `do` is one of `DOINGS`."""
+    settings, me = Settings(), access.name(person)
+    wanted = {"do": do, "note": note, "assignee": assignee}
+    action = {"take": "assign", "hand_back": "assign", "fraud": "close", "genuine": "close"}.get(do, do)
+    if fraud_queue.alert(settings, client_id, transaction_key) is None:
+        return _draw(settings, person, Case(client_id, transaction_key))
+    try:
+        cases.act(
+            settings,
+            client_id,
+            transaction_key,
+            action=action,
+            who=me,
+            seen=seen,
+            verdict=do,
+            assignee={"take": me, "hand_back": ""}.get(do, assignee),
+            note=note.replace("\r\n", "\n"),
+        )
+    except CaseError as error:
+        status = 409 if isinstance(error, CaseConflict) else 422
+        case = Case(client_id, transaction_key)
+        return _draw(settings, person, case, status=status, seen=seen, wanted=wanted, problem=str(error))
+    return RedirectResponse(_beside(transaction_key), 303)
+
+
+DOINGS = {
+    "note": "add a note",
+    "fraud": "close it as fraud",
+    "genuine": "close it as genuine",
+    "reopen": "reopen it",
+    "assign": "assign it",
+    "take": "take it",
+    "hand_back": "hand it back",
+}
+"""What the buttons do, in words."""
+
+
+def _draw(
+    settings: Settings,
+    person: Any,
+    case: Case,
+    *,
+    status: int = 200,
+    seen: int | None = None,
+    wanted: dict[str, str] | None = None,
+    problem: str = "",
+) -> HTMLResponse:
+    """The page of a case; after something that could not be done with what the person had typed.
+
+    Args:
+        settings: of the installation.
+        person: who asks.
+        case: which one; its events are read now.
+        status: of the answer.
+        seen: version that the person had looked at; what came later is marked. None: they look now.
+        wanted: what they had sent.
+        problem: why it was not done.
+    """
+    alert = fraud_queue.alert(settings, case.client_id, case.transaction_key)
+    if alert is None:
+        return page("case_missing.html", status=404, case=case)
+    case = cases.read_case(settings, case.client_id, case.transaction_key)
+    payment = alert["payment"]
+    near = fraud_queue.around(settings, case.client_id, alert["customer_id"], payment) if payment else []
+    known = cases.read_cases(settings, case.client_id)
+    me = access.name(person)
+    return page(
+        "case.html",
+        status=status,
+        case=case,
+        alert=alert,
+        payment=payment,
+        around=[
+            row
+            | {
+                "case": known.get((case.client_id, row["transaction_key"])),
+                "address": _beside(row["transaction_key"]),
+            }
+            for row in near
+        ],
+        local=lambda at: at.replace(tzinfo=UTC).astimezone(ZoneInfo(alert["timezone"])),
+        may_work=access.may(person, "work_cases"),
+        people=[name for name in _people(known.values(), me) if name != case.assignee],
+        me=me,
+        seen=case.version if seen is None else seen,
+        wanted=wanted or {"do": "", "note": "", "assignee": ""},
+        doings=DOINGS,
+        problem=problem,
+    )

@@ -1,0 +1,102 @@
+"""The page for 3 a.m. and the runbooks inside the real Airflow application."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+
+from nightledger import operations
+from nightledger.settings import Settings
+from tests.helpers.told_nights import Told
+
+PAGE = "/nightledger/morning"
+D = date(2026, 1, 19)
+NOW = datetime(2026, 1, 20, 3)
+NAUGHTY = "<script>alert(1)</script>.csv"
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Told]:
+    """A home of this test with one published night, at 03:00 of the next."""
+    monkeypatch.setenv("NIGHTLEDGER_HOME", str(tmp_path / "home"))
+    told = Told(Settings(), NOW)
+    told.publish(date(2026, 1, 18), datetime(2026, 1, 19, 2))
+    with told.at(NOW):
+        yield told
+
+
+def test_a_failed_night_is_shown_with_reason_action_and_links(airflow_app, log_in, told):
+    """Catches a page that lacks what a person needs at 3 a.m., or that shows it to nobody."""
+    run = told.open(D, datetime(2026, 1, 20, 2))
+    told.refuse(run, NAUGHTY, "unknown column <b>x</b> {{ 7 * 7 }}", NOW)
+    told.audit_fails(run, told.steps(run, datetime(2026, 1, 20, 2), until="audit"))
+    answer = airflow_app.get(PAGE, headers=log_in("viewer"))
+    assert answer.status_code == 200
+    for text in (
+        "Can people trust the numbers now?",
+        "They are of Sun 18 January 2026",
+        "is to be published by 20 Jan 05:00 UTC: in 2 h",
+        "The audit stopped the night",
+        "file_equals_raw_plus_quarantine",
+        "hold the file and run the night again",
+        'href="/nightledger/runbooks/a-night-failed#the-audit-stopped-it"',
+        'href="/dags/nightly/runs/scheduled__2026-01-19/tasks/audit"',
+        'href="/dags/nightly/runs/scheduled__2026-01-19/plugin/nightledger-run"',
+    ):
+        assert text in answer.text, text
+
+
+def test_what_a_bank_writes_is_shown_and_never_executed(airflow_app, log_in, told):
+    """Catches markup in a file's name that would act as the person who looks at it."""
+    told.publish(D, datetime(2026, 1, 20, 2))
+    told.refuse(f"nightly/scheduled__{D}", NAUGHTY, "unknown column <b>x</b> {{ 7 * 7 }}", NOW)
+    answer = airflow_app.get(PAGE, headers=log_in("viewer"))
+    assert NAUGHTY not in answer.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;.csv" in answer.text
+    assert "unknown column &lt;b&gt;x&lt;/b&gt; {{ 7 * 7 }}" in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert "<script" not in answer.text
+    assert '<meta http-equiv="refresh" content="60">' in answer.text
+
+
+def test_before_the_first_night_the_page_says_so_and_makes_nothing(
+    airflow_app, log_in, monkeypatch, tmp_path
+):
+    """Catches an error page in an installation that is new."""
+    monkeypatch.setenv("NIGHTLEDGER_HOME", str(tmp_path / "new"))
+    answer = airflow_app.get(PAGE, headers=log_in("viewer"))
+    assert answer.status_code == 200
+    assert "There are no numbers yet" in answer.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_of_older_code_is_no_error(airflow_app, log_in, told):
+    """Catches a page that fails after an update, until the next night has made its tables."""
+    with operations.engine(told.settings).begin() as connection:
+        connection.exec_driver_sql("drop table night_deadlines")
+        connection.exec_driver_sql("drop table night_waits")
+    answer = airflow_app.get(PAGE, headers=log_in("viewer"))
+    assert answer.status_code == 200
+    assert "on time" in answer.text
+
+
+def test_the_runbooks_are_shown_with_their_sections(airflow_app, log_in):
+    """Catches a link to a runbook that leads nowhere inside Airflow."""
+    answer = airflow_app.get("/nightledger/runbooks/a-night-failed", headers=log_in("fraud_desk"))
+    assert answer.status_code == 200
+    assert '<h2 id="the-audit-stopped-it">' in answer.text
+    assert 'href="/nightledger/runbooks/hold-release-requeue"' in answer.text
+    assert 'href="../' not in answer.text
+    for name in ("no-such-page", "..%2F..%2FREADME", "..%2Fmetric-decisions"):
+        assert airflow_app.get(f"/nightledger/runbooks/{name}", headers=log_in("viewer")).status_code == 404
+
+
+def test_the_page_is_the_first_of_ours_in_the_navigation(airflow_app, log_in):
+    """Catches a page that nobody finds at 3 a.m."""
+    plugins = airflow_app.get("/api/v2/plugins", headers=log_in("admin")).json()["plugins"]
+    (ours,) = (plugin for plugin in plugins if plugin["name"] == "nightledger")
+    nav = [view for view in ours["external_views"] if view["destination"] == "nav"]
+    assert (nav[0]["name"], nav[0]["href"]) == ("Nights", PAGE)
