@@ -6,6 +6,8 @@ Pins are by role, so that a challenger is scored in the shadow of the champion. 
 import sqlalchemy as sa
 from alembic import op
 
+from nightledger.migrations.append_only import refuse_changes
+
 revision = "0004"
 down_revision = "0003"
 
@@ -14,8 +16,7 @@ APPEND_ONLY = {
     " or (kept.run_id = new.run_id and kept.model = new.model and kept.decision = new.decision)",
     "model_pins": "kept.model = new.model and kept.as_of_date = new.as_of_date and kept.role = new.role",
 }
-"""Which row a new one could take the place of. A later migration that makes one of these tables anew must put
-its triggers back."""
+"""Which row a new one could take the place of."""
 
 
 def upgrade() -> None:
@@ -61,28 +62,7 @@ def upgrade() -> None:
         sa.Column("recorded_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("run_id"),
     )
-    for name, same_row in APPEND_ONLY.items():
-        _refuse_changes(name, same_row)
-
-
-def _refuse_changes(table: str, same_row: str) -> None:
-    """Let the database itself refuse whatever is not an insert of a new row."""
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute(f"""
-            create function {table}_refuse() returns trigger language plpgsql as
-            $$ begin raise exception '{table} is append-only'; end $$
-        """)
-        op.execute(
-            f"create trigger {table}_append_only before update or delete or truncate on {table}"
-            f" for each statement execute function {table}_refuse()"
-        )
-        return
-    refuse = f"begin select raise(abort, '{table} is append-only'); end"
-    for event in ("update", "delete"):
-        op.execute(f"create trigger {table}_no_{event} before {event} on {table} {refuse}")
-    # SQLite's `insert or replace` deletes without firing triggers of deletion.
-    is_there = f"exists (select 1 from {table} as kept where {same_row})"  # noqa: S608 - from above
-    op.execute(f"create trigger {table}_no_replace before insert on {table} when {is_there} {refuse}")
+    refuse_changes(APPEND_ONLY)
 
 
 def downgrade() -> None:

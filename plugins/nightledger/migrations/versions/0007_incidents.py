@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from nightledger.migrations.append_only import refuse_changes
+
 revision = "0007"
 down_revision = "0006"
 
@@ -11,7 +13,7 @@ APPEND_ONLY = {
     " or (kept.incident_id = new.incident_id and kept.event = new.event and kept.run_id = new.run_id)",
     "upstream_changes": "kept.id = new.id",
 }
-"""Which row a new one could take the place of, as in 0004."""
+"""Which row a new one could take the place of."""
 
 
 def upgrade() -> None:
@@ -71,27 +73,7 @@ def upgrade() -> None:
         sa.Column("sent_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("subject_id", "event", "channel"),
     )
-    for name, same_row in APPEND_ONLY.items():
-        _refuse_changes(name, same_row)
-
-
-def _refuse_changes(table: str, same_row: str) -> None:
-    """Let the database itself refuse whatever is not an insert of a new row."""
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute(f"""
-            create function {table}_refuse() returns trigger language plpgsql as
-            $$ begin raise exception '{table} is append-only'; end $$
-        """)
-        op.execute(
-            f"create trigger {table}_append_only before update or delete or truncate on {table}"
-            f" for each statement execute function {table}_refuse()"
-        )
-        return
-    refuse = f"begin select raise(abort, '{table} is append-only'); end"
-    for event in ("update", "delete"):
-        op.execute(f"create trigger {table}_no_{event} before {event} on {table} {refuse}")
-    is_there = f"exists (select 1 from {table} as kept where {same_row})"  # noqa: S608 - from above
-    op.execute(f"create trigger {table}_no_replace before insert on {table} when {is_there} {refuse}")
+    refuse_changes(APPEND_ONLY)
 
 
 def downgrade() -> None:
