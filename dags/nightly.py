@@ -50,7 +50,7 @@ Errors are tried again; failed tests, a failed audit and a refused publication f
 | audit | 2 | 1 h | `audit.json` of the build |
 | publish | 2 | 30 min | nothing; it goes on from the step it had reached |
 | watch_losses | 2 | 30 min | nothing; a champion is demoted once |
-| incidents | 2 | 15 min | nothing; an incident is opened and told of once |
+| incidents | 2 | 15 min | nothing; an incident is opened and told of once; it runs whatever failed before |
 | retrain | 2 | 5 min | nothing; an incident asks for one training |
 | warm_dashboards | 0 | 20 min | answers in the cache; it never fails a night |
 """
@@ -102,13 +102,17 @@ def watch_losses() -> list[dict[str, Any]]:
     return breaches
 
 
-# After watch_losses, so that a champion taken back is one of tonight's incidents.
-@task(task_id="incidents", execution_timeout=timedelta(minutes=15))
+# After watch_losses, so that a champion taken back is one of tonight's incidents; whatever failed before,
+# so that people are told.
+@task(task_id="incidents", trigger_rule="all_done", execution_timeout=timedelta(minutes=15))
 def watch_incidents() -> list[str]:
     """Find tonight's incidents with their cause, tell people, and name the models to be trained again."""
-    from nightledger import incidents, notifying, operations
+    from nightledger import incidents, notifying, operations, publications
 
     settings, run = Settings(), steps.run_name()
+    if publications.published_by(settings, run) is None:
+        notifying.announce(settings)
+        return []
     with operations.stage(settings, run, "incidents") as detail:
         detail.update(incidents.watch(settings, run))
         # A night that catches up with month-ends is followed by others: the last dates decide.
@@ -159,7 +163,7 @@ def warm_dashboards() -> str:
 )
 def nightly() -> None:
     """Order of the steps."""
-    asked = watch_incidents()
+    losses, asked, warm = watch_losses(), watch_incidents(), warm_dashboards()
     chain(
         steps.wait_for_sources(),
         steps.take_lock(),
@@ -172,10 +176,12 @@ def nightly() -> None:
         steps.dbt.override(task_id="dbt_marts")("marts"),
         steps.audit(),
         steps.publish(),
-        watch_losses(),
+        losses,
         asked,
-        [retrain(asked), warm_dashboards()],
+        [retrain(asked), warm],
     )
+    # What failed before it fails the run, although the incidents are looked for all the same.
+    losses >> warm
 
 
 nightly()

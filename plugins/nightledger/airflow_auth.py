@@ -54,6 +54,21 @@ class AuthManager(FabAuthManager):
             method=method, user=user, access_entity=access_entity, details=details
         )
 
+    def who_may(self, resource: str) -> list[str]:
+        """Names of everybody who can log in and may do what Airflow knows under this name.
+
+        Only in the API server, which has the application that reads people.
+        """
+        if self.flask_app is None:
+            raise RuntimeError("people can be read in the API server only")
+        with self.flask_app.app_context():
+            return sorted(
+                str(user.get_name())
+                for user in self.security_manager.get_all_users()
+                if user.active
+                and self.is_authorized_custom_view(method="GET", resource_name=resource, user=user)
+            )
+
 
 def bring_in_roles(manager: "FabAirflowSecurityManagerOverride") -> None:
     """Let each role have exactly what `roles.yml` says, no more and no less; Admin has more."""

@@ -231,12 +231,13 @@ def usual(settings: Settings) -> Usual:
 
 
 def next_due(known: Sequence[Night], settings: Settings, now: datetime) -> Night | None:
-    """The night whose deadline comes next, or has passed without a publication; the oldest of them."""
+    """The night whose deadline comes next, or the newest whose deadline has passed without a publication."""
     waiting = [night for night in known if night.state(now) in ("due", "overdue")]
     if waiting:
-        # A later publication brings all of them: what matters is the newest that is overdue.
+        # A later publication brings all of them: what matters is the newest that is overdue, so that people
+        # are told of each.
         overdue = [night for night in waiting if night.state(now) == "overdue"]
-        return overdue[0] if overdue else waiting[0]
+        return overdue[-1] if overdue else waiting[0]
     if not settings.schedule:
         return None
     fires = croniter(settings.schedule, now - timedelta(days=8))

@@ -15,7 +15,7 @@ from nightledger import warehouse
 from nightledger.settings import Settings
 
 MOST_ALERTS = 5000
-"""Alerts that are read at once: a month of three clients' queues with the default budget."""
+"""Alerts that are shown and counted at once: a month of three clients' queues with the default budget."""
 BEFORE, AFTER = 12, 8
 """Payments of the customer that are shown beside the one of the alert."""
 
@@ -48,7 +48,8 @@ def alerts(settings: Settings, *, newest: bool = True, client_id: str | None = N
         client_id: of one client; None: of all.
 
     Returns:
-        At most `MOST_ALERTS` rows with the columns of `mart_fraud_alerts`.
+        Rows with the columns of `mart_fraud_alerts`: at most `MOST_ALERTS` and one more, which tells that not
+        all are there.
     """
     with _reading(settings) as connection:
         if connection is None:
@@ -63,7 +64,7 @@ def alerts(settings: Settings, *, newest: bool = True, client_id: str | None = N
                 and (not $newest or horizon.client_id is not null)
                 and ($client_id is null or queue.client_id = $client_id)
             order by queue.as_of_date desc, queue.client_id, queue.rank
-            limit {MOST_ALERTS}
+            limit {MOST_ALERTS + 1}
             """,  # noqa: S608 - a number of ours
             newest=newest,
             client_id=client_id,

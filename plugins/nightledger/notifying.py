@@ -28,7 +28,7 @@ _RUNBOOK = {
     "drift": "drift", "performance": "performance", "champion demoted": "champion_lost",
     "publish late": "late",
     "missing file": "source_late", "late file": "source_late", "refused file": "file_refused",
-    "layout": "file_refused", "corrected file": "source_late", "audit": "audit", "dbt": "test",
+    "layout": "file_refused", "corrected file": "drift", "audit": "audit", "dbt": "test",
     "machine": "machine",
 }  # fmt: skip
 """Kind of alert (`alerts.yml`) of an incident, by its kind or, where that says little, by its cause."""
@@ -44,18 +44,25 @@ def announce(settings: Settings) -> int:
     """Send what has happened to incidents and was not sent yet; returns the number of messages sent."""
     since = operations.clock() - FORGET
     rows = {row["id"]: row for row in incidents.listed(settings, limit=1000)}
-    sent = 0
+    sent, failing = 0, set[str]()
     for event in incidents.events(settings):
         row = rows.get(event["incident_id"])
-        is_news = event["event"] == ledger.OPENED or (
-            event["event"] == ledger.CLOSED and row is not None and row["kind"] in _ALL_CLEAR
-        )
-        if row is None or not is_news or event["recorded_at"] < since:
+        if row is None or not _is_news(row, event["event"]) or event["recorded_at"] < since:
             continue
         subject, text = message(settings, row, event["event"])
         event_id = f"{event['event']} {event['id']}"
-        sent += len(notify(settings, subject_id=row["id"], event=event_id, subject=subject, text=text))
+        about = {"subject_id": row["id"], "event": event_id, "subject": subject, "text": text}
+        sent += len(notify(settings, **about, failing=failing))
     return sent
+
+
+def _is_news(row: Mapping[str, Any], event: str) -> bool:
+    """Whether people are told of an event of an incident."""
+    return (
+        event == ledger.OPENED
+        or (event == ledger.CLOSED and row["kind"] in _ALL_CLEAR)
+        or (event == ledger.GREW and row["kind"] == "night failed")
+    )
 
 
 def message(settings: Settings, row: Mapping[str, Any], event: str) -> tuple[str, str]:
@@ -85,12 +92,22 @@ def message(settings: Settings, row: Mapping[str, Any], event: str) -> tuple[str
 def runbook(row: Mapping[str, Any]) -> alerts.Alert:
     """What to do about an incident."""
     kind = row["kind"] if row["kind"] in _RUNBOOK else row["cause_kind"]
+    if row["kind"] == "data" and "." in row["about"]:  # a column that emptied: its file was taken
+        kind = "drift"
     if row["kind"] == "night failed" and kind == "missing file":
         return alerts.alerts()["source"]
     return alerts.alerts()[_RUNBOOK.get(kind, "other")]
 
 
-def notify(settings: Settings, *, subject_id: str, event: str, subject: str, text: str) -> list[str]:
+def notify(
+    settings: Settings,
+    *,
+    subject_id: str,
+    event: str,
+    subject: str,
+    text: str,
+    failing: set[str] | None = None,
+) -> list[str]:
     """Send a message on every channel that has not had it yet; trouble with one is logged, no more.
 
     Args:
@@ -99,19 +116,23 @@ def notify(settings: Settings, *, subject_id: str, event: str, subject: str, tex
         event: which of its events; with `subject_id` it says whether the message was sent before.
         subject: one line.
         text: plain text.
+        failing: channels that are left out, since they have failed in this pass; one that fails now joins
+            them. A server that does not answer takes 20 s, and there may be many messages.
 
     Returns:
         The channels that took it now.
     """
-    took = []
+    took: list[str] = []
+    failing = set() if failing is None else failing
     for channel in channels(settings):
         key = {"subject_id": subject_id, "event": event, "channel": channel}
-        if _was_sent(settings, key):
+        if channel in failing or _was_sent(settings, key):
             continue
         try:
             _SENDERS[channel](settings, subject, text)
         except Exception as error:  # noqa: BLE001 - whatever a server does, the night goes on
             log.warning("%s could not be told of %r: %s", channel, subject, type(error).__name__)
+            failing.add(channel)
             continue
         with operations.engine(settings).begin() as connection:
             connection.execute(notifications.insert(), key | {"sent_at": operations.clock()})

@@ -219,11 +219,17 @@ def on_disk(settings: Settings) -> list[dict[str, Any]]:
 
 
 def prune(settings: Settings, run_id: str) -> list[str]:
-    """Remove publications but the last `keep_publications`, the last of each month, current and leased."""
+    """Remove publications but the last `keep_publications`, the last of each month, and what is in use.
+
+    In use are the current one, its base (what changed since is looked for there, and a rollback goes to it)
+    and those that a run has leased.
+    """
     existing = on_disk(settings)
+    current = current_id(settings)
     last_of_month = {row["as_of_date"].strftime("%Y-%m"): row["publication_id"] for row in existing}
     keep = {row["publication_id"] for row in existing[-settings.keep_publications :]}
-    keep |= {*last_of_month.values(), *leases.leased(settings), current_id(settings)}
+    keep |= {*last_of_month.values(), *leases.leased(settings), current}
+    keep |= {row["base"] for row in existing if row["publication_id"] == current}
     removed = [row["publication_id"] for row in existing if row["publication_id"] not in keep]
     for publication_id in removed:
         remove(settings.builds / publication_id)

@@ -5,6 +5,7 @@ when Airflow is not. Times are UTC without a zone.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -27,6 +28,12 @@ SENSOR = timedelta(minutes=5)
 """A run that waits says so every minute; after this long it waits no more."""
 LINES = 5
 """Failed checks, tests or files that are shown."""
+_VALUES = (
+    (re.compile(r"(?<!\w)(['\"])(?:[^\n]*\1(?!\w)|.*\Z)", re.DOTALL), r"\1…\1"),
+    (re.compile(r"\b((?:with|cast|convert) value) +(?!['\"])\S+"), r"\1 …"),
+    (re.compile(r"\(-?[\d.]+ *[-+*/] *-?[\d.]+\)"), "(…)"),
+)
+"""How DuckDB puts a row's values into what it says: in quotes, after the word, or as a calculation."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +158,19 @@ def _is_hopeless(tries: Sequence[dict[str, Any]]) -> bool:
     return failures >= TRIES or kind not in ("machine", "model", "other")
 
 
+def without_values(message: str) -> str:
+    """What a database says, without the values of rows: more people read our pages than may see rows.
+
+    A quotation runs to the last quote of its line, or to the end of the text if that closes none: values
+    hold quotes too. Names in quotes go with them; the log of the task has it all.
+    """
+    for pattern, instead in _VALUES:
+        message = pattern.sub(instead, message)
+    return message
+
+
 def why(settings: Settings, run: Run) -> Failure:
-    """What failed in a run, with its first lines."""
+    """What failed in a run, with its first lines; of what dbt or a library said, without values."""
     alert = alerts.of_error(run.error or "")
     message = (run.error or "").partition(": ")[2] or (run.error or "")
     evidence: list[tuple[str, str]] = []
@@ -171,8 +189,11 @@ def why(settings: Settings, run: Run) -> Failure:
         bad = table.c.status.in_(("fail", "error", "runtime error"))
         query = sa.select(table).where(table.c.run_id == run.run_id, bad).order_by(table.c.recorded_at.desc())
         evidence = [
-            (row["unique_id"].split(".")[2], row["message"]) for row in operations.read(settings, query)
+            (row["unique_id"].split(".")[2], without_values(row["message"]))
+            for row in operations.read(settings, query)
         ]
+    if alert.kind in ("test", "model", "other"):
+        message = without_values(message)
     evidence += refused(settings, run.run_id)
     return Failure(run, alert, message.strip(), evidence[:LINES])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from nightledger import cases
+from nightledger import cases, fraud_queue
 from nightledger.settings import Settings
 
 LIST = "/nightledger/cases"
@@ -192,6 +192,9 @@ def test_the_second_of_two_people_sees_what_the_first_did_and_keeps_what_they_ty
         ({"do": "note", "seen": 0, "note": " "}, "The note is empty"),
         ({"do": "reopen", "seen": 0, "note": "kept text"}, "The case is not closed"),
         ({"do": "delete", "seen": 0}, "An action is one of"),
+        ({"do": "assign", "seen": 0, "assignee": " "}, "Nobody is chosen"),
+        ({"do": "assign", "seen": 0, "assignee": "nobody_known"}, "There is no nobody_known who works cases"),
+        ({"do": "assign", "seen": 0, "assignee": "viewer"}, "those who do are admin, fraud_desk."),
     ],
 )
 def test_what_cannot_be_done_is_said_on_the_page(ask, settings, form, said):
@@ -201,6 +204,26 @@ def test_what_cannot_be_done_is_said_on_the_page(ask, settings, form, said):
     assert said in shown(page)
     assert form.get("note", "").strip() in page.text
     assert cases.read_case(settings, "bank", PAYMENT).events == ()
+
+
+def test_a_case_goes_to_somebody_who_may_work_it(ask, settings):
+    """Catches a list of names that anybody made up, without the people who hold the role."""
+    assert re.findall(r"<option>(\w+)</option>", ask(PAGE).text) == ["admin"], "and not who asks"
+    page = ask(PAGE, {"do": "assign", "seen": 0, "assignee": "admin"})
+    assert page.status_code == 200
+    assert cases.read_case(settings, "bank", PAYMENT).assignee == "admin"
+    assert re.findall(r"<option>(\w+)</option>", page.text) == []
+
+
+def test_a_list_that_is_cut_says_so(ask, settings, monkeypatch):
+    """Catches counts and sums of a part that look like those of all."""
+    monkeypatch.setattr(fraud_queue, "MOST_ALERTS", 3)
+    assert "neither shown nor counted" not in shown(ask(f"{LIST}?view=all"))
+    monkeypatch.setattr(fraud_queue, "MOST_ALERTS", 2)
+    text = shown(ask(f"{LIST}?view=all"))
+    assert "older ones than the newest 2 are neither shown nor counted here" in text
+    assert "2 new" in text
+    assert "Night Before" not in text
 
 
 def test_nothing_is_written_about_a_payment_without_an_alert(ask, settings):

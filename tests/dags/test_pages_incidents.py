@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from nightledger import incidents
+from nightledger.incidents import ledger
+from nightledger.incidents.ledger import Incident
 from nightledger.settings import Settings
 
 PAGE = "/nightledger/incidents"
@@ -86,6 +88,25 @@ def test_another_sites_form_acknowledges_nothing(airflow_app, log_in, incident):
     )
     assert answer.status_code == 403
     assert [event["event"] for event in incidents.events(Settings(), incident)] == ["opened"]
+
+
+def test_a_drift_says_how_much_counts_and_what_to_do_in_words(airflow_app, log_in, monkeypatch, tmp_path):
+    """Catches a drift of 0.000 that nobody understands, and advice with marks that no page draws."""
+    monkeypatch.setenv("NIGHTLEDGER_HOME", str(tmp_path))
+    rows = [
+        Incident("drift", "bank", about, f"{about} drifts", DAY, DAY, "r", weighted_drift=weight)
+        for about, weight in (("a", 0.05), ("b", 0.0))
+    ]
+    rows.append(Incident("night failed", "", "x", "t", DAY, DAY, "r", cause_kind="missing file"))
+    with ledger.writing(Settings()) as connection:
+        for row in rows:
+            ledger.save(connection, row)
+    text = airflow_app.get(PAGE, headers=log_in("viewer")).text
+    assert "0.050" in text
+    assert "From 0.02 on, a challenger is trained" in text
+    assert "not on the last date" in text
+    assert "0.000" not in text
+    assert "<code>required</code>" in text
 
 
 def test_what_is_over_stands_below_what_is_open(airflow_app, log_in, incident):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nightledger import operations
+from nightledger import incidents, operations
 from nightledger.settings import Settings
 from tests.helpers.told_nights import Told
 
@@ -60,6 +60,29 @@ def test_what_a_bank_writes_is_shown_and_never_executed(airflow_app, log_in, tol
     assert "script-src" not in policy
     assert "<script" not in answer.text
     assert '<meta http-equiv="refresh" content="60">' in answer.text
+
+
+def test_incidents_are_shown_to_those_who_may_read_them(airflow_app, log_in, told):
+    """Catches causes of incidents before the fraud desk, which may not open their page, and a way out of
+    Airflow's frame."""
+    title = "merchant_share of churn drifts"
+    incidents.report(
+        told.settings,
+        kind="drift",
+        about="churn",
+        title=title,
+        first_date=D,
+        run_id=f"nightly/scheduled__{D}",
+        cause="2026-01-19: a file",
+    )
+    page = airflow_app.get(PAGE, headers=log_in("viewer")).text
+    assert title in page
+    assert "Cause: 2026-01-19: a file" in page
+    assert 'href="/plugin/nightledger-incidents"' in page
+    page = airflow_app.get(PAGE, headers=log_in("fraud_desk"))
+    assert page.status_code == 200
+    assert title not in page.text
+    assert "All incidents" not in page.text
 
 
 def test_before_the_first_night_the_page_says_so_and_makes_nothing(

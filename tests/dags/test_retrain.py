@@ -3,10 +3,11 @@
 from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from nightledger import airflow_tasks, incidents, model_ledger, operations
+from nightledger import airflow_tasks, incidents, model_ledger, operations, publications
 from nightledger.incidents import ledger
 from nightledger.incidents.ledger import Incident
 from nightledger.settings import Settings
@@ -35,7 +36,11 @@ def night_asks(dagbag: Any) -> Any:
     """Run the tasks of a night that come after its publication, in real Airflow."""
     part = dagbag.dags["nightly"].partial_subset(["incidents", "retrain"], include_upstream=False)
     part.deadline = None  # `test` cannot store one
-    return part.test(run_conf={"as_of_date": str(DAY)})
+    with (
+        mock.patch.object(publications, "published_by", lambda *_: "p"),
+        mock.patch.object(incidents, "watch", lambda *_: {}),
+    ):
+        return part.test(run_conf={"as_of_date": str(DAY)})
 
 
 def scheduled_run(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -103,6 +108,21 @@ def test_a_drift_makes_a_challenger_of_its_model_by_the_usual_rules(dagbag, sett
     events = [row["event"] for row in incidents.events(settings, incident)]
     assert events == ["training asked for"]
     monkeypatch.undo()
+
+
+def test_incidents_are_looked_for_whatever_failed_and_the_run_is_failed_still(dagbag):
+    """Catches a fault in the watch of losses that hides incidents, and a failed night that counts as done."""
+    night = dagbag.dags["nightly"]
+    assert night.get_task("incidents").trigger_rule == "all_done"
+    assert night.get_task("warm_dashboards").upstream_task_ids == {"watch_losses", "incidents"}
+    assert night.get_task("warm_dashboards").trigger_rule == "all_success"
+
+
+def test_a_night_that_has_published_nothing_asks_for_no_training(dagbag, settings, monkeypatch):
+    """Catches a training that a failed night asks for with the drift of an earlier one."""
+    drift(settings, 0.5)
+    monkeypatch.setattr(airflow_tasks, "run_name", lambda: "nightly/x")
+    assert dagbag.dags["nightly"].get_task("incidents").python_callable() == []
 
 
 def test_below_the_threshold_or_within_the_pause_no_training_is_asked_for(settings):

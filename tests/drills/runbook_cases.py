@@ -9,10 +9,11 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from nightledger import ingestion, model_demotion, model_ledger, night
+from nightledger import ingestion, night
 from nightledger.dbt import TestsFailed
 from nightledger.dbt_project import DbtFailed
 from nightledger.settings import Settings
+from tests.drills.runbook_incidents import champion_lost, drift, performance
 from tests.drills.stages import STAGES
 from tests.helpers.steps import LAST
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from tests.drills.runbooks import Drill
 
 Look = Callable[[], None]
-DAY_BEFORE = LAST - timedelta(days=1)
-"""The date of the night that is published already."""
 
 
 def _take_lock(settings: Settings, run: str, _day: date) -> None:
@@ -241,40 +240,6 @@ def file_refused(drill: "Drill", look: Look) -> None:
     drill.again()
 
 
-def champion_lost(drill: "Drill", look: Look) -> None:
-    """A champion has cost more than a client allows: told decisions, since no model is good here."""
-    from nightledger import incidents
-
-    with drill.clock():
-        for version in ("first", "second"):
-            with model_ledger.appending(drill.settings, "fraud") as (connection, _):
-                model_ledger.append(
-                    connection,
-                    model="fraud",
-                    version=version,
-                    decision=model_ledger.PROMOTED,
-                    reason="told",
-                    decided_by="promotion rules",
-                    run_id=f"train/{version}",
-                    trained_on_as_of=DAY_BEFORE,
-                    applies_after=DAY_BEFORE,
-                    champion_after=version,
-                    known_at=drill.now,
-                )
-        reason = "bank: lost 900 INR over 30 days; 500 are allowed."
-        breach = {"model": "fraud", "version": "second", "reason": reason, "clients": {}}
-        model_demotion.demote_for_loss(drill.settings, breach, "nightly/drill-1", lambda _version: "")
-        incidents.watch(drill.settings, "nightly/drill-1")
-    look()
-    said = drill.command("make decisions MODEL=fraud")
-    assert "loss limit" in said
-    assert model_ledger.champions(drill.settings)["fraud"] == "first"
-    drill.done.append("acknowledge the incident with a note")
-    with drill.clock():
-        for row in incidents.open_incidents(drill.settings):
-            incidents.acknowledge(drill.settings, row["id"], by="drill", note="the earlier champion scores")
-
-
 def disk(drill: "Drill", look: Look) -> None:
     """Less is free than three times what a night needs (as if the disk were fuller)."""
     grave = drill.settings.builds / "abandoned"
@@ -313,6 +278,8 @@ CASES = [
     ("source_late", "a source that is not required brings nothing", source_late),
     ("file_refused", "a file with other fields", file_refused),
     ("champion_lost", "a champion costs more than a client allows", champion_lost),
+    ("drift", "a feature of a champion drifts", drift),
+    ("performance", "twice as much happens as a champion expected", performance),
     ("stale", "no night for more than 30 hours", stale),
     ("disk", "less free than three times the least", disk),
     ("backup", "no backup for two days", backup),

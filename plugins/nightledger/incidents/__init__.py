@@ -18,8 +18,8 @@ from nightledger.incidents import finding, following, ledger
 from nightledger.incidents.changes import Change
 from nightledger.incidents.ledger import Incident, IncidentError
 from nightledger.incidents.lineage import Lineage
-from nightledger.incidents.story import Story
-from nightledger.operational_schema import incident_events, runs
+from nightledger.incidents.story import FAILED, Story
+from nightledger.operational_schema import incident_events, runs, stages, upstream_changes
 from nightledger.operational_schema import incidents as table
 from nightledger.settings import Settings
 
@@ -46,10 +46,11 @@ def watch(settings: Settings, run_id: str) -> dict[str, int]:
         run_id: a run that has published, by its name in the lock.
 
     Returns:
-        How many incidents were opened, grew or were closed.
+        How many incidents were opened, grew or were closed; nothing where a newer publication has been
+        looked at: what an older one says of incidents is over.
     """
     published = publications.published_by(settings, run_id)
-    if published is None:
+    if published is None or _is_overtaken(settings, published):
         return {}
     described = publications.describe(settings.builds / published)
     night = upstream.open_night(settings, run_id, published, described.get("base"))
@@ -72,6 +73,22 @@ def watch(settings: Settings, run_id: str) -> dict[str, int]:
         if night.before:
             night.before.close()
     return counts
+
+
+def _is_overtaken(settings: Settings, published: str) -> bool:
+    """Whether a publication that was made later has been looked at already."""
+    made = [row for row in operations.publication_log(settings) if row["action"] == "published"]
+    place = max(n for n, row in enumerate(made) if row["publication_id"] == published)
+    later = {row["run_id"] for row in made[place + 1 :]}
+    if not later:
+        return False
+    looked = sa.union(
+        sa.select(incident_events.c.run_id),
+        sa.select(upstream_changes.c.run_id),
+        sa.select(stages.c.run_id).where(stages.c.stage == "incidents", stages.c.state == "done"),
+    )
+    with operations.engine(settings).connect() as connection:
+        return not later.isdisjoint(connection.execute(looked).scalars())
 
 
 def _ids(changes: list[Change]) -> set[str]:
@@ -111,6 +128,8 @@ def report(
 ) -> str:
     """Open an incident that something else has found; a second call for the same event changes nothing.
 
+    But a night that fails again for another cause is news: the open incident gets that one, and has grown.
+
     Args:
         settings: of the installation.
         kind: see `Incident`.
@@ -145,6 +164,10 @@ def report(
         if there is None or there.state == "closed":
             ledger.save(connection, incident)
             ledger.happened(connection, incident.id, ledger.OPENED, run_id, note=title)
+        elif kind == FAILED and (there.title, there.cause) != (title, cause):
+            incident.last_date = there.last_date
+            ledger.save(connection, incident)
+            ledger.happened(connection, incident.id, ledger.GREW, run_id, note=f"{title} {cause}".strip())
     return incident.id
 
 

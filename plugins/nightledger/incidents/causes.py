@@ -15,7 +15,7 @@ from nightledger.incidents.changes import EVERYTHING, Change
 from nightledger.incidents.lineage import Lineage
 
 CUSTOMERS = "customers"
-NOTHING_OF_OURS = "No change of ours was found: the customers themselves changed."
+NOTHING_OF_OURS = "No change of ours was found."
 SOON = 7
 """Days within which what acts at once is seen, if at all."""
 JUMP_DAYS = 3

@@ -7,7 +7,8 @@ words of `nightledger.incidents.lineage`.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,12 +19,15 @@ import duckdb
 from nightledger import model_ledger, operations, warehouse
 from nightledger.incidents import feeds
 from nightledger.incidents.lineage import Lineage
+from nightledger.ingestion.contract import ContractError
+from nightledger.ingestion.contract_files import load_contracts
 from nightledger.settings import Settings
 
 EVERYTHING = "*"
 """What touches every feature."""
 _SAYS_WHEN = frozenset({"timezone", "base_currency", "country"})
 """Settings of a client that move every figure of it."""
+_QUOTED = re.compile(r"'[^']*'")
 _MERCHANTS = "int_merchant_matches"
 """What it reads are the rules of merchants."""
 
@@ -33,6 +37,8 @@ class Change:
     """One recorded change.
 
     Attributes:
+        as_of_date: the first as-of date of which it can have moved a figure: of a night of several dates the
+            first one that it built, or the business date of the file if that is later.
         kind: `missing file`, `late file`, `corrected file`, `refused file`, `layout`, `rules`, `dbt`, `model`
             or `client`.
         client_id: whose; empty: of everybody.
@@ -68,8 +74,24 @@ class Night:
 
     def as_of_date(self) -> date:
         """Its last as-of date."""
-        day: date = self.now.execute("select max(as_of_date) from ops.horizon").fetchall()[0][0]
-        return day
+        return _last_date(self.now)
+
+    def dates(self) -> list[date]:
+        """The as-of dates that it has and its base had not, oldest first; never none: at least its last."""
+        last = self.as_of_date()
+        if self.before is None:
+            return [last]
+        rows = self.now.execute(
+            "select distinct as_of_date from ops.as_of_dates where as_of_date > ? and as_of_date <= ?"
+            " order by 1",
+            [_last_date(self.before), last],
+        ).fetchall()
+        return [day for (day,) in rows] or [last]
+
+
+def _last_date(connection: duckdb.DuckDBPyConnection) -> date:
+    day: date = connection.execute("select max(as_of_date) from ops.horizon").fetchall()[0][0]
+    return day
 
 
 def found(night: Night, lineage: Lineage, known: list[Change]) -> list[Change]:
@@ -82,7 +104,7 @@ def found(night: Night, lineage: Lineage, known: list[Change]) -> list[Change]:
     """
     parts: tuple[Callable[[], Iterator[Change]], ...] = (
         lambda: _files(night),
-        lambda: feeds.emptied(night.now, night.as_of_date(), known),
+        lambda: _emptied(night, known),
         lambda: _definitions(night, lineage),
         lambda: _corrections(night),
         lambda: _models(night),
@@ -92,9 +114,17 @@ def found(night: Night, lineage: Lineage, known: list[Change]) -> list[Change]:
     return sorted(changes.values(), key=lambda c: (c.as_of_date, c.kind, c.client_id, c.about, c.what))
 
 
+def _emptied(night: Night, known: list[Change]) -> Iterator[Change]:
+    said = list(known)
+    for day in night.dates():
+        changes = list(feeds.emptied(night.now, day, said))
+        said += changes
+        yield from changes
+
+
 def _files(night: Night) -> Iterator[Change]:
     """What the calendar of deliveries says now and did not say before, and files that were refused."""
-    day = night.as_of_date()
+    day, first = night.as_of_date(), night.dates()[0]
     states = _states(night.now, day)
     before = _states(night.before, day) if night.before else {}
     for (client, source, feed, business_date), state in sorted(states.items()):
@@ -102,32 +132,59 @@ def _files(night: Night) -> Iterator[Change]:
         if state == earlier or (night.before is None and state != "missing"):
             continue
         touches = (f"raw.{feed}",)
-        where = f"{source} of {business_date}"
+        where, on = f"{source} of {business_date}", min(max(business_date, first), day)
         if state == "missing":
-            yield Change(day, "missing file", client, source, f"{where} has not come.", touches)
+            yield Change(on, "missing file", client, source, f"{where} has not come.", touches)
         elif state == "late" or earlier == "missing":
-            yield Change(day, "late file", client, source, f"{where} came late.", touches)
+            yield Change(on, "late file", client, source, f"{where} came late.", touches)
     for (client, source, feed), days in sorted(
         feeds.corrected(night.now, night.run_id, night.settings).items()
     ):
         listed = ", ".join(map(str, days[:3])) + (f" and {len(days) - 3} days more" if len(days) > 3 else "")
         told = f"{source} told {listed} again, otherwise than before."
-        yield Change(day, "corrected file", client, source, told, (f"raw.{feed}",))
+        yield Change(max(min(days), first), "corrected file", client, source, told, (f"raw.{feed}",))
     for row in operations.file_verdicts(night.settings, night.run_id):
         if row["verdict"] == "refused":
-            yield refusal(day, row, feeds.feeds_of(night.now, row["source"], row["client_id"]))
+            read = feeds.feeds_of(night.now, row["source"], row["client_id"])
+            yield refusal(first, row, read, _columns(night.settings, row["client_id"], row["source"]))
 
 
-def refusal(day: date, row: Mapping[str, Any], read: list[str]) -> Change:
-    """A refused file as a change: of layout where a column is missing or unknown, else of the file."""
-    reason = row["message"].split(" · ")[3:4]
-    is_layout = bool(reason) and "column" in reason[0]
+def refusal(day: date, row: Mapping[str, Any], read: list[str], columns: Collection[str]) -> Change:
+    """A refused file as a change: of layout where a column is missing or unknown, else of the file.
+
+    Args:
+        day: as-of date.
+        row: of `operations.file_verdicts`.
+        read: feeds of the source.
+        columns: those of its contract. Others are not named: without a header they are a customer's values.
+    """
+    said: list[str] = [*row["message"].split(" · "), "", "", "", ""]
+    column, reason = said[2].removeprefix("column "), said[3]
+    is_layout = "column" in reason
     kind = "layout" if is_layout else "refused file"
-    column = row["message"].split(" · ")[2].removeprefix("column ") if is_layout else ""
-    what = f"{row['source']}: {row['file']} was refused: " + (
-        f"column {column}: {reason[0]}." if is_layout else "see the run's page."
-    )
+    reason = _QUOTED.sub("'…'", reason.partition(";")[0])  # behind it may stand what the file has instead
+    if is_layout and column in columns:
+        why = f"column {column}: {reason}."
+    elif is_layout:
+        why = f"{reason}: see the run's page."
+    else:
+        why = "see the run's page."
+    what = f"{row['source']}: {row['file']} was refused: {why}"
     return Change(day, kind, row["client_id"], row["source"], what, tuple(f"raw.{feed}" for feed in read))
+
+
+def _columns(settings: Settings, client: str, source: str) -> frozenset[str]:
+    """Columns that the contract of a source names; of one that is gone or broken, none."""
+    try:
+        contracts = load_contracts(settings)
+    except (ContractError, OSError):
+        return frozenset()
+    return frozenset(
+        name
+        for contract in contracts
+        if (contract.client, contract.source) == (client, source)
+        for name in (*contract.read, *contract.ignore)
+    )
 
 
 def _states(connection: duckdb.DuckDBPyConnection, day: date) -> dict[tuple[str, str, str, date], str]:
@@ -157,7 +214,7 @@ def _definitions(night: Night, lineage: Lineage) -> Iterator[Change]:
         how = "was changed" if name in now and name in before else "is new" if name in now else "is gone"
         is_rule = (name.startswith("seed.") and name in rules) or short == _MERCHANTS
         kind, what = ("rules", "merchant rules") if is_rule else ("dbt", name.split(".")[0])
-        yield Change(night.as_of_date(), kind, "", short, f"{what} {short} {how}.", (name,))
+        yield Change(night.dates()[0], kind, "", short, f"{what} {short} {how}.", (name,))
 
 
 def _texts(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -187,7 +244,7 @@ def _corrections(night: Night) -> Iterator[Change]:
     if now > before:
         touches = tuple(n for n in night.manifest["nodes"] if n.endswith(".int_merchants_corrected"))
         what = f"{now - before} corrections of merchants were taken up."
-        yield Change(night.as_of_date(), "rules", "", "merchant corrections", what, touches)
+        yield Change(night.dates()[0], "rules", "", "merchant corrections", what, touches)
 
 
 def _models(night: Night) -> Iterator[Change]:
@@ -206,7 +263,12 @@ def _models(night: Night) -> Iterator[Change]:
         ]
         how = f" ({said[-1]['decision'].replace('_', ' ')} by {said[-1]['decided_by']})" if said else ""
         what = f"{model} {version} scores instead of {before[model]}{how}."
-        yield Change(night.as_of_date(), "model", "", model, what, (f"model {model.partition('.')[0]}",))
+        scored = night.now.execute(
+            "select min(as_of_date) from ops.model_pins"
+            " where (model, model_version, role) = (?, ?, 'champion') and as_of_date >= ?",
+            [model, version, night.dates()[0]],
+        ).fetchall()
+        yield Change(scored[0][0], "model", "", model, what, (f"model {model.partition('.')[0]}",))
 
 
 def _clients(night: Night) -> Iterator[Change]:
@@ -228,7 +290,7 @@ def _clients(night: Night) -> Iterator[Change]:
                 about = name if only is None else f"{only}: {name}"
                 touches = EVERYTHING if name in _SAYS_WHEN else f"ops.{table}.{name}"
                 what = f"the setting {about} of {client} was changed."
-                yield Change(night.as_of_date(), "client", client, about, what, (touches,))
+                yield Change(night.dates()[0], "client", client, about, what, (touches,))
 
 
 def _by_client(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, dict[str, str]]:

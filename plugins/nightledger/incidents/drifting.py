@@ -20,21 +20,29 @@ def look(story: Story, day: date) -> None:
     alerts = records(
         story.night.now,
         "select client_id, alert_about, model, model_version, feature, what_changed, severity,"
-        " weighted_drift, is_ongoing, started_on from marts.mart_drift_alerts where is_within_budget"
-        " order by started_on, weighted_drift desc, alert_about",
+        " weighted_drift, is_ongoing, started_on, last_seen_on from marts.mart_drift_alerts"
+        " where is_within_budget order by started_on, weighted_drift desc, alert_about",
     )
     for alert in alerts:
         key = (alert["client_id"], alert["alert_about"], str(alert["started_on"]))
-        if alert["is_ongoing"] and not any(key in _keys(old) for old in story.incidents):
+        if not alert["is_ongoing"]:
+            continue
+        theirs = [old for old in story.incidents if key in _keys(old)]
+        if not theirs:
             _add(story, alert)
-    ongoing = {
-        (row["client_id"], row["alert_about"], str(row["started_on"])) for row in alerts if row["is_ongoing"]
+        elif all(old.state == "closed" for old in theirs):
+            story.reopen(theirs[-1], f"{alert['alert_about']} drifts still.")
+    last_seen = {
+        (row["client_id"], row["alert_about"], str(row["started_on"])): row["last_seen_on"]
+        for row in alerts
+        if row["is_ongoing"]
     }
     now = _weighted(story)
     for old in [one for one in story.incidents if one.state == "open" and _keys(one)]:
-        goes_on = _keys(old) & ongoing
-        if goes_on and old.last_date < day:
-            old.last_date = day
+        goes_on = _keys(old) & last_seen.keys()
+        last = max((last_seen[key] for key in goes_on), default=old.last_date)
+        if old.last_date < last:
+            old.last_date = last
             story.changed(old)
         weight = _weight_of(old, now) if goes_on else old.weighted_drift
         if weight != old.weighted_drift:

@@ -1,6 +1,8 @@
 """What one publication says about incidents: deliveries, models, drift and performance."""
 
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 from nightledger import model_ledger
 from nightledger.incidents import causes, drifting, following, ledger
@@ -21,7 +23,7 @@ from nightledger.incidents.story import (
 )
 
 OVER_WHEN_SEEN = (PERFORMANCE, DEMOTED)
-"""Kinds that nothing else ends than a person who has seen them."""
+"""Kinds that are over when a person has seen them."""
 _FILES = ("missing file", "late file", "refused file", "layout", "corrected file")
 _QUIET_BY_KIND = {"corrected file": 7}
 _QUIET_COLUMN = 28
@@ -45,10 +47,14 @@ def look(story: Story) -> None:
 
 def _deliveries(story: Story, day: date) -> None:
     """Files and columns: one incident for a source in trouble, however many of its files and days."""
-    for change in [one for one in story.changes if one.as_of_date == day and one.kind in _FILES]:
+    first = story.night.dates()[0]
+    for change in story.changes:
+        if change.kind not in _FILES or not first <= change.as_of_date <= day:
+            continue
         if any(change.id in change_ids(old) for old in story.incidents):
             continue
-        member = {"change": change.id, "what": change.what, "started_on": str(day), "about": change.about}
+        began = change.as_of_date
+        member = {"change": change.id, "what": change.what, "started_on": str(began), "about": change.about}
         old = next((old for old in story.incidents if _goes_on(old, change)), None)
         if old is None:
             story.open(
@@ -57,7 +63,7 @@ def _deliveries(story: Story, day: date) -> None:
                     change.client_id,
                     f"{change.about}: {_family(change)}",
                     change.what,
-                    day,
+                    began,
                     day,
                     story.night.run_id,
                     severity="low" if change.kind == "corrected file" else "moderate",
@@ -122,54 +128,98 @@ def _demotions(story: Story, day: date) -> None:
 
 
 def _performance(story: Story) -> None:
-    """Champions whose predictions did not come true, by whole cohorts as known now."""
+    """Champions whose predictions did not come true, by whole cohorts as known now; one incident each."""
     ratio = following.limits(story.night.settings).performance_ratio
     rows = records(
         story.night.now,
         """
-        select client_id, model, model_version, cohort_month, last_date, events::double as events,
-               expected_events::double as expected, calibration_ratio
-        from marts.mart_realised_performance
-        where role = 'champion' and basis = 'now' and is_mature
-            and cohort_month >= (select max(as_of_date) from ops.horizon) - interval 400 days
-        order by cohort_month, client_id, model, model_version
+        select p.client_id, p.model, p.model_version, p.cohort_month, p.last_date, p.events::double as events,
+               p.expected_events::double as expected, p.calibration_ratio as of_expected
+        from marts.mart_realised_performance as p
+        where p.role = 'champion' and p.basis = 'now' and p.is_mature
+            and p.cohort_month >= (select max(as_of_date) from ops.horizon) - interval 400 days
+            and exists (
+                select 1 from ops.model_pins as pins
+                where pins.role = 'champion' and pins.model_version = p.model_version
+                    and pins.model in (p.model, p.model || '.' || p.client_id)
+                    and pins.as_of_date = (select max(as_of_date) from ops.horizon))
+        order by p.client_id, p.model, p.model_version, p.cohort_month
         """,
     )
+    bad: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        of = row["calibration_ratio"]
         # Beyond the factor, and beyond three standard deviations of a count.
-        if of is None or 1 / ratio < of < ratio:
-            continue
-        if abs(row["events"] - row["expected"]) < 3 * max(row["expected"], 1) ** 0.5:
-            continue
-        title = (
-            f"{row['model']} {row['model_version']} expected {row['expected']:.0f} events in the cohort of"
-            f" {row['cohort_month']:%Y-%m}, and {row['events']:.0f} happened."
-        )
-        member = {
-            "model": row["model"],
-            "about": "calibration",
-            "started_on": str(row["cohort_month"]),
-            "weighted_drift": 0.0,
-        }
-        sight = causes.Sighting(
-            row["client_id"],
-            f"score of {row['model']}",
-            row["model"],
-            row["last_date"],
-            False,
-            causes.behind(story.lineage, f"score of {row['model']}", features(story, row["model_version"])),
-        )
-        blamed = causes.candidates(sight, story.changes)
-        incident = Incident(
-            PERFORMANCE,
-            row["client_id"],
-            f"{row['model']} {row['model_version']}",
-            title,
-            row["cohort_month"],
-            row["last_date"],
-            story.night.run_id,
-            severity="high",
-            members=[member],
-        )
-        story.open(blame(incident, blamed))
+        is_beyond = row["of_expected"] is not None and not 1 / ratio < row["of_expected"] < ratio
+        if is_beyond and abs(row["events"] - row["expected"]) >= 3 * max(row["expected"], 1) ** 0.5:
+            bad.setdefault((row["client_id"], row["model"], row["model_version"]), []).append(row)
+    for months in bad.values():
+        _underperforms(story, months)
+    scoring = _champions(story)
+    going_on = {(client, f"{model} {version}") for client, model, version in bad}
+    for old in [one for one in story.incidents if one.kind == PERFORMANCE and one.state == "open"]:
+        model, _, version = old.about.partition(" ")
+        if not {(model, version), (f"{model}.{old.client_id}", version)} & scoring:
+            story.close(old, f"{version} is no longer the champion.")
+        elif (old.client_id, old.about) not in going_on:
+            story.close(old, "As known now, its predictions have come true.")
+
+
+def _champions(story: Story) -> set[tuple[str, str]]:
+    """(model, version) of the champions of the last date."""
+    rows = story.night.now.execute(
+        "select distinct model, model_version from ops.model_pins where role = 'champion'"
+        " and as_of_date = (select max(as_of_date) from ops.horizon)"
+    ).fetchall()
+    return {(model, version) for model, version in rows}
+
+
+def _underperforms(story: Story, months: Sequence[Mapping[str, Any]]) -> None:
+    """Open the incident of a version, or let it grow by months that are not in it yet.
+
+    Args:
+        story: of the publication.
+        months: cohorts of one client and version that did not come true, oldest first.
+    """
+    first, last = months[0], months[-1]
+    client, model = first["client_id"], first["model"]
+    of_score = f"score of {model}"
+    behind = causes.behind(story.lineage, of_score, features(story, first["model_version"]))
+    sight = causes.Sighting(client, of_score, model, first["last_date"], False, behind)
+    made = Incident(
+        PERFORMANCE,
+        client,
+        f"{model} {first['model_version']}",
+        "",
+        first["cohort_month"],
+        last["last_date"],
+        story.night.run_id,
+        severity="high",
+        members=[
+            {
+                "model": model,
+                "about": "calibration",
+                "started_on": str(row["cohort_month"]),
+                "weighted_drift": 0.0,
+            }
+            for row in months
+        ],
+    )
+    span = " to ".join(dict.fromkeys(f"{row['cohort_month']:%Y-%m}" for row in (first, last)))
+    expected, happened = (sum(row[name] for row in months) for name in ("expected", "events"))
+    in_cohorts = f"the cohort of {span}" if len(months) == 1 else f"{len(months)} cohorts ({span})"
+    made.title = f"{made.about} expected {expected:.0f} events in {in_cohorts}, and {happened:.0f} happened."
+    old = next((one for one in story.incidents if one.id == made.id), None)
+    if old is None:
+        story.open(blame(made, causes.candidates(sight, story.changes)))
+        return
+    known = {member["started_on"] for member in old.members or []}
+    new = [member for member in made.members or [] if member["started_on"] not in known]
+    if not new:
+        return
+    old.members = [*(old.members or []), *new]
+    old.title, old.last_date = made.title, max(old.last_date, made.last_date)
+    note = f"Nor did {', '.join(member['started_on'][:7] for member in new)} come true."
+    if old.state == "open":
+        story.tell(old, ledger.GREW, note)
+    else:
+        story.reopen(old, note)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -40,7 +40,7 @@ def trainings(
     asked: Sequence[Mapping[str, Any]],
     limit: Limits,
     run_id: str,
-    champions: Collection[str],
+    champions: Mapping[str, str],
 ) -> list[tuple[str, str]]:
     """(incident, model) of the trainings that a night asks for.
 
@@ -49,7 +49,8 @@ def trainings(
         asked: events of trainings that were asked for.
         limit: when an incident asks, and for how long a model is left alone afterwards.
         run_id: of the night; what it has asked for before is asked again.
-        champions: models that score; a client's own is called `<model>.<client>`.
+        champions: version of each model that scores; a client's own is called `<model>.<client>`. A version
+            that has been replaced asks for nothing.
     """
     now = operations.clock()
     found = [(row["incident_id"], row["note"]) for row in asked if row["run_id"] == run_id]
@@ -65,7 +66,10 @@ def trainings(
         most = max(sorted(models), key=lambda name: models[name])
         own = f"{most}.{incident.client_id}"
         model = own if own in champions else most
-        is_enough = incident.kind == PERFORMANCE or (incident.weighted_drift or 0.0) >= limit.retrain_drift
+        if incident.kind == PERFORMANCE:
+            is_enough = champions.get(model) == incident.about.partition(" ")[2]
+        else:
+            is_enough = (incident.weighted_drift or 0.0) >= limit.retrain_drift
         if is_enough and model not in recent:
             found.append((incident.id, model))
             recent.add(model)

@@ -35,7 +35,8 @@ class Incident:
     """One event, with what it is blamed on.
 
     Attributes:
-        id: hash of kind, client, about and first date: the same event always has the same.
+        id: hash of kind, client, about and first date: the same event always has the same. Of a version that
+            does worse the date is no part of it: it is one event, however many months it lasts.
         kind: `drift`, `performance`, `data`, `night failed`, `publish late` or `champion demoted`.
         about: feature, source, model or date.
         severity: `low`, `moderate` or `high`.
@@ -66,7 +67,8 @@ class Incident:
 
     def __post_init__(self) -> None:
         self.candidates, self.members = self.candidates or [], self.members or []
-        text = "\x1f".join((self.kind, self.client_id, self.about, str(self.first_date)))
+        began = "" if self.kind == "performance" else str(self.first_date)
+        text = "\x1f".join((self.kind, self.client_id, self.about, began))
         self.id = self.id or hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

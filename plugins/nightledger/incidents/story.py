@@ -49,6 +49,11 @@ class Story:
         """Keep new figures of an incident to which nothing has happened."""
         self._touched[incident.id] = incident
 
+    def reopen(self, incident: Incident, note: str) -> None:
+        """What was thought to be over goes on."""
+        incident.state = "open"
+        self.tell(incident, ledger.OPENED, note)
+
     def close(self, incident: Incident, note: str) -> None:
         """An incident is over."""
         incident.state = "closed"

@@ -4,7 +4,7 @@ The imports from `airflow.api_fastapi` are Airflow's internals, not a stable int
 file only, and a test with the real application guards what they promise.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -13,7 +13,11 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from airflow.configuration import conf
 from fastapi import Depends, Request
 
+from nightledger.airflow_environment import COMMANDS
 from nightledger.roles import resource, roles
+
+if TYPE_CHECKING:
+    from nightledger.airflow_auth import AuthManager
 
 Person = GetUserDep
 """Annotation of a parameter of a route: who is logged in; `get_name()` is the name to write down."""
@@ -43,6 +47,16 @@ def may(person: Any, action: str) -> bool:
             method="GET", resource_name=resource(action), user=person
         )
     )
+
+
+def who_may(action: str) -> list[str]:
+    """Names, as `name` gives them, of everybody who can log in and may do an action of `roles.yml`.
+
+    The account of our own commands is nobody.
+    """
+    roles().who_may(action)
+    manager = cast("AuthManager", get_auth_manager())
+    return [name for name in manager.who_may(resource(action)) if name != COMMANDS]
 
 
 def needs(action: str) -> Any:

@@ -19,6 +19,8 @@ from nightledger.settings import Settings
 
 MOST_ROWS = 200
 """Rows of the list; the others are counted."""
+NAME_SHOWN = 64
+"""Characters of a name that nobody has which are repeated."""
 NOBODY = "–"
 """Stands for nobody among the people to choose from."""
 VIEWS = {
@@ -57,7 +59,9 @@ def list_page(
     view = view if view in VIEWS else "tonight"
     night = fraud_queue.night(settings)
     known = cases.read_cases(settings) if night["publication"] else {}
-    rows = _listed(fraud_queue.alerts(settings, newest=view == "tonight", client_id=client or None), known)
+    alerts = fraud_queue.alerts(settings, newest=view == "tonight", client_id=client or None)
+    most = fraud_queue.MOST_ALERTS
+    rows = _listed(alerts[:most], known)
     if view == "waiting":
         rows = [row for row in rows if row.case.state != "closed"]
     shown = [row for row in rows if _is_chosen(row.case, state, who)]
@@ -69,6 +73,7 @@ def list_page(
         rows=shown[:MOST_ROWS],
         found=len(shown),
         all=len(rows),
+        cut_at=most if len(alerts) > most else None,
         states=Counter(row.case.verdict or row.case.state for row in rows),
         left=_sums(waiting),
         views=VIEWS,
@@ -140,6 +145,8 @@ def act(
     if fraud_queue.alert(settings, client_id, transaction_key) is None:
         return _draw(settings, person, Case(client_id, transaction_key))
     try:
+        if do == "assign":
+            _check_assignee(assignee)
         cases.act(
             settings,
             client_id,
@@ -156,6 +163,18 @@ def act(
         case = Case(client_id, transaction_key)
         return _draw(settings, person, case, status=status, seen=seen, wanted=wanted, problem=str(error))
     return RedirectResponse(_beside(transaction_key), 303)
+
+
+def _check_assignee(wanted: str) -> None:
+    """Refuse to give a case to nobody, or to somebody who could not work it."""
+    if not wanted.strip():
+        raise CaseError("nobody is chosen: choose who looks into it, or hand it back")
+    people = access.who_may("work_cases")
+    if wanted.strip() not in people:
+        raise CaseError(
+            f"there is no {wanted.strip()[:NAME_SHOWN]} who works cases; those who do are "
+            f"{', '.join(people)}. An administrator can give a person the role"
+        )
 
 
 DOINGS = {
@@ -215,7 +234,7 @@ def _draw(
         ],
         local=lambda at: at.replace(tzinfo=UTC).astimezone(ZoneInfo(alert["timezone"])),
         may_work=access.may(person, "work_cases"),
-        people=[name for name in _people(known.values(), me) if name != case.assignee],
+        people=[name for name in access.who_may("work_cases") if name not in (me, case.assignee)],
         me=me,
         seen=case.version if seen is None else seen,
         wanted=wanted or {"do": "", "note": "", "assignee": ""},

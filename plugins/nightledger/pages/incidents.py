@@ -9,15 +9,16 @@ from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from nightledger import incidents, notifying
-from nightledger.incidents import ledger
+from nightledger.incidents import following, ledger
 from nightledger.pages import access
 from nightledger.pages.drawing import page
+from nightledger.pages.morning import prose
 from nightledger.settings import Settings
 
 MOST_CLOSED = 50
 """Closed incidents that are shown; the warehouse has them all."""
 CAUSES = {
-    "customers": "nothing upstream",
+    "customers": "nothing that we know of",
     "layout": "a layout",
     "missing file": "a file that is missing",
     "late file": "a late file",
@@ -72,6 +73,8 @@ def _drawn(person: Any, problem: str = "", status: int = 200) -> HTMLResponse:
         # The form stands on the page that answers it too, one level deeper.
         here="../../" if problem else "",
         problem=problem,
+        prose=prose,
+        retrain_drift=following.limits(settings).retrain_drift,
     )
 
 

@@ -42,7 +42,7 @@ class Verdict(NamedTuple):
 
 
 @router.get("/morning", dependencies=[access.needs("read_operations")])
-def morning_page() -> HTMLResponse:
+def morning_page(person: access.Person) -> HTMLResponse:
     """Everything on one screen; it loads itself again every minute."""
     settings = Settings()
     found = morning.look(settings)
@@ -57,6 +57,7 @@ def morning_page() -> HTMLResponse:
         span=ago,
         prose=prose,
         budget=_budget(found, settings),
+        incidents=found.incidents if access.may(person, "read_incidents") else [],
     )
 
 

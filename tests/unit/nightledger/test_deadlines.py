@@ -150,11 +150,15 @@ def test_a_second_run_of_a_date_fixes_no_second_deadline(told):
     assert deadlines.nights(told.settings, NOW) == before
 
 
-def test_the_deadline_that_matters_is_the_oldest_that_has_passed(told):
-    """Catches a page that counts down to tonight while yesterday's night is still missing."""
+def test_the_deadline_that_matters_is_the_newest_that_has_passed(told):
+    """Catches a page that counts down to tonight while yesterday's night is still missing, and a second late
+    night of which nobody is told, because the first is still missing."""
     told.publish(date(2026, 1, 17), begin(date(2026, 1, 17)))
     due = deadlines.next_due(deadlines.nights(told.settings, NOW), told.settings, NOW)
     assert due == Night(date(2026, 1, 18), datetime(2026, 1, 19, 5), True, None)
+    later = datetime(2026, 1, 20, 5, 1)
+    due = deadlines.next_due(deadlines.nights(told.settings, later), told.settings, later)
+    assert due == Night(date(2026, 1, 19), datetime(2026, 1, 20, 5), True, None)
     told.publish(date(2026, 1, 19), datetime(2026, 1, 20, 2))
     due = deadlines.next_due(deadlines.nights(told.settings, NOW), told.settings, NOW)
     assert due == Night(date(2026, 1, 20), datetime(2026, 1, 21, 5), True, None)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from nightledger import incidents, model_ledger, notifying, operations, warehouse
 from nightledger.incidents import causes, following
-from nightledger.incidents.changes import Change
+from nightledger.incidents.changes import Change, _columns, refusal
 from nightledger.incidents.ledger import Incident
 from nightledger.incidents.lineage import Lineage
 from nightledger.settings import Settings
@@ -33,6 +33,7 @@ from (select *, row_number() over (order by city) as place from {{ source('raw',
 TABLES = """
     create schema ops; create schema marts; create schema raw; create schema operations;
     create table ops.horizon (client_id varchar, as_of_date date, cutoff_at timestamp);
+    create table ops.as_of_dates (client_id varchar, as_of_date date);
     create table ops.coverage (client_id varchar, source varchar, feed varchar, business_date date,
         currency varchar, expected boolean, state varchar);
     create table ops.clients (client_id varchar, timezone varchar, interchange_rate decimal(9, 6));
@@ -45,7 +46,7 @@ TABLES = """
         channel varchar, _load_id varchar);
     create table marts.mart_drift_alerts (client_id varchar, alert_about varchar, model varchar,
         model_version varchar, feature varchar, what_changed varchar, severity varchar, weighted_drift float,
-        is_within_budget boolean, is_ongoing boolean, started_on date);
+        is_within_budget boolean, is_ongoing boolean, started_on date, last_seen_on date);
     create table marts.fct_drift (client_id varchar, model varchar, model_version varchar, role varchar,
         feature varchar, reference varchar, excess_psi float, weighted_drift float, as_of_date date);
     create table marts.mart_realised_performance (client_id varchar, model varchar, model_version varchar,
@@ -97,9 +98,20 @@ class Home:
         self.last: str | None = None
         self.alerts: list[tuple[Any, ...]] = []
         self.rows: list[str] = []
+        self.last_seen_on: date | None = None
 
-    def publish(self, day: date, *sql: str, code: dict[str, Any] | None = None, pinned: str = "v1") -> str:
-        """A publication of a date, with these statements on its tables; returns its run."""
+    def publish(
+        self,
+        day: date,
+        *sql: str,
+        code: dict[str, Any] | None = None,
+        pinned: str = "v1",
+        made_up: tuple[date, ...] = (),
+    ) -> str:
+        """A publication of a date, with these statements on its tables; returns its run.
+
+        `made_up` are earlier dates that it builds too.
+        """
         name, run = f"{day}.1", f"nightly/{day}"
         path = self.settings.builds / name
         path.mkdir(parents=True)
@@ -110,6 +122,9 @@ class Home:
             connection.execute(
                 "insert into ops.horizon values ('bank', ?, ?);",
                 [day, datetime.combine(day, datetime.max.time())],
+            )
+            connection.executemany(
+                "insert into ops.as_of_dates values ('bank', ?)", [[of] for of in [*made_up, day]]
             )
             connection.execute("insert into ops.clients values ('bank', 'UTC', 0.01)")
             connection.execute("insert into ops.model_pins values ('churn', ?, ?, 'champion')", [day, pinned])
@@ -138,6 +153,7 @@ class Home:
                 True,
                 is_ongoing,
                 started,
+                max(started, self.last_seen_on or started),
             )
             connection.execute(
                 f"insert into marts.mart_drift_alerts values ({', '.join('?' * len(row))})", row
@@ -253,6 +269,56 @@ def test_the_change_of_the_same_night_is_blamed(home, after, kind, named):
     assert named in incident["cause"]
 
 
+def test_a_change_is_blamed_for_a_drift_on_an_earlier_date_of_its_night(home):
+    """Catches a night that makes up for others and stamps what changed with its last date only."""
+    home.watch(DAY)
+    days = [DAY + timedelta(days=ahead) for ahead in (1, 2, 3)]
+    home.alerts = [("away_share_90d", days[0], True)]
+    home.watch(days[2], code=manifest(cities=CITIES + "-- changed"), made_up=(days[0], days[1]))
+    assert home.only()["cause"] == f"{days[0]}: model int_cities was changed."
+
+
+def test_a_file_and_a_column_are_told_with_the_date_on_which_they_failed(home):
+    """Catches files of several dates of one night that all fail on its last one, or on its first."""
+    home.watch(DAY, transactions(DAY, 20, 0))
+    days = [DAY + timedelta(days=ahead) for ahead in (1, 2, 3)]
+    emptied = transactions(days[1], 20, 50)
+    again = transactions(days[2], 1, 0)
+    home.rows = [coverage(days[1], "missing")]
+    assert home.watch(days[2], emptied, again, made_up=(days[0], days[1])) == {"opened": 2}
+    assert {row["first_date"] for row in incidents.listed(home.settings)} == {days[1]}
+
+
+def test_an_older_night_looked_at_again_changes_nothing(home):
+    """Catches a task cleared in May that closes what June has found, which then stays closed for good."""
+    home.watch(DAY)
+    home.alerts = [("spend_30d", DAY + timedelta(days=1), True)]
+    home.watch(DAY + timedelta(days=1))
+    before = home.everything()
+    assert incidents.watch(home.settings, f"nightly/{DAY}") == {}
+    assert home.everything() == before
+
+
+def test_a_closed_incident_that_goes_on_is_opened_again(home):
+    """Catches a drift that goes on and that nobody sees, since its incident was closed once."""
+    home.watch(DAY)
+    home.alerts = [("spend_30d", DAY + timedelta(days=1), True)]
+    home.watch(DAY + timedelta(days=1))
+    incidents.close(home.settings, home.only()["id"], "nightly/other")
+    assert home.watch(DAY + timedelta(days=2)) == {"opened": 1}
+    assert home.only()["state"] == "open"
+
+
+def test_the_last_date_of_a_drift_is_the_one_on_which_it_was_seen(home):
+    """Catches an incident that is said to last until tonight when nothing was beyond its limit tonight."""
+    home.watch(DAY)
+    seen = DAY + timedelta(days=1)
+    home.alerts, home.last_seen_on = [("spend_30d", seen, True)], seen
+    home.watch(seen)
+    home.watch(DAY + timedelta(days=3))
+    assert home.only()["last_date"] == seen
+
+
 def test_rules_that_a_feature_does_not_read_are_not_blamed(home):
     """Catches a release of rules that is blamed for whatever drifts in its week."""
     home.watch(DAY)
@@ -298,7 +364,7 @@ def test_a_refused_file_says_which_column_and_a_corrected_one_which_day(home):
     home.watch(DAY + timedelta(days=1), transactions(DAY, 3, 0), again)
     found = {row["cause_kind"]: row["title"] for row in incidents.listed(home.settings)}
     assert found == {
-        "layout": "core: core.csv was refused: column city: the column is missing.",
+        "layout": "core: core.csv was refused: the column is missing: see the run's page.",
         "corrected file": f"core told {DAY - timedelta(days=1)} again, otherwise than before.",
     }
 
@@ -316,6 +382,19 @@ def test_a_failed_night_names_what_stopped_it_and_ends_with_its_publication(home
     assert incident["cause"] == "RuntimeError in dbt features: see the task's log."
     assert "C123" not in str(notifying.message(home.settings, incident, "opened"))
     assert home.watch(DAY) == {"closed": 1}
+
+
+def test_a_night_that_fails_again_for_another_cause_says_so(home):
+    """Catches a second failure of a date that nobody hears of, under the title of the first."""
+    first = incidents.night_failed(home.settings, "nightly/1", DAY)
+    assert home.only()["title"] == f"The night of {DAY} failed in waiting for sources."
+    for run in ("nightly/2", "nightly/2", "nightly/3"):
+        with pytest.raises(ValueError, match="q"), operations.stage(home.settings, run, "dbt_marts"):
+            raise ValueError("q")
+        assert incidents.night_failed(home.settings, run, DAY) == first
+    assert home.only()["title"] == f"The night of {DAY} failed in dbt marts."
+    assert home.only()["cause_kind"] == "machine"
+    assert [event["event"] for event in incidents.events(home.settings)] == ["opened", "grew"]
 
 
 def test_a_failed_night_that_waited_for_a_source_names_it(home):
@@ -368,7 +447,64 @@ def test_a_cohort_that_did_not_come_true_is_an_incident_once(home):
     home.watch(DAY)
     assert home.only()["title"] == "churn v1 expected 40 events in the cohort of 2026-01, and 80 happened."
     assert home.watch(DAY + timedelta(days=1)) == {}
+    decide(home, "v1")
     assert incidents.ask_training(home.settings, "nightly/x") == ["churn"]
+
+
+def decide(home: Home, version: str, decision: str = model_ledger.PROMOTED) -> None:
+    """Make a version of churn the champion."""
+    with model_ledger.appending(home.settings, "churn") as (connection, _):
+        model_ledger.append(
+            connection, model="churn", version=version, decision=decision, reason="x", decided_by="rules",
+            run_id=f"train/{version}", trained_on_as_of=DAY, champion_after=version, applies_after=DAY,
+            known_at=operations.clock(),
+        )  # fmt: skip
+
+
+def missed(month: str) -> str:
+    """SQL: a cohort of twice the events that were expected."""
+    return (
+        "insert into marts.mart_realised_performance values ('bank', 'churn', 'v1', 'champion', 'now', true,"
+        f" '{month}-01', '{DAY}', 80, 40, 2.0)"
+    )
+
+
+def test_a_version_that_does_worse_for_months_is_one_event_until_it_is_replaced(home, monkeypatch):
+    """Catches an incident and a training for each month of one failing version, and one that never ends."""
+    decide(home, "v1")
+    home.rows = [missed(f"2025-{month:02}") for month in range(6, 12)]
+    assert home.watch(DAY) == {"opened": 1}
+    assert home.only()["title"] == (
+        "churn v1 expected 240 events in 6 cohorts (2025-06 to 2025-11), and 480 happened."
+    )
+    assert json.loads(home.only()["members"])[0]["started_on"] == "2025-06-01"
+    assert incidents.ask_training(home.settings, "nightly/1") == ["churn"]
+    home.rows.append(missed("2025-12"))
+    assert home.watch(DAY + timedelta(days=1)) == {"grew": 1}
+    monkeypatch.setattr(operations, "clock", lambda: datetime(2026, 6, 1))
+    assert incidents.ask_training(home.settings, "nightly/2") == []
+    assert home.watch(DAY + timedelta(days=2), pinned="v2") == {"closed": 1}
+    assert home.only()["state"] == "closed"
+
+
+def test_a_version_that_is_no_longer_champion_asks_for_no_training(home):
+    """Catches a challenger trained for a version that nobody uses, since the next date has another one."""
+    home.rows = [missed("2026-01")]
+    home.watch(DAY)
+    decide(home, "v2")
+    assert incidents.ask_training(home.settings, "nightly/x") == []
+
+
+def test_a_version_that_somebody_has_seen_is_opened_again_by_another_month_only(home):
+    """Catches a click that hides what comes later, and one that hides nothing."""
+    home.rows = [missed("2026-01")]
+    home.watch(DAY)
+    incidents.acknowledge(home.settings, home.only()["id"], by="ana", note="we know")
+    assert home.watch(DAY + timedelta(days=1)) == {}
+    assert home.only()["state"] == "closed"
+    home.rows.append(missed("2026-02"))
+    assert home.watch(DAY + timedelta(days=2)) == {"opened": 1}
+    assert home.only()["state"] == "open"
 
 
 def test_nobody_acknowledges_without_a_word_or_what_is_not_there(home):
@@ -416,7 +552,7 @@ def test_an_incident_asks_for_one_training_and_a_model_has_its_pause(home):
     """Catches a training every night of a drift, of the wrong client, or for what is below the threshold."""
     limit = following.Limits(retrain_drift=0.02, retrain_pause_days=28, performance_ratio=1.5)
     low, high = drifting("churn", 0.01), drifting("anomaly", 0.05)
-    champions = {"churn", "anomaly.bank"}
+    champions = {"churn": "v1", "anomaly.bank": "v1"}
     wanted = following.trainings([low, high], [], limit, "night 1", champions)
     assert wanted == [(high.id, "anomaly.bank")]
     asked = [
@@ -435,6 +571,24 @@ def test_an_incident_asks_for_one_training_and_a_model_has_its_pause(home):
     assert following.trainings([missing], [], limit, "night 2", champions) == [], "it would learn the fault"
     asked[0]["recorded_at"] -= timedelta(days=28)
     assert following.trainings([other], asked, limit, "night 2", champions) == [(other.id, "anomaly.bank")]
+
+
+def test_a_refusal_names_columns_of_the_contract_only():
+    """Catches a customer's name in a mail, told as the unknown column of a file without a header."""
+    row = {"client_id": "bank", "source": "core", "file": "core.csv"}
+    hint = "the column is missing; the file has 'MR SMITH', which the contract does not know"
+    for column, reason, what in (
+        ("city", hint, "column city: the column is missing."),
+        ("MR SMITH", "the contract does not know this column", "the contract does not know this column: see"),
+        ("MR SMITH", "the column has 'MR SMITH'", "the column has '…': see the run's page."),
+    ):
+        message = f"file core.csv · record – · column {column} · {reason} · next: ask 'MR SMITH'"
+        told = refusal(DAY, row | {"message": message}, ["transactions"], {"city"})
+        assert told.kind == "layout"
+        assert what in told.what
+        assert "SMITH" not in told.what
+    assert "amount" in _columns(Settings(_env_file=None), "demo_bank", "core_banking")
+    assert _columns(Settings(_env_file=None), "demo_bank", "nothing") == frozenset()
 
 
 def change(days_ago: int, kind: str, *touches: str, client: str = "") -> Change:

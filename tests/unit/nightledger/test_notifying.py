@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from nightledger import incidents, notifying, operations
+from nightledger import alerts, incidents, notifying, operations
 from nightledger.settings import Settings
 
 DAY = date(2026, 3, 10)
@@ -121,6 +121,54 @@ def test_a_server_that_refuses_holds_up_nothing_and_gets_it_later(settings, mail
     mailbox[0].answer = "250 kept"
     assert notifying.announce(settings) == 1
     assert (len(mailbox[0].got), len(hook[0])) == (1, 1)
+
+
+def test_a_channel_that_fails_is_left_out_until_the_next_night(settings, mailbox, hook, monkeypatch):
+    """Catches a task that waits 20 s for a dead mail server with each of many messages, and is killed."""
+    asked = []
+
+    def dead(*_: object) -> None:
+        asked.append(1)
+        raise TimeoutError
+
+    monkeypatch.setattr(notifying, "_SENDERS", {**notifying._SENDERS, notifying.MAIL: dead})
+    for number in range(3):
+        incidents.report(
+            settings, kind="publish late", about=str(number), title="late", first_date=DAY, run_id="r"
+        )
+    assert notifying.announce(settings) == 3, "the webhook gets them all"
+    assert len(asked) == 1
+    monkeypatch.undo()
+    assert notifying.announce(settings) == 3
+    assert len(mailbox[0].got) == 3
+
+
+def test_a_night_that_fails_again_for_another_cause_is_told(settings, hook):
+    """Catches people who work on the first failure of a night while it stands at another one."""
+    opened(settings)
+    notifying.announce(settings)
+    incidents.report(
+        settings, kind="night failed", about=str(DAY), title="failed in audit", first_date=DAY,
+        run_id="nightly/again", cause_kind="audit", cause="The audit failed: totals.",
+    )  # fmt: skip
+    assert notifying.announce(settings) == 2
+    assert notifying.announce(settings) == 0
+    assert "The audit failed: totals." in hook[0][-1][1]["text"]
+
+
+@pytest.mark.parametrize(
+    ("about", "cause_kind", "expected"),
+    [
+        ("core.city: layout", "layout", "drift"),
+        ("core: layout", "layout", "file_refused"),
+        ("core: correction", "corrected file", "drift"),
+        ("core: delivery", "missing file", "source_late"),
+    ],
+)
+def test_advice_about_a_source_is_about_what_happened_to_it(about, cause_kind, expected):
+    """Catches somebody who is told to read a file again that was taken, or to wait for one that has come."""
+    row = {"kind": "data", "about": about, "cause_kind": cause_kind}
+    assert notifying.runbook(row) == alerts.alerts()[expected]
 
 
 def test_secrets_of_the_channels_are_not_logged(settings, mailbox, hook, caplog, monkeypatch):

@@ -117,6 +117,14 @@ def test_pruning_keeps_the_last_ones_month_ends_and_what_readers_see(settings):
     }  # fmt: skip
 
 
+def test_pruning_keeps_the_base_of_what_readers_see(settings):
+    """Catches a night whose changes nobody finds, and a rollback with nowhere to go, if one is to be kept."""
+    settings.keep_publications = 1
+    publish(settings, "2026-01-01.1", "2026-01-02.1", "2026-01-03.1")
+    assert publications.prune(settings, "nightly/x") == ["2026-01-01.1"]
+    assert publications.rollback(settings, reason="x") == "2026-01-02.1"
+
+
 def publish_with_hashes(settings, *ids: str) -> None:
     publish(settings, *ids)
     for publication_id in ids:
