@@ -96,7 +96,7 @@ in_force as (
             moments.client_id = statements.client_id
             and moments.transaction_key = statements.transaction_key
             and moments.known_at >= statements.known_at
-            and (statements.withdrawn_at is null or moments.known_at < statements.withdrawn_at)
+            and moments.known_at < coalesce(statements.withdrawn_at, cast('9999-12-31' as timestamp))
 ),
 
 reports as (
