@@ -25,8 +25,8 @@ STEPS = {
         "publish",
         "watch_losses",
         "incidents",
-        "retrain",
         "warm_dashboards",
+        "retrain",
     ],
     "history": [
         "take_lock",
