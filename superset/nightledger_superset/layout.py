@@ -12,7 +12,7 @@ KEYS = {"title", "slug", "description", "roles", "filters", "tabs", "rows", "hea
 MOST_CHARTS = 8
 _WIDTH = 12  # columns of a row
 _HEIGHT = 40  # of 8 pixels each
-_HEADER_HEIGHT = 24
+_HEADER_HEIGHT = 27
 
 
 @dataclass(frozen=True)
