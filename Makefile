@@ -52,30 +52,30 @@ tests = COVERAGE_FILE=.coverage.$(1) $(VENV)/bin/pytest -q --cov --cov-report= -
 .PHONY: up
 up: $(VENV)/.installed .venv-superset/.installed ## Start Airflow with its UI and the schedule, and the dashboards
 	@$(RUN) -m nightledger.demo up
-	@$(RUN) -m nightledger.superset_pages up || echo "Airflow runs without the dashboards; \`make superset\` starts them."
+	@$(RUN) -m nightledger.servers.superset_pages up || echo "Airflow runs without the dashboards; \`make superset\` starts them."
 
 .PHONY: down
 down: $(VENV)/.installed ## Stop exactly what `make up` started
-	@$(RUN) -m nightledger.superset_pages down
-	@$(RUN) -m nightledger.launcher down
+	@$(RUN) -m nightledger.servers.superset_pages down
+	@$(RUN) -m nightledger.airflow.launcher down
 
 .PHONY: status
 status: $(VENV)/.installed ## Tell what is running
-	@$(RUN) -m nightledger.superset_pages status || true
-	@$(RUN) -m nightledger.launcher status
+	@$(RUN) -m nightledger.servers.superset_pages status || true
+	@$(RUN) -m nightledger.airflow.launcher status
 
 .PHONY: airflow-user
 airflow-user: $(VENV)/.installed ## Give a person a log-in and roles in Airflow: NAME=priya [ROLE="fraud desk,viewer" | ROLE=none: bar them]; no ROLE: a new password
 	@test -n "$$NAME" || { echo 'Say who: make airflow-user NAME=priya ROLE="fraud desk"'; exit 1; }
-	@$(RUN) -m nightledger.airflow_people give --roles="$$ROLE" -- "$$NAME"
+	@$(RUN) -m nightledger.airflow.people give --roles="$$ROLE" -- "$$NAME"
 
 .PHONY: airflow-users
 airflow-users: $(VENV)/.installed ## Who may log in to Airflow, and with which roles
-	@$(RUN) -m nightledger.airflow_people list
+	@$(RUN) -m nightledger.airflow.people list
 
 .PHONY: superset
 superset: $(VENV)/.installed .venv-superset/.installed ## Start the dashboards on the newest publication; brings in what git says
-	@$(RUN) -m nightledger.superset_pages up
+	@$(RUN) -m nightledger.servers.superset_pages up
 
 .PHONY: harvest-superset
 harvest-superset: $(VENV)/.installed-dev ## Write what the browser asks for each chart, on a running server: [PAGES="segments spend"]
@@ -87,11 +87,11 @@ screenshots-superset: $(VENV)/.installed-dev ## Pictures of every tab, on a runn
 
 .PHONY: superset-refresh
 superset-refresh: $(VENV)/.installed .venv-superset/.installed ## Compute the answers of all dashboards on the newest publication
-	@$(RUN) -m nightledger.superset_pages refresh
+	@$(RUN) -m nightledger.servers.superset_pages refresh
 
 .PHONY: train
 train: $(VENV)/.installed ## Train the models on the current publication (Airflow must be up)
-	@$(RUN) -m nightledger.launcher trigger train
+	@$(RUN) -m nightledger.airflow.launcher trigger train
 	@$(RUN) -m nightledger.demo models
 
 .PHONY: score
@@ -113,16 +113,16 @@ evaluate: $(VENV)/.installed ## How good a model would have been: MODEL=… FROM
 .PHONY: backfill
 backfill: $(VENV)/.installed ## Run the nights FROM=date TO=date again, one after another (Airflow must be up)
 	@test -n "$$FROM" -a -n "$$TO" || { echo "Say which dates: make backfill FROM=2026-06-28 TO=2026-06-29"; exit 1; }
-	@$(RUN) -m nightledger.launcher backfill --from "$$FROM" --to "$$TO"
+	@$(RUN) -m nightledger.airflow.launcher backfill --from "$$FROM" --to "$$TO"
 
 .PHONY: features
 features: $(VENV)/.installed ## Build the features of the month-ends FROM=date TO=date in one run (Airflow must be up)
 	@test -n "$$FROM" -a -n "$$TO" || { echo "Say which dates: make features FROM=2024-07-31 TO=2026-06-30"; exit 1; }
-	@$(RUN) -m nightledger.launcher features --from "$$FROM" --to "$$TO"
+	@$(RUN) -m nightledger.airflow.launcher features --from "$$FROM" --to "$$TO"
 
 .PHONY: metrics
 metrics: $(VENV)/.installed ## What Prometheus reads, as text: [TO=file of a textfile collector]
-	@$(RUN) -m nightledger.metrics $${TO:+--to "$$TO"}
+	@$(RUN) -m nightledger.monitoring.metrics $${TO:+--to "$$TO"}
 
 ##@ Run in containers (docs/how-to/deploy.md)
 
@@ -195,11 +195,11 @@ merchant-impact: $(VENV)/.installed ## How many rows today's rules and waiting c
 
 .PHONY: decisions
 decisions: $(VENV)/.installed ## Who decided what about models, when and why: [MODEL=name]
-	@$(RUN) -m nightledger.model_decisions list --model "$$MODEL"
+	@$(RUN) -m nightledger.governance.decisions list --model "$$MODEL"
 
 .PHONY: demote
 demote: $(VENV)/.installed ## Go back to an earlier champion: MODEL=name REASON="why" [TO=version | TO=none: score with nothing]
-	@$(RUN) -m nightledger.model_decisions demote --reason "$$REASON" --to "$$TO" -- "$$MODEL"
+	@$(RUN) -m nightledger.governance.decisions demote --reason "$$REASON" --to "$$TO" -- "$$MODEL"
 
 ##@ Scores and the registry
 
@@ -215,7 +215,7 @@ score-file: $(VENV)/.installed ## Score a CSV of features, publish nothing: FILE
 
 .PHONY: mlflow
 mlflow: $(VENV)/.installed .venv-mlflow/.installed ## MLflow's pages on the registry, until Ctrl-C
-	@exec $(RUN) -m nightledger.mlflow_pages
+	@exec $(RUN) -m nightledger.servers.mlflow_pages
 
 .PHONY: reports
 reports: $(VENV)/.installed ## Draw Evidently's reports on the current publication, as the DAG does after each night
@@ -223,7 +223,7 @@ reports: $(VENV)/.installed ## Draw Evidently's reports on the current publicati
 
 .PHONY: evidently
 evidently: $(VENV)/.installed ## Evidently's own pages on the reports, until Ctrl-C
-	@exec $(RUN) -m nightledger.evidently_pages
+	@exec $(RUN) -m nightledger.servers.evidently_pages
 
 ##@ Actions
 
@@ -308,7 +308,7 @@ docs: $(VENV)/.installed ## dbt's documentation of every model and column, as on
 
 .PHONY: reference
 reference: $(VENV)/.installed ## Write docs/reference/features.md from the definitions of the features
-	@$(RUN) -m nightledger.reference
+	@$(RUN) -m nightledger.dbt.reference
 
 .PHONY: bench-superset
 bench-superset: $(VENV)/.installed-dev ## The dashboards' answers and pages, cold and warm, on a running server; writes docs/reference/dashboard-speed.md

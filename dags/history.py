@@ -32,7 +32,7 @@ Errors are tried again; failed tests, a failed audit and a refused publication f
 
 from airflow.sdk import chain, dag
 
-from nightledger import airflow_tasks as steps
+from nightledger.airflow import tasks as steps
 
 
 @dag(

@@ -62,8 +62,8 @@ from typing import Any
 from airflow.sdk import CronDataIntervalTimetable, chain, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from nightledger import airflow_tasks as steps
-from nightledger.airflow_deadline import deadlines_of_a_night
+from nightledger.airflow import tasks as steps
+from nightledger.airflow.deadline import deadlines_of_a_night
 from nightledger.settings import Settings
 
 SETTINGS = Settings()
@@ -73,7 +73,8 @@ SETTINGS = Settings()
 def score() -> dict[str, Any]:
     """Score tonight's dates with the pinned models. It only reads the warehouse, so it needs no pool."""
     from ml import scoring
-    from nightledger import night, operations
+    from nightledger import operations
+    from nightledger.night import steps as night
 
     settings, run = Settings(), steps.run_name()
     with operations.stage(settings, run, "score") as detail:
@@ -88,16 +89,16 @@ def watch_losses() -> list[dict[str, Any]]:
     """Go back from champions that have lost more than a client allows."""
     from ml import standing
     from ml.scores import losses
-    from nightledger import model_demotion, model_ledger
+    from nightledger.governance import demotion, ledger
 
     settings, run = Settings(), steps.run_name()
-    champions = model_ledger.champions(settings)
+    champions = ledger.champions(settings)
     breaches = losses.breaches(settings, champions)
     for breach in breaches:
         model = breach["model"]
         why_not = partial(standing.why_not, settings, model)
-        model_demotion.demote_for_loss(settings, breach, run, why_not)
-        now = model_ledger.standing(model_ledger.decisions(settings, model))
+        demotion.demote_for_loss(settings, breach, run, why_not)
+        now = ledger.standing(ledger.decisions(settings, model))
         standing.align(settings, model, now.champion, now.challenger)
     return breaches
 
@@ -107,7 +108,8 @@ def watch_losses() -> list[dict[str, Any]]:
 @task(task_id="incidents", trigger_rule="all_done", execution_timeout=timedelta(minutes=15))
 def watch_incidents() -> list[str]:
     """Find tonight's incidents with their cause, tell people, and name the models to be trained again."""
-    from nightledger import incidents, notifying, operations, publications
+    from nightledger import incidents, operations, publications
+    from nightledger.monitoring import notifying
 
     settings, run = Settings(), steps.run_name()
     if publications.published_by(settings, run) is None:
@@ -136,7 +138,7 @@ def warm_dashboards() -> str:
     """Compute the answers of the dashboards, if there are any here, before people ask."""
     import logging
 
-    from nightledger import superset_pages
+    from nightledger.servers import superset_pages
 
     try:
         return superset_pages.refresh(Settings(), seconds=900)

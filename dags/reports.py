@@ -28,7 +28,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from nightledger import airflow_tasks
+from nightledger.airflow import tasks
 from nightledger.settings import Settings
 
 SETTINGS = Settings()
@@ -45,9 +45,9 @@ def draw() -> str:
     from nightledger import leases, operations
 
     os.nice(10)  # a night that begins meanwhile goes first
-    settings, run = Settings(), airflow_tasks.run_name()
+    settings, run = Settings(), tasks.run_name()
     context = get_current_context()
-    events = context["triggering_asset_events"].get(airflow_tasks.PUBLICATION, [])
+    events = context["triggering_asset_events"].get(tasks.PUBLICATION, [])
     told = [event.extra["publication_id"] for event in events if "publication_id" in event.extra]
     wanted = context["params"]["publication"] or (told[-1] if told else None)
     leased = leases.lease(settings, run, read_publication(settings, wanted).id)
@@ -62,10 +62,10 @@ def draw() -> str:
 
 
 @dag(
-    schedule=[airflow_tasks.PUBLICATION] if SETTINGS.schedule else None,
+    schedule=[tasks.PUBLICATION] if SETTINGS.schedule else None,
     catchup=False,
     max_active_runs=1,
-    default_args=airflow_tasks.DEFAULT_ARGS,
+    default_args=tasks.DEFAULT_ARGS,
     params={
         "publication": Param(
             None,

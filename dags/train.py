@@ -53,8 +53,8 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowSkipException
 
-from nightledger import airflow_tasks
-from nightledger.airflow_approval import PromotionApproval
+from nightledger.airflow import tasks
+from nightledger.airflow.approval import PromotionApproval
 from nightledger.settings import Settings
 
 SETTINGS = Settings()
@@ -64,22 +64,23 @@ SETTINGS = Settings()
 def publication() -> list[dict[str, Any]]:
     """What is to be trained, on what, and against which champions: all that the run is pinned to."""
     from ml import config, training
-    from nightledger import leases, model_governance, model_ledger, publications
+    from nightledger import leases, publications
     from nightledger.clients import load_clients
+    from nightledger.governance import ledger, promotion
 
     settings = Settings()
-    model_governance.check_clients(load_clients(settings), config.names())
+    promotion.check_clients(load_clients(settings), config.names())
     current = publications.current_id(settings)
     if current is None:
         raise publications.PublicationError("Nothing is published yet: run the DAG history first.")
-    leased = leases.lease(settings, airflow_tasks.run_name(), current)
+    leased = leases.lease(settings, tasks.run_name(), current)
     wanted = _wanted(get_current_context())
     members = training.members(settings, leased)
     models = [model for model in members if wanted is None or {model, model.partition(".")[0]} & wanted]
     if not models:
         named = ", ".join(sorted(wanted or ()))
         raise config.ConfigError(f"no model {named!r}; there are: {', '.join(members) or 'none'}")
-    champions = model_ledger.champions(settings)
+    champions = ledger.champions(settings)
     return [{"model": name, "publication_id": leased, "champion": champions.get(name)} for name in models]
 
 
@@ -101,53 +102,54 @@ def _wanted(context: Any) -> set[str] | None:
 def train_model(job: dict[str, Any]) -> None:
     """Train, judge and register; keep what was measured and decided, or that a person is to decide."""
     from ml import training
-    from nightledger import model_governance, operations
+    from nightledger import operations
     from nightledger.clients import load_clients
+    from nightledger.governance import promotion
 
-    settings, model, run = Settings(), job["model"], airflow_tasks.run_name()
+    settings, model, run = Settings(), job["model"], tasks.run_name()
     with operations.stage(settings, run, f"train {model}") as detail:
         outcome = training.train(settings, model, job["publication_id"], job["champion"]).as_dict()
         detail.update(verdict=outcome["verdict"], version=outcome["version"])
-        model_governance.record_training(
+        promotion.record_training(
             settings,
             outcome,
             run,
             compared_with=job["champion"],
-            approvers=model_governance.who_approves(load_clients(settings), model),
+            approvers=promotion.who_approves(load_clients(settings), model),
         )
         _align(settings, model)
 
 
-@task(execution_timeout=timedelta(minutes=5), trigger_rule="all_done", outlets=[airflow_tasks.CHAMPION])
+@task(execution_timeout=timedelta(minutes=5), trigger_rule="all_done", outlets=[tasks.CHAMPION])
 def champions() -> None:
     """Tell whoever waits for new champions which there are by the rules; skipped when there is none."""
-    from nightledger import model_governance, model_ledger
+    from nightledger.governance import ledger, promotion
 
-    decided = model_ledger.decisions_of(Settings(), airflow_tasks.run_name())
-    _tell([decision for decision in decided if model_governance.is_new_champion(decision)], decided)
+    decided = ledger.decisions_of(Settings(), tasks.run_name())
+    _tell([decision for decision in decided if promotion.is_new_champion(decision)], decided)
 
 
 @task(execution_timeout=timedelta(minutes=5), trigger_rule="all_done")
 def awaiting() -> list[dict[str, Any]]:
     """What people are to be asked."""
-    from nightledger import model_governance, model_ledger
+    from nightledger.governance import ledger, promotion
 
     settings = Settings()
-    decided = model_ledger.decisions_of(settings, airflow_tasks.run_name())
-    return [model_governance.request(settings, row) for row in decided if model_governance.is_awaiting(row)]
+    decided = ledger.decisions_of(settings, tasks.run_name())
+    return [promotion.request(settings, row) for row in decided if promotion.is_awaiting(row)]
 
 
-@task(execution_timeout=timedelta(minutes=5), outlets=[airflow_tasks.CHAMPION])
+@task(execution_timeout=timedelta(minutes=5), outlets=[tasks.CHAMPION])
 def settle(asked: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Keep what a person answered, and tell of the new champion; skipped when it is none."""
-    from nightledger import model_governance
+    from nightledger.governance import promotion
 
     settings, (request, answer) = Settings(), asked
     starter = get_current_context()["dag_run"].triggering_user_name
-    run = airflow_tasks.run_name()
-    decision = model_governance.settle(settings, run, request["model"], answer, started_by=starter)
+    run = tasks.run_name()
+    decision = promotion.settle(settings, run, request["model"], answer, started_by=starter)
     _align(settings, request["model"])
-    _tell([decision] if model_governance.is_new_champion(decision) else [], [decision])
+    _tell([decision] if promotion.is_new_champion(decision) else [], [decision])
 
 
 @task(execution_timeout=timedelta(minutes=5))
@@ -155,15 +157,15 @@ def release() -> None:
     """Let the publication go, whatever became of the models."""
     from nightledger import leases
 
-    leases.release(Settings(), airflow_tasks.run_name())
+    leases.release(Settings(), tasks.run_name())
 
 
 def _align(settings: Settings, model: str) -> None:
     """Let the registry's aliases follow the decisions."""
     from ml import standing
-    from nightledger import model_ledger
+    from nightledger.governance import ledger
 
-    now = model_ledger.standing(model_ledger.decisions(settings, model))
+    now = ledger.standing(ledger.decisions(settings, model))
     standing.align(settings, model, now.champion, now.challenger)
 
 
@@ -175,20 +177,20 @@ def _tell(new: list[dict[str, Any]], decided: list[dict[str, Any]]) -> None:
         )
         raise AirflowSkipException(f"No new champion.\n{why}")
     told = [{key: row[key] for key in ("model", "version", "publication_id")} for row in new]
-    get_current_context()["outlet_events"][airflow_tasks.CHAMPION].extra = {"models": told}
+    get_current_context()["outlet_events"][tasks.CHAMPION].extra = {"models": told}
 
 
 @dag(
     # Monthly, and when an incident asks. Without a start date, switching it on waits for the next month
     # instead of running the last one.
     schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable("0 6 1 * *", timezone="UTC"), assets=airflow_tasks.RETRAIN
+        timetable=CronTriggerTimetable("0 6 1 * *", timezone="UTC"), assets=tasks.RETRAIN
     )
     if SETTINGS.schedule
     else None,
     catchup=False,
     max_active_runs=1,
-    default_args=airflow_tasks.DEFAULT_ARGS,
+    default_args=tasks.DEFAULT_ARGS,
     params={
         "model": Param(
             None,

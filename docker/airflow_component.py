@@ -1,7 +1,7 @@
 """Starts one component of Airflow in a container, with the environment that every installation has.
 
 `airflow_component.py prepare` brings the metadata up to date and makes the pool; `people …` is
-`nightledger.airflow_people`, which gives people roles; any other words are those of Airflow's command line.
+`nightledger.airflow.people`, which gives people roles; any other words are those of Airflow's command line.
 What compose says (`AIRFLOW__…`) wins over what a single machine needs. The API server makes roles and the
 administrator when it starts.
 """
@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from nightledger import operations
-from nightledger.airflow_environment import ADMIN, WRITER_POOL, environment, passwords_file
+from nightledger.airflow.environment import ADMIN, WRITER_POOL, environment, passwords_file
 from nightledger.settings import Settings, read_settings
 
 ONE_WRITER = "One task at a time writes the open night's warehouse."
@@ -47,7 +47,7 @@ def main() -> None:
         return
     module, words = "airflow", sys.argv[1:]
     if words[:1] == ["people"]:
-        module, words = "nightledger.airflow_people", words[1:]
+        module, words = "nightledger.airflow.people", words[1:]
     os.execve(sys.executable, [sys.executable, "-m", module, *words], variables)  # noqa: S606
 
 

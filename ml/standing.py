@@ -1,8 +1,8 @@
 """The registry follows what was decided about models: aliases, and whether an old version can score again.
 
-The decisions are rows of the operational database (`nightledger.model_ledger`); a model never decides about
-itself. `python -m ml.standing align MODEL CHAMPION CHALLENGER` and `… check MODEL VERSION` are for
-`nightledger.model_decisions`, which knows no models; an empty argument means none.
+The decisions are rows of the operational database (`nightledger.governance.ledger`); a model never decides
+about itself. `python -m ml.standing align MODEL CHAMPION CHALLENGER` and `… check MODEL VERSION` are for
+`nightledger.governance.decisions`, which knows no models; an empty argument means none.
 """
 
 import argparse

@@ -5,7 +5,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from nightledger.airflow_deadline import PublishBy
+from nightledger.airflow.deadline import PublishBy
 
 
 class NightledgerPlugin(AirflowPlugin):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nightledger import dbt_project
-from nightledger.airflow_environment import AUTH_MANAGER
+from nightledger.airflow.environment import AUTH_MANAGER
+from nightledger.dbt import project
 from nightledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ os.environ.update(
     DBT_SEND_ANONYMOUS_USAGE_STATS="false",
 )
 
-_INVOKE = dbt_project._invoke
+_INVOKE = project._invoke
 
 
 def _invoke_untraced(*arguments: Any, **keywords: Any) -> Any:
@@ -57,7 +57,7 @@ def _invoke_untraced(*arguments: Any, **keywords: Any) -> Any:
         threading.settrace(tracers[1])  # type: ignore[arg-type]
 
 
-dbt_project._invoke = _invoke_untraced
+project._invoke = _invoke_untraced
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.warehouse.bank import LAST, NIGHT, settings_for
-from nightledger import night, warehouse
+from nightledger import warehouse
+from nightledger.night import steps as night
 from nightledger.settings import Settings
 
 

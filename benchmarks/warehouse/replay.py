@@ -12,7 +12,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from nightledger import warehouse
-from nightledger.dbt_project import DbtProject
+from nightledger.dbt.project import DbtProject
 from nightledger.settings import Settings
 
 BUILT = ("marts", "ml", "features", "as_of", "intermediate", "staging")

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from duckdb import DuckDBPyConnection
 
 from nightledger import operations, warehouse
-from nightledger.operational_schema import case_events, case_labels
+from nightledger.operations.schema import case_events, case_labels
 from nightledger.settings import Settings
 
 ACTIONS = ("assign", "note", "close", "reopen")

@@ -22,9 +22,11 @@ from typing import Any
 
 from rich.console import Console
 
-from nightledger import ingestion, launcher, model_ledger, operations, report, report_models, warehouse
-from nightledger.airflow_client import AirflowError
-from nightledger.airflow_supervisor import LauncherError, read_state
+from nightledger import ingestion, operations, report, report_models, warehouse
+from nightledger.airflow import launcher
+from nightledger.airflow.client import AirflowError
+from nightledger.airflow.supervisor import LauncherError, read_state
+from nightledger.governance import ledger
 from nightledger.settings import Settings, SettingsError, read_settings
 
 CUSTOMERS = 2000
@@ -65,7 +67,7 @@ def run(settings: Settings) -> None:
         if report.latest_as_of(settings) is None:
             before = NIGHTS[0].replace(day=1) if simulated else last
             _run_dag(settings, "history", {"as_of_date": (before - timedelta(days=1)).isoformat()})
-        if model_ledger.last_decision(settings, report.MODEL) is None:
+        if ledger.last_decision(settings, report.MODEL) is None:
             _run_dag(settings, "train", {})
         for night in nights:
             published = report.latest_as_of(settings)
@@ -189,7 +191,7 @@ def _ceilings(settings: Settings) -> dict[str, float]:
     tasks = {"churn": ("churn",), "credit": ("default", "--months", "6"), "fraud": ("fraud",)}
     found = {}
     for model, task in tasks.items():
-        decision = model_ledger.last_decision(settings, model)
+        decision = ledger.last_decision(settings, model)
         if decision is None or not decision["version"]:
             continue
         predictions = settings.registry / "predictions" / model / f"{decision['version']}.parquet"

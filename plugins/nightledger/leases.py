@@ -8,7 +8,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from nightledger import operations
-from nightledger.operational_schema import publication_leases
+from nightledger.operations.schema import publication_leases
 from nightledger.settings import Settings
 
 LONGEST = timedelta(hours=24)

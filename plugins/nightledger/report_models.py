@@ -8,8 +8,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nightledger import model_ledger, warehouse
+from nightledger import warehouse
 from nightledger.clients import load_clients
+from nightledger.governance import ledger
 from nightledger.settings import Settings
 
 HEADLINE = (
@@ -88,7 +89,7 @@ def summary(
         *(("best baseline", "left"), ("ceiling", "right"), ("tonight", "left")),
     )
     for name, decision in decisions.items():
-        measure, own, rival = _headline(model_ledger.metrics_of(settings, name, decision["version"] or ""))
+        measure, own, rival = _headline(ledger.metrics_of(settings, name, decision["version"] or ""))
         table.add_row(
             name,
             decision["decision"].replace("_", " "),
@@ -190,7 +191,7 @@ def _shadows(rows: list[dict[str, Any]]) -> Table:
 
 
 def _last_decisions(settings: Settings) -> dict[str, dict[str, Any]]:
-    return {row["model"]: row for row in model_ledger.decisions(settings)}
+    return {row["model"]: row for row in ledger.decisions(settings)}
 
 
 def _headline(rows: list[dict[str, Any]]) -> tuple[str, str, str]:
@@ -221,7 +222,7 @@ def _is_of_all(row: Mapping[str, Any]) -> bool:
 
 
 def _tables(settings: Settings, decision: Mapping[str, Any], ceiling: float | None) -> list[Table]:
-    rows = model_ledger.metrics_of(settings, decision["model"], decision["version"] or "")
+    rows = ledger.metrics_of(settings, decision["model"], decision["version"] or "")
     rows = [row for row in rows if _is_of_all(row)]
     shares = {name: [row for row in rows if row["dataset"] == name] for name in DATASETS}
     return [_table(name, found, ceiling) for name, found in shares.items() if found]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nightledger.roles import roles
+from nightledger.airflow.roles import roles
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
@@ -24,7 +24,7 @@ def airflow_app(airflow_db: None) -> Iterator["TestClient"]:
     from airflow.api_fastapi.app import create_app, get_auth_manager
     from fastapi.testclient import TestClient
 
-    from nightledger.airflow_auth import add_person
+    from nightledger.airflow.auth import add_person
 
     with TestClient(create_app()) as client:
         manager = get_auth_manager()

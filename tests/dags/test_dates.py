@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nightledger.airflow_dates import NoAsOfDate, as_of_date
+from nightledger.airflow.dates import NoAsOfDate, as_of_date
 
 START, END = datetime(2026, 3, 4, 2, tzinfo=UTC), datetime(2026, 3, 5, 2, tzinfo=UTC)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from nightledger import airflow_deadline, incidents, operations
-from nightledger.airflow_deadline import LOOKS, PublishBy, look_at_the_clock
+from nightledger import incidents, operations
+from nightledger.airflow import deadline as airflow_deadline
+from nightledger.airflow.deadline import LOOKS, PublishBy, look_at_the_clock
 from nightledger.settings import Settings
 from tests.helpers.told_nights import Told
 
@@ -85,7 +86,7 @@ def test_moments_that_have_passed_are_not_asked_for(told, asked):
 def test_a_deadline_that_cannot_be_told_stops_no_run(told, asked, monkeypatch, caplog):
     """Catches an exception in the scheduler, which would start no night at all."""
     monkeypatch.setenv("NIGHTLEDGER_OPERATIONS_DSN", "sqlite:////no/such/place.db?mode=ro")
-    monkeypatch.setattr("nightledger.deadlines.usual", lambda _settings: 1 / 0)
+    monkeypatch.setattr("nightledger.monitoring.deadlines.usual", lambda _settings: 1 / 0)
     assert asked() == [None] * len(LOOKS)
     assert "cannot be told" in caplog.text
 
@@ -128,5 +129,5 @@ def test_a_night_that_still_fits_calls_nobody(told):
 def test_the_callback_can_be_found_by_its_name():
     """Catches a callback inside a DAG file, which Airflow's executor cannot import."""
     for alert in airflow_deadline.deadlines_of_a_night():
-        assert alert.callback.path == "nightledger.airflow_deadline.look_at_the_clock"
+        assert alert.callback.path == "nightledger.airflow.deadline.look_at_the_clock"
         assert isinstance(alert.reference, PublishBy)

@@ -10,13 +10,13 @@ PROJECT = Path(__file__).resolve().parents[2]
 OURS = ("dags", "ml", "nightledger", "simulation")
 WITH_AIRFLOW = {
     "plugins/nightledger_plugin.py",
-    "plugins/nightledger/airflow_approval.py",
-    "plugins/nightledger/airflow_auth.py",
-    "plugins/nightledger/airflow_deadline.py",
-    "plugins/nightledger/airflow_notifiers.py",
-    "plugins/nightledger/airflow_people.py",
+    "plugins/nightledger/airflow/approval.py",
+    "plugins/nightledger/airflow/auth.py",
+    "plugins/nightledger/airflow/deadline.py",
+    "plugins/nightledger/airflow/notifiers.py",
+    "plugins/nightledger/airflow/people.py",
     "plugins/nightledger/pages/access.py",
-    "plugins/nightledger/airflow_tasks.py",
+    "plugins/nightledger/airflow/tasks.py",
 }
 ML_MAY_READ = {
     "nightledger.clients",

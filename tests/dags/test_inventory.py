@@ -144,7 +144,7 @@ def test_a_dag_survives_serialisation(dagbag, dag_id):
 
 def test_errors_that_a_retry_cannot_mend_exist_under_their_names():
     """Catches a renamed or moved exception: it would quietly be tried again."""
-    from nightledger.airflow_tasks import HOPELESS
+    from nightledger.airflow.tasks import HOPELESS
 
     for path in HOPELESS:
         module, _, name = path.rpartition(".")
@@ -157,10 +157,10 @@ def test_failed_tests_fail_at_once_and_broken_nodes_are_tried_again(dagbag):
     """Catches a night that spends its retries on data that is wrong."""
     from airflow.sdk import RetryAction
 
-    from nightledger.audit import AuditFailed
-    from nightledger.dbt import TestsFailed
-    from nightledger.dbt_project import DbtFailed
-    from nightledger.night import TooEarly
+    from nightledger.dbt.project import DbtFailed
+    from nightledger.dbt.runner import TestsFailed
+    from nightledger.night.audit import AuditFailed
+    from nightledger.night.steps import TooEarly
 
     for dag_id in STEPS:
         for task in dagbag.dags[dag_id].tasks:

@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nightledger import lock
-from nightledger.airflow_client import AirflowClient, AirflowError
-from nightledger.airflow_environment import admin_password, environment, passwords_file
-from nightledger.airflow_processes import Started, stop
-from nightledger.airflow_supervisor import LauncherError, read_state, require_free_port
+from nightledger.airflow.client import AirflowClient, AirflowError
+from nightledger.airflow.environment import admin_password, environment, passwords_file
+from nightledger.airflow.supervisor import LauncherError, read_state, require_free_port
+from nightledger.night import lock
+from nightledger.servers.processes import Started, stop
 from nightledger.settings import Settings
 
 
@@ -38,7 +38,7 @@ def launcher(settings: Settings, *arguments: str) -> subprocess.CompletedProcess
     }
     outer = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return subprocess.run(
-        [sys.executable, "-m", "nightledger.launcher", *arguments],
+        [sys.executable, "-m", "nightledger.airflow.launcher", *arguments],
         env=outer | variables,
         capture_output=True,
         text=True,

@@ -7,7 +7,9 @@ from unittest import mock
 
 import pytest
 
-from nightledger import airflow_tasks, incidents, model_ledger, operations, publications
+from nightledger import incidents, operations, publications
+from nightledger.airflow import tasks as airflow_tasks
+from nightledger.governance import ledger as model_ledger
 from nightledger.incidents import ledger
 from nightledger.incidents.ledger import Incident
 from nightledger.settings import Settings

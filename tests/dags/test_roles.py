@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import pytest
 from starlette.routing import Route
 
-from nightledger.airflow_people import PersonError, give
+from nightledger.airflow.people import PersonError, give
+from nightledger.airflow.roles import RoleError, Roles, roles
 from nightledger.pages import access, app
-from nightledger.roles import RoleError, Roles, roles
 
 VIEWER, ENGINEER, SCIENTIST = "viewer", "data_engineer", "data_scientist"
 APPROVER, DESK, ADMIN = "approver", "fraud_desk", "admin"
@@ -211,7 +211,7 @@ def test_roles_are_those_of_the_file_and_a_second_start_changes_nothing(airflow_
     """Catches rights that stay when the file has them no longer, or that Airflow's page of roles gave."""
     from airflow.api_fastapi.app import get_auth_manager
 
-    from nightledger.airflow_auth import bring_in_roles
+    from nightledger.airflow.auth import bring_in_roles
 
     manager = get_auth_manager()
     with manager.flask_app.app_context():

@@ -11,8 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nightledger import airflow_tasks, leases, model_governance, model_ledger, publications, warehouse
-from nightledger.airflow_client import AirflowClient
+from nightledger import leases, publications, warehouse
+from nightledger.airflow import tasks as airflow_tasks
+from nightledger.airflow.client import AirflowClient
+from nightledger.governance import ledger, promotion
 from nightledger.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -149,7 +151,7 @@ def test_every_model_is_trained_and_one_that_fails_holds_up_no_other(dagbag, set
     assert states(run)["approve"] == states(run)["settle"] == ["skipped"]
     assert (states(run)["complete"], states(run)["release"]) == (["upstream_failed"], ["success"])
     assert leases.leased(settings) == set()
-    found = {row["model"]: row["decision"] for row in model_ledger.decisions(settings)}
+    found = {row["model"]: row["decision"] for row in ledger.decisions(settings)}
     assert found == {"churn": "promoted", "credit": "refused"}
     assert Registry(settings).champion("churn").version == f"{DAY}-churn"
 
@@ -165,7 +167,7 @@ def test_what_a_client_wants_to_approve_waits_for_a_person(dagbag, settings, tra
     assert states(run)["approve"] == ["success", "success"]
     assert (states(run)["champions"], states(run)["settle"]) == (["success"], ["skipped", "success"])
     decided = {
-        model: [(row["decision"], row["decided_by"]) for row in model_ledger.decisions(settings, model)]
+        model: [(row["decision"], row["decided_by"]) for row in ledger.decisions(settings, model)]
         for model in training
     }
     waited = ("awaiting_approval", "promotion rules")
@@ -174,8 +176,8 @@ def test_what_a_client_wants_to_approve_waits_for_a_person(dagbag, settings, tra
         "credit": [waited, ("rejected", "approver")],
         "fraud": [waited, ("approved", "approver")],
     }
-    assert model_ledger.decisions(settings, "fraud")[-1]["reason"] == "looked at"
-    assert model_ledger.champions(settings) == {"churn": f"{DAY}-churn", "fraud": f"{DAY}-fraud"}
+    assert ledger.decisions(settings, "fraud")[-1]["reason"] == "looked at"
+    assert ledger.champions(settings) == {"churn": f"{DAY}-churn", "fraud": f"{DAY}-fraud"}
     assert Registry(settings).champion("fraud").version == f"{DAY}-fraud"
     assert Registry(settings).champion("credit") is None, "the registry follows the decision"
 
@@ -198,7 +200,7 @@ def test_a_promotion_between_two_tries_changes_nothing(dagbag, settings, trainin
             }  # fmt: skip
             files = {"model.json": b"other"}
             Registry(settings).save("churn", "other", files, pa.table({"score": [0.5]}), {}, {}, {})
-            model_governance.record_training(settings, other, "train/other")
+            promotion.record_training(settings, other, "train/other")
             standing.align(settings, "churn", "other", None)
             raise ConnectionError("as if the machine had lost power")
 
@@ -208,7 +210,7 @@ def test_a_promotion_between_two_tries_changes_nothing(dagbag, settings, trainin
     run = dag.test()
     assert run.state == "success"
     assert beside == [None, None], "both tries are judged against what the run began with"
-    decided = [(row["version"], row["decision"]) for row in model_ledger.decisions(settings, "churn")]
+    decided = [(row["version"], row["decision"]) for row in ledger.decisions(settings, "churn")]
     assert decided == [("other", "promoted"), (f"{DAY}-churn", "kept_as_challenger")]
     shelf = Registry(settings)
     assert shelf.champion("churn").version == "other"
@@ -222,7 +224,7 @@ def test_a_run_that_names_one_model_trains_that_one_and_says_why_it_was_refused(
     training.update(churn="refused", fraud="refused")
     run = dagbag.dags["train"].test(run_conf={"model": "fraud"})
     assert run.state == "success"
-    assert [row["model"] for row in model_ledger.decisions(settings)] == ["fraud"]
+    assert [row["model"] for row in ledger.decisions(settings)] == ["fraud"]
     with AirflowClient(settings) as client:
         client._http, client._token = airflow_app, log_in("admin")["Authorization"].partition(" ")[2]
         result = client.result("train", run.run_id)
@@ -249,7 +251,7 @@ def test_a_night_takes_back_a_champion_that_loses_too_much(dagbag, settings, mon
             "known_at": "2026-02-01T02:00:00", "artefact_sha256": "0", "guardrails": [], "metrics": [],
             "importances": [],
         }  # fmt: skip
-        model_governance.record_training(settings, outcome, f"train/{version}", compared_with=champion)
+        promotion.record_training(settings, outcome, f"train/{version}", compared_with=champion)
         champion = version
     standing.align(settings, "fraud", "v2", None)
     breach = {"model": "fraud", "version": "v2", "reason": "bank lost 0.3 %.", "clients": []}
@@ -259,7 +261,7 @@ def test_a_night_takes_back_a_champion_that_loses_too_much(dagbag, settings, mon
     monkeypatch.setattr(standing, "why_not", lambda *_: "")
     monkeypatch.setattr(airflow_tasks, "run_name", lambda: "nightly/x")
     assert dagbag.dags["nightly"].get_task("watch_losses").python_callable() == [breach]
-    last = model_ledger.decisions(settings, "fraud")[-1]
+    last = ledger.decisions(settings, "fraud")[-1]
     assert (last["decision"], last["decided_by"], last["run_id"]) == ("demoted", "loss limit", "nightly/x")
     assert shelf.champion("fraud").version == "v1"
     assert dagbag.dags["nightly"].get_task("watch_losses").python_callable() == []

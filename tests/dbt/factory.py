@@ -14,11 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nightledger import actions, audit, dbt_scope, warehouse
-from nightledger.dbt_project import DbtProject
+from nightledger import actions, warehouse
+from nightledger.dbt import scope
+from nightledger.dbt.project import DbtProject
 from nightledger.ingestion import coverage
 from nightledger.ingestion.feeds import create_tables
 from nightledger.merchants import nearest
+from nightledger.night import audit
 from nightledger.settings import PROJECT, Settings
 
 DBT_PROJECT = PROJECT / "dbt_project"
@@ -199,7 +201,7 @@ class Warehouse:
         nodes = self.manifest["nodes"]
         with self.connect() as connection:
             present = {(schema, name) for schema, name, _ in warehouse.relations(connection)}
-        standing = dbt_scope.standing(self.manifest, lambda _: "", dict.fromkeys(nodes, ""), present)
+        standing = scope.standing(self.manifest, lambda _: "", dict.fromkeys(nodes, ""), present)
         names = sorted(nodes[name]["name"] for name in standing if nodes[name]["resource_type"] != "test")
         return self.dbt(*arguments, "--exclude", *names)
 

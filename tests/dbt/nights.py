@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from nightledger import night, operations, publications, warehouse
+from nightledger import operations, publications, warehouse
+from nightledger.night import steps as night
 from nightledger.settings import Settings
 from tests.helpers.steps import without_data_tests
 

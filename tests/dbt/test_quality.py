@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nightledger.dbt_project import DbtProject
+from nightledger.dbt.project import DbtProject
 from nightledger.settings import PROJECT, Settings
 from tests.dbt.factory import DBT_PROJECT
 

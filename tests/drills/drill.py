@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nightledger import dbt_project
+from nightledger.dbt import project
 from nightledger.settings import Settings
 from tests.drills.bench import Bench
 from tests.drills.children import Child, Outcome
@@ -139,7 +139,7 @@ class Drill:
         self.dice = random.Random(self.seed)
         self.console.print("A bank, its history, a model and the night before …")
         self._need(self.bench.make_start(), "the start")
-        dbt_project.parse(self.bench.settings)  # every child inherits it
+        project.parse(self.bench.settings)  # every child inherits it
         self.before = self.look()
         self.console.print("The undisturbed night …")
         self.seconds = self.bench.undisturbed(RUN)

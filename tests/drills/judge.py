@@ -7,8 +7,9 @@ from typing import Any
 
 import duckdb
 
-from nightledger import lock, operations, publications, warehouse
+from nightledger import operations, publications, warehouse
 from nightledger.ingestion import landing
+from nightledger.night import lock
 from nightledger.settings import Settings
 from tests.drills.bench import Bench
 from tests.drills.children import FORK, Child

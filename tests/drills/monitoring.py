@@ -21,9 +21,11 @@ from unittest import mock
 
 from rich.console import Console
 
-from nightledger import incidents, model_demotion, model_governance, model_ledger, operations, plan
-from nightledger.dbt_project import DbtProject
-from nightledger.lock import NightError
+from nightledger import incidents, operations
+from nightledger.dbt.project import DbtProject
+from nightledger.governance import demotion, ledger, promotion
+from nightledger.night import plan
+from nightledger.night.lock import NightError
 from nightledger.settings import PROJECT, Settings
 from tests.drills import monitoring_plants as plants
 from tests.drills import monitoring_table as table
@@ -69,10 +71,8 @@ def train(settings: Settings, model: str, run_id: str, seed: int | None = None) 
         outcome = training.train(settings, model).as_dict()
     if outcome["version"] is None:
         raise RuntimeError(f"{model} cannot be trained: {outcome['reason']}")
-    champion = model_ledger.champions(settings).get(model)
-    model_governance.record_training(
-        settings, outcome | {"verdict": "promoted"}, run_id, compared_with=champion
-    )
+    champion = ledger.champions(settings).get(model)
+    promotion.record_training(settings, outcome | {"verdict": "promoted"}, run_id, compared_with=champion)
 
 
 @contextmanager
@@ -119,7 +119,7 @@ class Drill:
             run_night(self.settings, f"history/{before}", before, "history", tests=False)
             train(self.settings, "churn", f"train/{before}")
             train(self.settings, "anomaly.demo_bank", f"train/{before}")
-        champions = model_ledger.champions(self.settings)
+        champions = ledger.champions(self.settings)
         if len(champions) < 2:
             raise RuntimeError(f"the drill needs two models, and got {champions}")
         self.seconds["before the nights"] = time.monotonic() - started
@@ -187,8 +187,8 @@ class Drill:
         """A newer version of churn is let in by hand, and taken back much later."""
         if day == plants.MODEL:
             train(self.settings, "churn", f"train/{day}", seed=8)
-        if day == plants.MODEL_BACK and len(model_ledger.decisions(self.settings, "churn")) > 1:
-            model_demotion.demote(
+        if day == plants.MODEL_BACK and len(ledger.decisions(self.settings, "churn")) > 1:
+            demotion.demote(
                 self.settings,
                 "churn",
                 reason="planted: the older version is wanted again",

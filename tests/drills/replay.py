@@ -21,7 +21,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nightledger import model_ledger, publications
+from nightledger import publications
+from nightledger.governance import ledger
 from nightledger.settings import Settings
 from tests.helpers.steps import LAST, first_model, run_night
 
@@ -83,7 +84,7 @@ def start(settings: Settings, day: date) -> str:
     """History up to a day and a model trained on it; returns what the model is, in words."""
     run(settings, day, "history")
     first_model(settings)
-    decision = model_ledger.last_decision(settings, "churn")
+    decision = ledger.last_decision(settings, "churn")
     if decision is None or decision["decision"] != "promoted":
         reason = decision["reason"].rstrip(".") if decision else "none was trained"
         return f"no model, so no scores: {reason}"

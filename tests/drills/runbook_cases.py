@@ -9,9 +9,10 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from nightledger import ingestion, night
-from nightledger.dbt import TestsFailed
-from nightledger.dbt_project import DbtFailed
+from nightledger import ingestion
+from nightledger.dbt.project import DbtFailed
+from nightledger.dbt.runner import TestsFailed
+from nightledger.night import steps as night
 from nightledger.settings import Settings
 from tests.drills.runbook_incidents import champion_lost, drift, performance
 from tests.drills.stages import STAGES

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from nightledger import incidents, model_demotion, model_ledger
+from nightledger import incidents
+from nightledger.governance import demotion, ledger
 from tests.helpers.steps import LAST, run_night
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ def champion_lost(drill: "Drill", look: Look) -> None:
     with drill.clock():
         reason = "bank: lost 900 INR over 30 days; 500 are allowed."
         breach = {"model": "fraud", "version": "second", "reason": reason, "clients": {}}
-        model_demotion.demote_for_loss(drill.settings, breach, "nightly/drill-1", lambda _version: "")
+        demotion.demote_for_loss(drill.settings, breach, "nightly/drill-1", lambda _version: "")
     _watch(drill, "nightly/drill-1")
     look()
     said = drill.command("make decisions MODEL=fraud")
     assert "loss limit" in said
-    assert model_ledger.champions(drill.settings)["fraud"] == "first"
+    assert ledger.champions(drill.settings)["fraud"] == "first"
     _acknowledge(drill, "champion demoted", "the earlier champion scores")
 
 
@@ -123,12 +124,12 @@ def _acknowledge(drill: "Drill", kind: str, note: str) -> None:
 def _tell_champions(drill: "Drill", name: str) -> None:
     """Two versions of a model become champion, one after the other."""
     for version in ("first", "second"):
-        with drill.clock(), model_ledger.appending(drill.settings, name) as (connection, _):
-            model_ledger.append(
+        with drill.clock(), ledger.appending(drill.settings, name) as (connection, _):
+            ledger.append(
                 connection,
                 model=name,
                 version=version,
-                decision=model_ledger.PROMOTED,
+                decision=ledger.PROMOTED,
                 reason="told",
                 decided_by="promotion rules",
                 run_id=f"train/{version}",

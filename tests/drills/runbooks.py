@@ -25,7 +25,8 @@ from unittest import mock
 
 from rich.console import Console
 
-from nightledger import alerts, metrics, morning, operations, warehouse
+from nightledger import operations, warehouse
+from nightledger.monitoring import alerts, metrics, morning
 from nightledger.settings import PROJECT, Settings
 from tests.drills import runbook_cases
 from tests.drills.bench import clear, copy

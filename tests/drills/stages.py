@@ -7,7 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from nightledger import night, operations
+from nightledger import operations
+from nightledger.night import steps as night
 from nightledger.settings import Settings
 from tests.helpers.steps import LAST
 

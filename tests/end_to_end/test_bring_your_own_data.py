@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml import evaluate, training
-from nightledger import model_governance, warehouse
+from nightledger import warehouse
+from nightledger.governance import promotion
 from nightledger.settings import PROJECT, Settings
 from tests.helpers.steps import run_night
 
@@ -139,7 +140,7 @@ def test_a_night_scores_the_applications_of_its_day(
     settings = settings_of(home)
     outcome = training.train(settings, "loan_default").as_dict()
     assert outcome["version"] is not None, outcome["reason"]
-    model_governance.record_training(settings, outcome | {"verdict": "promoted"}, "train/first")
+    promotion.record_training(settings, outcome | {"verdict": "promoted"}, "train/first")
     # What is applied for today has no outcome yet: a file of its own, of the same source.
     contract = (home / "sources" / "acme_loans.yml").read_text()
     attributes = contract[: contract.index("  labels:")].replace("loans_*", "applications_*")

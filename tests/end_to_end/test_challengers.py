@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from ml import stability
-from nightledger import model_ledger, report_models, warehouse
-from nightledger.model_demotion import NONE, demote
+from nightledger import report_models, warehouse
+from nightledger.governance import ledger
+from nightledger.governance.demotion import NONE, demote
 from nightledger.settings import Settings
 from tests.helpers.steps import LAST, run_night, train_churn
 
@@ -65,7 +66,7 @@ def compared_as_told(settings: Settings, champion: str, challenger: str) -> None
 def test_a_challenger_scores_the_same_rows_and_a_demotion_leaves_the_past_alone(copy_of_home):
     """Catches a challenger that is never compared, and a rebuilt date that obeys what was decided later."""
     settings = copy_of_home()
-    champion = model_ledger.champions(settings)["churn"]
+    champion = ledger.champions(settings)["churn"]
     challenger = train_churn(settings, "train/second", verdict="kept_as_challenger", seed=8)
     assert challenger not in (None, champion)
     run_night(settings, "nightly/both", LAST)

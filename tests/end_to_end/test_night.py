@@ -9,7 +9,8 @@ from datetime import date, timedelta
 import duckdb
 import pytest
 
-from nightledger import lock, publications, warehouse
+from nightledger import publications, warehouse
+from nightledger.night import lock
 from nightledger.settings import Settings
 from tests.helpers import steps
 from tests.helpers.steps import LAST, run_night, settings_of, unmeasured

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nightledger import superset_pages
+from nightledger.servers import superset_pages
 from nightledger.settings import PROJECT, Settings
 
 sys.path.append(str(PROJECT / "superset"))

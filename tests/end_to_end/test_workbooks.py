@@ -13,7 +13,8 @@ import duckdb
 import pytest
 from python_calamine import CalamineWorkbook
 
-from nightledger import ingestion, night, warehouse
+from nightledger import ingestion, warehouse
+from nightledger.night import steps
 from nightledger.settings import Settings
 from tests.helpers.real_files import EXCERPTS, shared
 
@@ -116,12 +117,12 @@ def test_what_several_files_tell_counts_once(tmp_path, files):
 def test_staging_says_the_same(tmp_path, files):
     """Catches a model that merges twins or keeps what two files tell twice, although ingestion did not."""
     settings = installation(tmp_path, files)
-    assert night.take_lock(settings, "history/twins", is_alive=lambda _: False)
-    night.open_night(settings, "history/twins", date(2015, 4, 30), "history")
-    night.ingest(settings, "history/twins")
-    night.run_dbt(settings, "history/twins", "merchants")
+    assert steps.take_lock(settings, "history/twins", is_alive=lambda _: False)
+    steps.open_night(settings, "history/twins", date(2015, 4, 30), "history")
+    steps.ingest(settings, "history/twins")
+    steps.run_dbt(settings, "history/twins", "merchants")
     with warehouse.connect(
-        night.current_build(settings, "history/twins"), read_only=True, settings=settings
+        steps.current_build(settings, "history/twins"), read_only=True, settings=settings
     ) as connection:
         ours = connection.execute(
             "select count(*), sum(amount) from staging.stg_transactions where superseded_at is null"

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from nightledger import model_governance, model_ledger, night, operations, publications
-from nightledger.dbt_project import DbtProject
+from nightledger import operations, publications
+from nightledger.dbt.project import DbtProject
+from nightledger.governance import ledger, promotion
+from nightledger.night import steps
 from nightledger.settings import Settings
 
 LAST = date(2025, 12, 15)
@@ -61,8 +63,8 @@ def train_churn(settings: Settings, run_id: str, verdict: str, seed: int = 7) ->
         outcome = training.train(settings, "churn").as_dict()
     if outcome["version"] is not None:
         outcome["verdict"] = verdict
-    champion = model_ledger.champions(settings).get("churn")
-    model_governance.record_training(settings, outcome, run_id, compared_with=champion)
+    champion = ledger.champions(settings).get("churn")
+    promotion.record_training(settings, outcome, run_id, compared_with=champion)
     version: str | None = outcome["version"]
     return version
 
@@ -99,19 +101,19 @@ def run_night(
     if not tests:
         with without_data_tests():
             return run_night(settings, run_id, day, kind, force=force)
-    assert night.take_lock(settings, run_id, is_alive=lambda _: False)
-    if night.open_night(settings, run_id, day, kind, force=force) is None:
+    assert steps.take_lock(settings, run_id, is_alive=lambda _: False)
+    if steps.open_night(settings, run_id, day, kind, force=force) is None:
         return None
-    night.ingest(settings, run_id)
-    night.run_dbt(settings, run_id, "merchants", resume=True)
-    night.enrich(settings, run_id)
-    night.run_dbt(settings, run_id, "features", resume=True)
+    steps.ingest(settings, run_id)
+    steps.run_dbt(settings, run_id, "merchants", resume=True)
+    steps.enrich(settings, run_id)
+    steps.run_dbt(settings, run_id, "features", resume=True)
     if kind == "nightly":
         with operations.stage(settings, run_id, "score") as detail:
-            detail.update(scoring.score_night(settings, build=night.current_build(settings, run_id)))
-    night.run_dbt(settings, run_id, "marts", resume=True)
-    night.audit(settings, run_id)
-    return night.publish(settings, run_id)
+            detail.update(scoring.score_night(settings, build=steps.current_build(settings, run_id)))
+    steps.run_dbt(settings, run_id, "marts", resume=True)
+    steps.audit(settings, run_id)
+    return steps.publish(settings, run_id)
 
 
 def _die(*_: object, **__: object) -> None:
@@ -123,7 +125,7 @@ def _die_in_dbt() -> None:
     from dbt.adapters.sql.connections import SQLConnectionManager
 
     original: Callable[..., Any] = SQLConnectionManager.add_query
-    build = night.run_dbt
+    build = steps.run_dbt
     seen = 0
 
     def counted(self: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -138,7 +140,7 @@ def _die_in_dbt() -> None:
             SQLConnectionManager.add_query = counted
         return build(settings, run_id, selector, resume=resume)
 
-    night.run_dbt = watched
+    steps.run_dbt = watched
 
 
 def _die_before_the_pointer_moves() -> None:

@@ -10,7 +10,9 @@ from unittest import mock
 
 import sqlalchemy as sa
 
-from nightledger import deadlines, lock, operations, publications
+from nightledger import operations, publications
+from nightledger.monitoring import deadlines
+from nightledger.night import lock
 from nightledger.settings import Settings
 
 STEPS: Mapping[str, float] = {

@@ -14,7 +14,7 @@ import duckdb
 from rich.text import Text
 
 from nightledger import publications, warehouse
-from nightledger.dbt_project import DbtFailed
+from nightledger.dbt.project import DbtFailed
 from nightledger.engineering import comparing, diff, printing
 from nightledger.engineering.comparing import Relation, TableDifference
 from nightledger.engineering.session import DevError, Node, Session, private_copy, selection

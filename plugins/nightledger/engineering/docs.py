@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from nightledger import ingestion, warehouse
-from nightledger.dbt_project import DbtFailed, DbtProject
+from nightledger.dbt.project import DbtFailed, DbtProject
 from nightledger.settings import Settings, SettingsError, read_settings
 
 PAGE = "static_index.html"
@@ -20,7 +20,7 @@ def write(settings: Settings) -> Path:
     """Write the page to `<home>/docs/index.html` and return its path.
 
     Raises:
-        nightledger.dbt_project.DbtFailed: dbt cannot read its project.
+        nightledger.dbt.project.DbtFailed: dbt cannot read its project.
     """
     publication = warehouse.publication_path(settings)
     settings.home.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nightledger import dbt, ingestion, plan, warehouse
-from nightledger.dbt_project import QUIET, DbtProject
+from nightledger import ingestion, warehouse
+from nightledger.dbt import runner
+from nightledger.dbt.project import QUIET, DbtProject
+from nightledger.night import plan
 from nightledger.settings import Settings
 
 COPIES = 3
@@ -96,7 +98,7 @@ class Session:
         shutil.copyfile(publication / "manifest.json", self.state / "manifest.json")
         self._project = DbtProject(settings, build, QUIET)
         self.manifest = self._project.manifest
-        self.changed = dbt.changed_definitions(build, self.manifest, settings)
+        self.changed = runner.changed_definitions(build, self.manifest, settings)
 
     def build(self, chosen: list[str]) -> list[Node]:
         """Build the chosen models and seeds; whole where a definition has changed, as a night does."""

@@ -12,15 +12,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from nightledger import model_ledger, operations, publications, trouble
+from nightledger import operations, publications, trouble
+from nightledger.governance import ledger as model_ledger
 from nightledger.incidents import changes as upstream
 from nightledger.incidents import finding, following, ledger
 from nightledger.incidents.changes import Change
 from nightledger.incidents.ledger import Incident, IncidentError
 from nightledger.incidents.lineage import Lineage
 from nightledger.incidents.story import FAILED, Story
-from nightledger.operational_schema import incident_events, runs, stages, upstream_changes
-from nightledger.operational_schema import incidents as table
+from nightledger.operations.schema import incident_events, runs, stages, upstream_changes
+from nightledger.operations.schema import incidents as table
 from nightledger.settings import Settings
 
 __all__ = [

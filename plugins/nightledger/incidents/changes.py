@@ -16,7 +16,8 @@ from typing import Any
 
 import duckdb
 
-from nightledger import model_ledger, operations, warehouse
+from nightledger import operations, warehouse
+from nightledger.governance import ledger
 from nightledger.incidents import feeds
 from nightledger.incidents.lineage import Lineage
 from nightledger.ingestion.contract import ContractError
@@ -258,9 +259,7 @@ def _models(night: Night) -> Iterator[Change]:
     for model, version in now.items():
         if before.get(model, version) == version:
             continue
-        said = [
-            row for row in model_ledger.decisions(night.settings, model) if row["champion_after"] == version
-        ]
+        said = [row for row in ledger.decisions(night.settings, model) if row["champion_after"] == version]
         how = f" ({said[-1]['decision'].replace('_', ' ')} by {said[-1]['decided_by']})" if said else ""
         what = f"{model} {version} scores instead of {before[model]}{how}."
         scored = night.now.execute(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from nightledger import model_ledger
+from nightledger.governance import ledger as model_ledger
 from nightledger.incidents import causes, drifting, following, ledger
 from nightledger.incidents.changes import Change
 from nightledger.incidents.ledger import Incident

@@ -14,7 +14,7 @@ from nightledger import operations
 from nightledger.incidents.drifting import by_model
 from nightledger.incidents.ledger import Incident
 from nightledger.incidents.story import DRIFT, FAILED, PERFORMANCE
-from nightledger.operational_schema import audits, stages
+from nightledger.operations.schema import audits, stages
 from nightledger.settings import Settings
 
 _SHOWN = 4

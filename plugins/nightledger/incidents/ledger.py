@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from nightledger import operations
 from nightledger.incidents.changes import Change
-from nightledger.operational_schema import incident_events, upstream_changes
-from nightledger.operational_schema import incidents as table
+from nightledger.operations.schema import incident_events, upstream_changes
+from nightledger.operations.schema import incidents as table
 from nightledger.settings import Settings
 
 OPENED, GREW, CLOSED, ACKNOWLEDGED, TRAINING = (

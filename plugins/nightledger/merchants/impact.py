@@ -17,7 +17,8 @@ from typing import Any
 
 import duckdb
 
-from nightledger import dbt, operations, warehouse
+from nightledger import operations, warehouse
+from nightledger.dbt import runner
 from nightledger.engineering import comparing, diff, printing
 from nightledger.engineering.comparing import TableDifference
 from nightledger.engineering.session import DevError, Session, private_copy
@@ -145,7 +146,7 @@ def _take_up(settings: Settings, connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _build(session: Session, chosen: list[str], *others: str) -> None:
-    broken = [node for node in session.run("build", chosen, *others) if node.status in dbt.BROKEN]
+    broken = [node for node in session.run("build", chosen, *others) if node.status in runner.BROKEN]
     if broken:
         lines = "\n".join(f"- {node.name}: {node.message}" for node in broken)
         raise ImpactError(f"the rules cannot be built:\n{lines}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Header, HTTPException, Request, Response
 
-from nightledger import metrics
+from nightledger.monitoring import metrics
 from nightledger.pages import access, cases, incidents, morning, reports, runbooks, runs
 from nightledger.pages.drawing import page
 from nightledger.settings import Settings

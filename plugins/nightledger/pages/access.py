@@ -13,11 +13,11 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from airflow.configuration import conf
 from fastapi import Depends, Request
 
-from nightledger.airflow_environment import COMMANDS
-from nightledger.roles import resource, roles
+from nightledger.airflow.environment import COMMANDS
+from nightledger.airflow.roles import resource, roles
 
 if TYPE_CHECKING:
-    from nightledger.airflow_auth import AuthManager
+    from nightledger.airflow.auth import AuthManager
 
 Person = GetUserDep
 """Annotation of a parameter of a route: who is logged in; `get_name()` is the name to write down."""

@@ -8,8 +8,9 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from nightledger import incidents, notifying
+from nightledger import incidents
 from nightledger.incidents import following, ledger
+from nightledger.monitoring import notifying
 from nightledger.pages import access
 from nightledger.pages.drawing import page
 from nightledger.pages.morning import prose

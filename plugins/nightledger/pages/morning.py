@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup, escape
 
-from nightledger import morning
-from nightledger.morning import Morning
+from nightledger.monitoring import morning
+from nightledger.monitoring.morning import Morning
 from nightledger.pages import access
 from nightledger.pages.drawing import page
 from nightledger.settings import Settings

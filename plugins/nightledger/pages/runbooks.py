@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from nightledger import alerts
+from nightledger.monitoring import alerts
 from nightledger.pages import access
 from nightledger.pages.drawing import page
 

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from nightledger import plan
 from nightledger.ingestion import coverage, load_contracts
 from nightledger.ingestion.contract import ContractError
 from nightledger.ingestion.delivery import Delivery
+from nightledger.night import plan
 
 from .conftest import line, lines
 

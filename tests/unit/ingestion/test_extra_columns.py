@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from nightledger import completion, publications
+from nightledger import publications
 from nightledger.ingestion import ContractError, business_days, create_tables, load_contracts
+from nightledger.night import completion
 from tests.unit.ingestion.conftest import Bank, line, lines
 
 JOINED = "raw.transactions as t join raw.extra_transactions_cards as x using (client_id, _load_id, _record)"

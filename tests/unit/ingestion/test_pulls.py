@@ -14,10 +14,11 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from nightledger import ingestion, plan
+from nightledger import ingestion
 from nightledger.ingestion import ContractError, landing
 from nightledger.ingestion.contract import SourceContract
 from nightledger.ingestion.pulling import pulls
+from nightledger.night import plan
 
 from .conftest import CONTRACT, NOW, Bank
 

@@ -4,7 +4,7 @@ import pytest
 
 from ml import config, datasets
 from ml.scores import reasons
-from nightledger import reference
+from nightledger.dbt import reference
 from nightledger.settings import PROJECT
 
 DEFINITIONS = [

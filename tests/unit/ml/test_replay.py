@@ -20,7 +20,7 @@ from ml.scores import receipts, replay
 from ml.scores.adverse_action import Catalogue
 from ml.scores.receipts import ReceiptError, find
 from ml.scores.replay import ReplayError
-from nightledger import completion
+from nightledger.night import completion
 from nightledger.settings import PROJECT
 from tests.unit.ml.bank import LAST, Bank
 

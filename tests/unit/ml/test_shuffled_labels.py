@@ -12,7 +12,7 @@ from ml import config
 from ml.datasets import Rows
 from ml.dates import Split
 from ml.scores import fitting
-from nightledger import reference
+from nightledger.dbt import reference
 
 PROJECT = Path(__file__).parents[3]
 DEFINITIONS = reference.read_definitions(PROJECT / reference.DEFINITIONS)

@@ -8,8 +8,8 @@ import pytest
 
 from ml import standing
 from ml.registry import Registry, RegistryError
-from nightledger import model_decisions, model_ledger
-from nightledger.model_governance import record_training
+from nightledger.governance import decisions, ledger
+from nightledger.governance.promotion import record_training
 from nightledger.settings import Settings
 
 
@@ -60,16 +60,16 @@ def test_demoting_from_the_command_line_moves_the_registry_too(trained, monkeypa
     record_training(settings, outcome.as_dict() | {"version": "older"}, "train/1")
     first = outcome.as_dict() | {"verdict": "promoted"}
     record_training(settings, first, "train/2", compared_with="older")
-    assert model_decisions.main(["demote", "churn", "--reason", "odd"]) == 1
+    assert decisions.main(["demote", "churn", "--reason", "odd"]) == 1
     assert "older cannot score any more" in capsys.readouterr().err
-    assert model_decisions.main(["demote", "churn", "--to", "none", "--reason", "odd", "--by", "ada"]) == 0
+    assert decisions.main(["demote", "churn", "--to", "none", "--reason", "odd", "--by", "ada"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "nothing scores from the first night after 2025-12-31 on" in said
     assert Registry(settings).champion("churn") is None
     back = ["demote", "churn", "--to", outcome.version, "--reason", "a mistake"]
-    assert model_decisions.main(back) == 0
+    assert decisions.main(back) == 0
     assert Registry(settings).champion("churn").version == outcome.version
-    assert model_ledger.champions(settings) == {"churn": outcome.version}
+    assert ledger.champions(settings) == {"churn": outcome.version}
 
 
 def test_the_registry_says_why_it_does_not_obey(shelf, monkeypatch):

@@ -6,8 +6,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from nightledger import about, warehouse
-from nightledger.lock import Night
+from nightledger import warehouse
+from nightledger.night import about
+from nightledger.night.lock import Night
 
 NIGHT = Night(
     run="nightly/one",

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from nightledger import audit
+from nightledger.night import audit
 
 LAST = date(2026, 5, 29)  # a Friday
 START = LAST - timedelta(days=420)

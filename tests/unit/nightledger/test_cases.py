@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateTable
 
 from nightledger import cases, operations
 from nightledger.cases import CaseConflict, CaseError
-from nightledger.operational_schema import case_events, case_labels
+from nightledger.operations.schema import case_events, case_labels
 
 KEY = ("bank", "t1")
 CUTOFF = datetime(2026, 3, 6, 2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nightledger import dbt_project
+from nightledger.dbt import project
 from nightledger.settings import PROJECT, Settings
 
 
@@ -25,8 +25,8 @@ def test_every_home_shows_dbt_the_same_profile(tmp_path: Path, monkeypatch: pyte
         (target / "manifest.json").write_text("{}")
         return SimpleNamespace(success=True, result=None)
 
-    monkeypatch.setattr(dbt_project, "_invoke", parse)
+    monkeypatch.setattr(project, "_invoke", parse)
     for home in ("one", "two"):
-        monkeypatch.setattr(dbt_project, "_parsed", {})
-        dbt_project.parse(Settings(home=tmp_path / home, _env_file=None))
+        monkeypatch.setattr(project, "_parsed", {})
+        project.parse(Settings(home=tmp_path / home, _env_file=None))
     assert seen[0] == seen[1]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nightledger import dbt_scope
+from nightledger.dbt import scope
 
 
 def view(name: str, sql: str = "select 1", **config: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def standing(nodes: dict[str, Any], known: dict[str, str] | None = None) -> set[
     """Of nodes whose definition is `now`, those that stand."""
     found = known if known is not None else dict.fromkeys(nodes, "now")
     present = {(node["schema"], node["alias"]) for name, node in nodes.items() if not name.startswith("gone")}
-    return dbt_scope.standing({"nodes": nodes, "macros": MACROS}, lambda _: "now", found, present)
+    return scope.standing({"nodes": nodes, "macros": MACROS}, lambda _: "now", found, present)
 
 
 def test_what_is_defined_as_before_stands():
@@ -89,6 +89,6 @@ def test_the_selection_names_what_is_left():
         return listed
 
     named = ["--select", "t", "--indirect-selection", "empty"]
-    assert dbt_scope.selection(invoke, "marts", {"model.x.a"}) == named
-    assert dbt_scope.selection(invoke, "marts", set()) == ["--selector", "marts"]
+    assert scope.selection(invoke, "marts", {"model.x.a"}) == named
+    assert scope.selection(invoke, "marts", set()) == ["--selector", "marts"]
     assert asked[0][:3] == ["ls", "--selector", "marts"]

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from nightledger import deadlines, lock, operations
-from nightledger.deadlines import Night, Usual
+from nightledger import operations
+from nightledger.monitoring import deadlines
+from nightledger.monitoring.deadlines import Night, Usual
+from nightledger.night import lock
 from nightledger.settings import Settings
 from tests.helpers.told_nights import STEPS, Told
 

@@ -5,8 +5,9 @@ import socket
 
 import pytest
 
-from nightledger import drift_reports, evidently_pages
-from nightledger.foreground import PagesError
+from nightledger import drift_reports
+from nightledger.servers import evidently_pages
+from nightledger.servers.foreground import PagesError
 from nightledger.settings import Settings
 
 

@@ -11,11 +11,13 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from nightledger import incidents, model_ledger, notifying, operations, warehouse
+from nightledger import incidents, operations, warehouse
+from nightledger.governance import ledger as model_ledger
 from nightledger.incidents import causes, following
 from nightledger.incidents.changes import Change, _columns, refusal
 from nightledger.incidents.ledger import Incident
 from nightledger.incidents.lineage import Lineage
+from nightledger.monitoring import notifying
 from nightledger.settings import Settings
 
 DAY = date(2026, 3, 10)
@@ -399,7 +401,7 @@ def test_a_night_that_fails_again_for_another_cause_says_so(home):
 
 def test_a_failed_night_that_waited_for_a_source_names_it(home):
     """Catches an incident without a word about which file is missing."""
-    from nightledger.plan import RequiredSourceMissing
+    from nightledger.night.plan import RequiredSourceMissing
 
     run = f"nightly/{DAY}"
     with pytest.raises(RequiredSourceMissing), operations.stage(home.settings, run, "ingest"):

@@ -3,8 +3,9 @@ import os
 
 import pytest
 
-from nightledger import lock, operations, publications
-from nightledger.lock import Night, NightError
+from nightledger import operations, publications
+from nightledger.night import lock
+from nightledger.night.lock import Night, NightError
 
 
 def alive(_run: str) -> bool:

@@ -3,9 +3,10 @@ from datetime import datetime
 import duckdb
 import pytest
 
-from nightledger import operations, plan, publications, warehouse
+from nightledger import operations, publications, warehouse
 from nightledger.merchants import corrections
 from nightledger.merchants.corrections import CorrectionError
+from nightledger.night import plan
 
 SHOP = {"descriptor": "ACME #", "merchant": "Acme", "reason": "the owner says so", "by": "ada"}
 

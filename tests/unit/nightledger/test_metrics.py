@@ -6,8 +6,10 @@ from datetime import UTC, date, datetime
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from nightledger import lock, metrics, operations, publications, warehouse
-from nightledger.model_governance import record_training
+from nightledger import operations, publications, warehouse
+from nightledger.governance.promotion import record_training
+from nightledger.monitoring import metrics
+from nightledger.night import lock
 
 
 def told(settings) -> dict[str, dict[tuple[str, ...], float]]:

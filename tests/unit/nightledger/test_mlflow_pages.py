@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nightledger import mlflow_pages
-from nightledger.mlflow_pages import PagesError, environment, serve
+from nightledger.servers import mlflow_pages
+from nightledger.servers.mlflow_pages import PagesError, environment, serve
 
 SERVER = """#!{python}
 import http.server, json, os, subprocess, sys

@@ -11,10 +11,19 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from nightledger import leases, model_decisions, operational_schema, operations, publications, warehouse
+from nightledger import leases, operations, publications, warehouse
 from nightledger.clients import Client, ClientError
-from nightledger.model_demotion import demote, demote_for_loss
-from nightledger.model_governance import (
+from nightledger.governance import decisions as model_decisions
+from nightledger.governance.demotion import demote, demote_for_loss
+from nightledger.governance.ledger import (
+    GovernanceError,
+    Standing,
+    decisions,
+    last_decision,
+    metrics_of,
+    standing,
+)
+from nightledger.governance.promotion import (
     answer,
     check_clients,
     is_awaiting,
@@ -24,14 +33,7 @@ from nightledger.model_governance import (
     settle,
     who_approves,
 )
-from nightledger.model_ledger import (
-    GovernanceError,
-    Standing,
-    decisions,
-    last_decision,
-    metrics_of,
-    standing,
-)
+from nightledger.operations import schema
 
 
 def outcome(version: str, verdict: str = "promoted", day: date = date(2026, 1, 31), **other) -> dict:
@@ -124,7 +126,7 @@ def test_an_older_home_keeps_its_decisions_and_pins_and_learns_who_was_champion(
     """Catches an upgrade after which the champion is gone, or a date is scored by another version."""
     publish(settings, date(2026, 2, 10))
     config = Config()
-    config.set_main_option("script_location", "nightledger:migrations")
+    config.set_main_option("script_location", "nightledger.operations:migrations")
     file = Path(settings.home) / "operations.db"
     older = sa.create_engine(f"sqlite:///{file}")
     with older.begin() as connection:
@@ -147,7 +149,7 @@ def test_an_older_home_keeps_its_decisions_and_pins_and_learns_who_was_champion(
     assert [row["champion_after"] for row in decisions(settings)] == ["v1", "v1", "v3", "v3"]
     assert {row["applies_after"] for row in decisions(settings)} == {date(2026, 1, 31)}
     assert now(settings) == Standing(champion="v3")
-    pins = operations.read(settings, sa.select(operational_schema.model_pins))
+    pins = operations.read(settings, sa.select(schema.model_pins))
     assert [(row["model_version"], row["role"]) for row in pins] == [("v1", "champion")]
 
 
@@ -158,7 +160,7 @@ def test_a_training_is_recorded_once_however_often_its_task_runs(settings):
     assert record_training(settings, outcome("v1"), "train/b", compared_with="v1")["decision"] == "unchanged"
     assert [row["decision"] for row in decisions(settings)] == ["promoted", "unchanged"]
     assert len(metrics_of(settings, "churn", "v1")) == 2
-    importances = operations.read(settings, sa.select(operational_schema.model_importances))
+    importances = operations.read(settings, sa.select(schema.model_importances))
     assert [(row["version"], row["feature"], row["importance"]) for row in importances] == [
         ("v1", "tenure_days", 0.25),
         ("v1", "total_spend_30d", 0.125),

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nightledger import alerts, lock, metrics, morning, operations, run_state
+from nightledger import operations
+from nightledger.monitoring import alerts, metrics, morning, run_state
+from nightledger.night import lock
 from nightledger.settings import PROJECT, Settings
 from tests.drills import runbook_cases
 from tests.helpers.told_nights import Told
@@ -295,7 +297,7 @@ def test_an_error_is_told_by_its_name():
     """Catches a disk that is full and a night that is too early under one heading."""
     for error, kind in (
         ("AuditFailed: x", "audit"),
-        ("nightledger.plan.RequiredSourceMissing: x", "source"),
+        ("nightledger.night.plan.RequiredSourceMissing: x", "source"),
         ("NightError: not enough disk for a night", "machine"),
         ("NightError: nobody", "other"),
         ("ValueError: AuditFailed: x", "other"),

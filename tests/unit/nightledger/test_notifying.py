@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from nightledger import alerts, incidents, notifying, operations
+from nightledger import incidents, operations
+from nightledger.monitoring import alerts, notifying
 from nightledger.settings import Settings
 
 DAY = date(2026, 3, 10)

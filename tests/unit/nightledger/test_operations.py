@@ -5,14 +5,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from nightledger import operational_schema, operations
+from nightledger import operations
+from nightledger.operations import schema
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(settings):
     """Catches a column that was added to the code but to no migration."""
     with operations.engine(settings).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, operational_schema.metadata) == []
+        assert compare_metadata(context, schema.metadata) == []
 
 
 def test_a_cutoff_once_recorded_is_used_by_every_rebuild(settings):
@@ -27,7 +28,7 @@ def test_a_stage_that_fails_leaves_its_evidence(settings):
     with pytest.raises(ValueError, match="boom"), operations.stage(settings, "nightly/a", "ingest"):
         raise ValueError("boom")
     with operations.engine(settings).connect() as connection:
-        row = connection.execute(operational_schema.stages.select()).one()
+        row = connection.execute(schema.stages.select()).one()
     assert (row.stage, row.state) == ("ingest", "failed")
     assert "boom" in row.detail
 

@@ -5,8 +5,9 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
-from nightledger import model_ledger, plan
 from nightledger.clients import Client, ClientError, load_clients, uses
+from nightledger.governance import ledger
+from nightledger.night import plan
 
 
 def test_a_night_builds_every_missing_date_oldest_first():
@@ -148,7 +149,7 @@ def test_pins_that_only_a_publication_holds_are_recorded(pinning, settings):
     pinning.execute("insert into ops.model_pins values ('churn', '2026-02-01', 'v1', 'champion')")
     assert pins(pinning, settings, date(2026, 2, 1)) == {"champion": "v1"}
     key = ("churn", date(2026, 2, 1))
-    assert model_ledger.fix_pins(settings, {key: {"champion": "v9"}}) == {key: {"champion": "v1"}}
+    assert ledger.fix_pins(settings, {key: {"champion": "v9"}}) == {key: {"champion": "v1"}}
 
 
 def test_only_a_champion_and_the_latest_challenger_in_its_shadow_score(pinning, settings):

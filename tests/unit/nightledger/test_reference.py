@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from nightledger import reference
+from nightledger.dbt import reference
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nightledger import plan, report, report_models, warehouse
+from nightledger import report, report_models, warehouse
 from nightledger.ingestion.feeds import create_tables
+from nightledger.night import plan
 from nightledger.settings import Settings
 
 HOSTILE = [

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from nightledger import superset_pages
-from nightledger.superset_pages import PagesError
+from nightledger.servers import superset_pages
+from nightledger.servers.superset_pages import PagesError
 
 SCRIPT = """#!{python}
 import http.server, json, os, pathlib, subprocess, sys, time

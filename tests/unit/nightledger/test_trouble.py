@@ -5,7 +5,8 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from nightledger import lock, operations, trouble
+from nightledger import operations, trouble
+from nightledger.night import lock
 from nightledger.trouble import MachineTrouble
 
 

@@ -10,11 +10,12 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from nightledger import night, operations, waiting
+from nightledger import operations
 from nightledger.clients import load_clients
 from nightledger.ingestion import collect, load_contracts
-from nightledger.operational_schema import stages
-from nightledger.plan import RequiredSourceMissing
+from nightledger.night import steps, waiting
+from nightledger.night.plan import RequiredSourceMissing
+from nightledger.operations.schema import stages
 from nightledger.settings import Settings
 
 D = date(2026, 1, 7)  # a Wednesday
@@ -149,11 +150,11 @@ def test_a_file_after_the_deadline_or_of_an_optional_source_moves_nothing(home):
 def test_the_step_lands_what_lies_in_the_inbox(home, monkeypatch):
     """Catches a night that waits for a file in its inbox, or that stamps it later than it was seen."""
     monkeypatch.setattr(operations, "clock", lambda: CUTOFF + timedelta(hours=1))
-    assert not night.may_begin(home, D, RUN)
+    assert not steps.may_begin(home, D, RUN)
     (waits,) = operations.waits(home)
     assert waits["waits_for"] == "bank/cards for 2026-01-07, until 2026-01-08 06:00 UTC"
     (home.home / "inbox" / "tx_20260107.csv").write_text("c,d,a,t\nx,2026-01-07,1,T\n")
-    assert night.may_begin(home, D, RUN)
+    assert steps.may_begin(home, D, RUN)
     assert cutoff(home) == CUTOFF + timedelta(hours=1, microseconds=1)
 
 
@@ -161,7 +162,7 @@ def test_a_wait_in_vain_is_kept_with_its_reason(home, monkeypatch):
     """Catches a night that failed before it opened, of which the operational database knows nothing."""
     monkeypatch.setattr(operations, "clock", lambda: DEADLINE)
     with pytest.raises(RequiredSourceMissing):
-        night.may_begin(home, D, RUN)
+        steps.may_begin(home, D, RUN)
     (stage,) = operations.read(home, sa.select(stages))
     assert (stage["run_id"], stage["stage"], stage["state"]) == (RUN, "wait_for_sources", "failed")
     assert "RequiredSourceMissing: waited in vain for bank/cards" in stage["detail"]

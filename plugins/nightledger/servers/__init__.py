@@ -1,0 +1,1 @@
+"""Servers of somebody else's that this installation starts and stops: Superset, MLflow, Evidently."""
