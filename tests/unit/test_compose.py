@@ -17,6 +17,20 @@ COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
 ONCE = {"airflow-prepare", "superset-prepare"}
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|KEY")
+OTHERS = {"NIGHTLEDGER_OPENLINEAGE_KEY"}
+"""Secrets of somebody else's server, which may need none: nothing makes them up."""
+SUPERSET_SETTINGS = {
+    f"NIGHTLEDGER_{short or whole}"
+    for short, whole in re.findall(
+        r'given\("(\w+)"|"NIGHTLEDGER_(\w+)"',
+        (ROOT / "superset" / "nightledger_superset" / "settings.py").read_text(),
+    )
+}
+FIXED = {
+    *("HOME", "INBOX", "SOURCES", "CLIENTS", "MODELS", "CODE_REVISION", "BROWSER"),
+    *("AIRFLOW_PORT", "MLFLOW_PORT", "EVIDENTLY_PORT", "SUPERSET_PORT"),
+}
+"""Settings that an image states, or that a container has no use for: volumes and ports are compose's."""
 
 
 def variables(text: str) -> dict[str, list[str]]:
@@ -80,8 +94,9 @@ def test_no_secret_has_a_default():
     """Catches a password that everybody knows because nobody had to set it."""
     used = variables(TEXT)
     secret = {name for name in used if SECRET.search(name)}
-    assert secret == set(env_file.SECRETS)
-    for name in secret:
+    assert secret == set(env_file.SECRETS) | OTHERS
+    assert {rest for name in OTHERS for rest in used[name]} == {":-"}
+    for name in env_file.SECRETS:
         assert all(rest.startswith(":?") for rest in used[name]), name
     for name, service in SERVICES.items():
         for key, value in service.get("environment", {}).items():
@@ -95,12 +110,19 @@ def test_every_variable_is_in_the_example_environment():
     assert set(variables(TEXT)) <= listed
     ours = {name for service in SERVICES.values() for name in service.get("environment", {})}
     settings = {f"NIGHTLEDGER_{field.upper()}" for field in Settings.model_fields}
-    known_to_superset = re.findall(
-        r'given\("(\w+)"|"NIGHTLEDGER_(\w+)"',
-        (ROOT / "superset" / "nightledger_superset" / "settings.py").read_text(),
-    )
-    settings |= {f"NIGHTLEDGER_{short or whole}" for short, whole in known_to_superset}
-    assert {name for name in ours if name.startswith("NIGHTLEDGER_")} <= settings
+    assert {name for name in ours if name.startswith("NIGHTLEDGER_")} <= settings | SUPERSET_SETTINGS
+
+
+def test_every_setting_reaches_the_service_that_reads_it():
+    """Catches a deadline or a sender in .env that containers never see, so that their defaults hold."""
+    fixed = {f"NIGHTLEDGER_{name}" for name in FIXED}
+    ours = {f"NIGHTLEDGER_{name.upper()}" for name in Settings.model_fields} - SUPERSET_SETTINGS
+    shared = {"NIGHTLEDGER_THREADS", "NIGHTLEDGER_SMTP_URL", "NIGHTLEDGER_REPORT_SENDER"}
+    for name, service in SERVICES.items():
+        if service["image"].startswith("nightledger:"):
+            assert (ours | shared) - fixed <= set(service["environment"]), name
+        elif service["image"].startswith("nightledger-superset"):
+            assert SUPERSET_SETTINGS - fixed <= set(service["environment"]), name
 
 
 def test_the_example_shows_the_defaults_of_compose():
@@ -177,8 +199,10 @@ def test_containers_have_the_same_packages_as_everybody():
                 f"run `make lock`: {line}"
             )
             assert "# " in line
-    dockerfile = (ROOT / "docker" / "Dockerfile").read_text()
-    assert f"psycopg2-binary{added['psycopg2-binary']}" in dockerfile
+    by_hand = re.findall(
+        r"uv pip install[^\n]* ([\w-]+)(==[\w.]+)$", (ROOT / "docker/Dockerfile").read_text(), re.M
+    )
+    assert by_hand == [("psycopg2-binary", added["psycopg2-binary"])]
 
 
 def test_secrets_are_made_once_and_each_is_another(tmp_path):

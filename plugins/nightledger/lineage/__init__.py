@@ -133,7 +133,7 @@ def _client(settings: Settings, at: datetime) -> Any:
             "timeout": PATIENCE,
             "retry": {"total": 0},
         }
-        if settings.openlineage_key is not None:
+        if settings.openlineage_key:
             key = settings.openlineage_key.get_secret_value()
             transport = {**transport, "auth": {"type": "api_key", "apiKey": key}}
     else:
