@@ -4,7 +4,7 @@ Everything is read from the publication, so it is as the night left it; what peo
 `nightledger.cases`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -39,13 +39,21 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str, **values: Any) -> l
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def alerts(settings: Settings, *, newest: bool = True, client_id: str | None = None) -> list[Row]:
+def alerts(
+    settings: Settings,
+    *,
+    newest: bool = True,
+    client_id: str | None = None,
+    worked: Collection[tuple[str, str]] = (),
+) -> list[Row]:
     """Alerts within their night's budget, newest night first, then by client and place in the queue.
 
     Args:
         settings: of the installation.
         newest: only of each client's newest night; else of every night.
         client_id: of one client; None: of all.
+        worked: client and transaction of those that are wanted beyond the budget too, since people work on
+            them.
 
     Returns:
         Rows with the columns of `mart_fraud_alerts`: at most `MOST_ALERTS` and one more, which tells that not
@@ -60,7 +68,11 @@ def alerts(settings: Settings, *, newest: bool = True, client_id: str | None = N
             select queue.* from marts.mart_fraud_alerts as queue
             left join ops.horizon as horizon
                 on horizon.client_id = queue.client_id and horizon.as_of_date = queue.as_of_date
-            where queue.is_within_budget
+            where (
+                    queue.is_within_budget
+                    or (queue.client_id, queue.transaction_key) in (
+                        select (unnest($clients::varchar[]), unnest($transactions::varchar[])))
+                )
                 and (not $newest or horizon.client_id is not null)
                 and ($client_id is null or queue.client_id = $client_id)
             order by queue.as_of_date desc, queue.client_id, queue.rank
@@ -68,6 +80,8 @@ def alerts(settings: Settings, *, newest: bool = True, client_id: str | None = N
             """,  # noqa: S608 - a number of ours
             newest=newest,
             client_id=client_id,
+            clients=[client for client, _ in worked],
+            transactions=[transaction for _, transaction in worked],
         )
 
 

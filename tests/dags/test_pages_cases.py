@@ -232,6 +232,32 @@ def test_nothing_is_written_about_a_payment_without_an_alert(ask, settings):
     assert cases.read_cases(settings) == {}
 
 
+def test_what_people_work_on_beyond_the_budget_is_found_again(ask, settings):
+    """Catches a case that somebody took from a customer's other payments and that no list shows any more."""
+    ask("/nightledger/cases/bank/beyond", {"do": "take", "seen": 0})
+    text = shown(ask(LIST))
+    assert "2 new 1 open" in text
+    assert "Beyond Budget" in text and "beyond the budget" in text
+    assert "Beyond Budget" in ask(f"{LIST}?who=fraud_desk").text
+
+
+def test_a_case_whose_alert_is_gone_keeps_its_history_and_goes_on(ask, settings):
+    """Catches work of people that a rollback or a payment taken back hides from them."""
+    ask(PAGE, {"do": "fraud", "seen": 0, "note": "She never was there."})
+    with duckdb.connect(str(settings.builds / "current" / "warehouse.duckdb")) as warehouse:
+        warehouse.execute("delete from marts.mart_fraud_alerts where transaction_key = ?", [PAYMENT])
+    page = ask(PAGE)
+    assert page.status_code == 200
+    assert "A case without its alert" in shown(page)
+    assert "She never was there." in shown(page)
+    assert "Without an alert in this publication" not in shown(ask(LIST)), "it is of no night's queue"
+    assert "Without an alert in this publication" in shown(ask(f"{LIST}?view=all"))
+    assert "cases/bank/a1" not in ask(f"{LIST}?view=waiting").text
+    assert ask(PAGE, {"do": "reopen", "seen": 1, "note": "It was her son."}).status_code == 200
+    assert cases.read_case(settings, "bank", PAYMENT).state == "open"
+    assert "cases/bank/a1" in ask(f"{LIST}?view=waiting").text
+
+
 def test_what_banks_and_people_write_is_shown_and_never_executed(ask, settings):
     """Catches markup in a merchant's name or a note that would act as the person who looks at it."""
     cases.act(settings, "bank", PAYMENT, action="assign", assignee=NAUGHTY, note=NAUGHTY, who="mia", seen=0)

@@ -76,6 +76,19 @@ def test_who_may_acknowledges_with_a_note_and_a_name(airflow_app, log_in, incide
         "asked the bank",
     )
     assert "asked the bank" in done.text
+    long = airflow_app.post(act, data={"note": "x" * 2001}, headers=engineer)
+    assert long.status_code == 409 and "shorten it" in long.text, "nothing is cut off unsaid"
+
+
+def test_the_page_says_which_incidents_end_when_somebody_has_seen_them(airflow_app, log_in, incident):
+    """Catches a note that closes an incident, to the surprise of who wrote it."""
+    engineer = log_in("data_engineer")
+    assert "that ends it" not in airflow_app.get(PAGE, headers=engineer).text
+    told = {"about": "churn", "first_date": DAY, "run_id": "nightly/x"}
+    missed = incidents.report(Settings(), kind="performance", title="Fewer left.", **told)
+    assert "I have seen it: that ends it" in airflow_app.get(PAGE, headers=engineer).text
+    airflow_app.post(f"{PAGE}/{missed}/acknowledge", data={"note": "I know why"}, headers=engineer)
+    assert "that ends it" not in airflow_app.get(PAGE, headers=engineer).text
 
 
 def test_another_sites_form_acknowledges_nothing(airflow_app, log_in, incident):

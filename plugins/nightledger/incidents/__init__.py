@@ -38,6 +38,9 @@ __all__ = [
     "watch",
 ]
 
+LONGEST_NOTE = 2000
+"""Characters that somebody may say about an incident at once."""
+
 
 def watch(settings: Settings, run_id: str) -> dict[str, int]:
     """Look at what the run has published; opens, extends and closes incidents.
@@ -192,16 +195,18 @@ def acknowledge(settings: Settings, incident_id: str, *, by: str, note: str) -> 
         note: what they say; it must say something.
 
     Raises:
-        IncidentError: there is no such incident, or nothing was said.
+        IncidentError: there is no such incident, nothing was said, or too much.
     """
     if not note.strip():
         raise IncidentError("Write a note: what you found, or what you will do.")
+    if len(note.strip()) > LONGEST_NOTE:
+        raise IncidentError(f"The note has more than {LONGEST_NOTE:,} characters: shorten it.")
     with ledger.writing(settings) as connection:
         incident = next((row for row in ledger.everything(connection) if row.id == incident_id), None)
         if incident is None:
             raise IncidentError("There is no such incident.")
         run_id = f"page/{operations.clock().isoformat()}"
-        ledger.happened(connection, incident_id, ledger.ACKNOWLEDGED, run_id, note=note.strip()[:2000], by=by)
+        ledger.happened(connection, incident_id, ledger.ACKNOWLEDGED, run_id, note=note.strip(), by=by)
         if incident.kind in finding.OVER_WHEN_SEEN and incident.state == "open":
             incident.state = "closed"
             ledger.save(connection, incident)

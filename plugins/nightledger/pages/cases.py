@@ -59,7 +59,9 @@ def list_page(
     view = view if view in VIEWS else "tonight"
     night = fraud_queue.night(settings)
     known = cases.read_cases(settings) if night["publication"] else {}
-    alerts = fraud_queue.alerts(settings, newest=view == "tonight", client_id=client or None)
+    alerts = fraud_queue.alerts(
+        settings, newest=view == "tonight", client_id=client or None, worked=known.keys()
+    )
     most = fraud_queue.MOST_ALERTS
     rows = _listed(alerts[:most], known)
     if view == "waiting":
@@ -67,6 +69,13 @@ def list_page(
     shown = [row for row in rows if _is_chosen(row.case, state, who)]
     waiting = [row for row in rows if row.case.state != "closed"]
     me = access.name(person)
+    there = {(alert["client_id"], alert["transaction_key"]) for alert in alerts}
+    is_whole = view != "tonight" and len(alerts) <= most
+    gone = [
+        case
+        for key, case in known.items()
+        if is_whole and key not in there and client in ("", case.client_id) and _is_chosen(case, state, who)
+    ]
     return page(
         "cases.html",
         night=night,
@@ -75,6 +84,7 @@ def list_page(
         all=len(rows),
         cut_at=most if len(alerts) > most else None,
         states=Counter(row.case.verdict or row.case.state for row in rows),
+        gone=[(case, _address(case)) for case in gone if view != "waiting" or case.state != "closed"],
         left=_sums(waiting),
         views=VIEWS,
         people=_people(known.values(), me),
@@ -90,10 +100,14 @@ def _listed(alerts: Sequence[fraud_queue.Row], known: dict[cases.Key, Case]) -> 
     for alert in alerts:
         key = (alert["client_id"], alert["transaction_key"])
         if key not in rows:
-            rows[key] = _Listed(
-                alert, known.get(key, Case(*key)), f"cases/{quote(key[0], safe='')}/{quote(key[1], safe='')}"
-            )
+            case = known.get(key, Case(*key))
+            rows[key] = _Listed(alert, case, _address(case))
     return list(rows.values())
+
+
+def _address(case: Case) -> str:
+    """Of a case, as seen from the list."""
+    return f"cases/{quote(case.client_id, safe='')}/{quote(case.transaction_key, safe='')}"
 
 
 def _is_chosen(case: Case, state: str, who: str) -> bool:
@@ -142,7 +156,8 @@ def act(
     settings, me = Settings(), access.name(person)
     wanted = {"do": do, "note": note, "assignee": assignee}
     action = {"take": "assign", "hand_back": "assign", "fraud": "close", "genuine": "close"}.get(do, do)
-    if fraud_queue.alert(settings, client_id, transaction_key) is None:
+    is_known = cases.read_case(settings, client_id, transaction_key).events
+    if not is_known and fraud_queue.alert(settings, client_id, transaction_key) is None:
         return _draw(settings, person, Case(client_id, transaction_key))
     try:
         if do == "assign":
@@ -201,6 +216,8 @@ def _draw(
 ) -> HTMLResponse:
     """The page of a case; after something that could not be done with what the person had typed.
 
+    A case that people have worked on stays theirs when the newest publication has no alert of it any more.
+
     Args:
         settings: of the installation.
         person: who asks.
@@ -211,17 +228,27 @@ def _draw(
         problem: why it was not done.
     """
     alert = fraud_queue.alert(settings, case.client_id, case.transaction_key)
-    if alert is None:
-        return page("case_missing.html", status=404, case=case)
     case = cases.read_case(settings, case.client_id, case.transaction_key)
+    me = access.name(person)
+    work: dict[str, Any] = {
+        "case": case,
+        "may_work": access.may(person, "work_cases"),
+        "people": [name for name in access.who_may("work_cases") if name not in (me, case.assignee)],
+        "me": me,
+        "seen": case.version if seen is None else seen,
+        "wanted": wanted or {"do": "", "note": "", "assignee": ""},
+        "doings": DOINGS,
+        "problem": problem,
+    }
+    if alert is None:
+        return page("case_missing.html", status=status if case.events else 404, **work)
     payment = alert["payment"]
     near = fraud_queue.around(settings, case.client_id, alert["customer_id"], payment) if payment else []
     known = cases.read_cases(settings, case.client_id)
-    me = access.name(person)
     return page(
         "case.html",
         status=status,
-        case=case,
+        **work,
         alert=alert,
         payment=payment,
         around=[
@@ -233,11 +260,4 @@ def _draw(
             for row in near
         ],
         local=lambda at: at.replace(tzinfo=UTC).astimezone(ZoneInfo(alert["timezone"])),
-        may_work=access.may(person, "work_cases"),
-        people=[name for name in access.who_may("work_cases") if name not in (me, case.assignee)],
-        me=me,
-        seen=case.version if seen is None else seen,
-        wanted=wanted or {"do": "", "note": "", "assignee": ""},
-        doings=DOINGS,
-        problem=problem,
     )

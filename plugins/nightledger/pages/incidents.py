@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from nightledger import incidents
-from nightledger.incidents import following, ledger
+from nightledger.incidents import finding, following, ledger
 from nightledger.monitoring import notifying
 from nightledger.pages import access
 from nightledger.pages.drawing import page
@@ -75,6 +75,7 @@ def _drawn(person: Any, problem: str = "", status: int = 200) -> HTMLResponse:
         here="../../" if problem else "",
         problem=problem,
         prose=prose,
+        longest_note=incidents.LONGEST_NOTE,
         retrain_drift=following.limits(settings).retrain_drift,
     )
 
@@ -94,5 +95,6 @@ def _shown(row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> dict[
         training=[event["note"] for event in events if event["event"] == ledger.TRAINING],
         run_page=f"runs/{quote(dag_id)}/{quote(run_id, safe='')}" if run_id else "",
         alert=notifying.runbook(row),
+        is_over_when_seen=row["kind"] in finding.OVER_WHEN_SEEN,
         tone={"high": "bad", "moderate": "doubtful"}.get(row["severity"], "quiet"),
     )

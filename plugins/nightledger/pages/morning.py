@@ -48,6 +48,7 @@ def morning_page(person: access.Person) -> HTMLResponse:
     found = morning.look(settings)
     return page(
         "morning.html",
+        leaves_frame=True,
         m=found,
         settings=settings,
         verdict=verdict(found),

@@ -36,7 +36,9 @@ def runbook_page(name: str) -> HTMLResponse:
     """One runbook."""
     known = {path.stem: path for path in alerts.RUNBOOKS.glob("*.md")}
     if name not in known:
-        return page("runbook.html", status=404, title="No such runbook", html="", pages=sorted(known))
+        return page(
+            "runbook.html", 404, leaves_frame=True, title="No such runbook", html="", pages=sorted(known)
+        )
     tokens = _markdown.parse(known[name].read_text())
     _name_headings(tokens)
     for token in tokens:
@@ -44,7 +46,13 @@ def runbook_page(name: str) -> HTMLResponse:
     html = _markdown.renderer.render(tokens, _markdown.options, {})
     title = next((token.content for token in tokens if token.type == "inline"), name)
     # From a file of ours, and markdown-it escapes whatever HTML it holds.
-    return page("runbook.html", title=title, html=Markup(html), pages=sorted(known))  # noqa: S704
+    return page(
+        "runbook.html",
+        leaves_frame=True,
+        title=title,
+        html=Markup(html),  # noqa: S704 - our own text
+        pages=sorted(known),
+    )
 
 
 def _name_headings(tokens: Sequence[Token]) -> None:
