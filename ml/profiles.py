@@ -137,6 +137,9 @@ def write(
 ) -> int:
     """Count the scored rows of a date beside the training's and last year's, into the lake as `profiles`.
 
+    A client of which the version has seen no training row is counted in the bins of all, beside last year's
+    rows only: other clients' rows are nothing that its own could have drifted from.
+
     Args:
         connection: on the open build, with `_chosen` as `ml.scoring.choose_rows` makes it.
         settings: of the installation.
@@ -179,6 +182,7 @@ def write(
     for client in clients:
         for name, counts in now[client].items():
             kept = _of(trained, client, name)
+            is_known = name in trained.get(client, {})
             uppers = [*kept["edges"], None, None, None]
             kinds = ["value"] * (len(kept["edges"]) + 1) + ["missing", "new"]
             was = then.get(client, {}).get(name)
@@ -193,12 +197,12 @@ def write(
                 columns["rows"].append(
                     new if kind == "new" else int(counts[place]) - (new if kind == "missing" else 0)
                 )
-                columns["training_rows"].append(0 if kind == "new" else kept["counts"][place])
+                columns["training_rows"].append(kept["counts"][place] if is_known and kind != "new" else 0)
                 columns["last_year_rows"].append(
                     None if was is None else 0 if kind == "new" else int(was[place])
                 )
                 columns["last_year_date"].append(None if was is None else before[client])
-                columns["usual_psi"].append(kept["usual"])
+                columns["usual_psi"].append(kept["usual"] if is_known else None)
     size = len(columns["client_id"])
     for name, value in (
         ("model", pin.name),

@@ -116,7 +116,8 @@ def alert(settings: Settings, client_id: str, transaction_key: str) -> Row | Non
 
     Returns:
         The columns of `mart_fraud_alerts`, those of `fct_transactions` under `payment`, `name` of the client,
-        `alerts` of the client that night, and `reported` (what the bank last said, None: nothing).
+        `alerts` of the client that night, `is_reporting` (whether its feed has ever told a fraud), and
+        `reported` (what the bank last said, None: nothing).
     """
     key = {"client_id": client_id, "transaction_key": transaction_key}
     with _reading(settings) as connection:
@@ -129,7 +130,11 @@ def alert(settings: Settings, client_id: str, transaction_key: str) -> Row | Non
                     select count(*) from marts.mart_fraud_alerts as others
                     where others.client_id = queue.client_id and others.as_of_date = queue.as_of_date
                         and others.is_within_budget
-                ) as alerts
+                ) as alerts, exists (
+                    select 1 from staging.stg_labels as labels
+                    where labels.client_id = queue.client_id and labels.entity = 'transaction'
+                        and labels.label = 'fraud'
+                ) as is_reporting
             from marts.mart_fraud_alerts as queue
             left join ops.clients as clients on clients.client_id = queue.client_id
             where queue.client_id = $client_id and queue.transaction_key = $transaction_key

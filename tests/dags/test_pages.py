@@ -1,5 +1,7 @@
 """Our pages inside the real Airflow application: who may see them, and what they show."""
 
+from urllib.parse import parse_qs
+
 import pytest
 
 from nightledger import operations
@@ -55,6 +57,15 @@ def test_nobody_sees_a_page_without_logging_in(client):
     assert client.get(PAGE, headers={"Authorization": "Bearer forged"}).status_code in (401, 403)
 
 
+def test_a_link_of_a_mail_leads_by_way_of_the_log_in(client):
+    """Catches a person at 3 a.m. who reads {"detail": "Not authenticated"} where the alert had sent them."""
+    link = "/nightledger/runbooks/a-night-failed"
+    asked = client.get(link, headers={"Accept": "text/html,*/*;q=0.8"}, follow_redirects=True)
+    assert asked.status_code == 200 and asked.url.path == "/auth/login/"
+    assert parse_qs(asked.url.query.decode())["next"] == [str(asked.history[0].url)]
+    assert "password" in asked.text
+
+
 def test_no_route_of_the_pages_is_public(client):
     """Catches a route that somebody adds outside the private router, and FastAPI's own ones."""
     from nightledger.pages import app
@@ -94,7 +105,7 @@ def test_a_run_that_has_recorded_nothing_says_so(client, log_in):
     """Catches an error page for a run that has just begun, or that trains a model."""
     page = client.get("/nightledger/runs/train/new", headers=log_in("viewer"))
     assert page.status_code == 200
-    assert "No dbt step of this run has ended yet" in page.text
+    assert "none of its dbt steps has ended yet, or there is no such run" in page.text
 
 
 def test_before_the_first_night_the_page_is_empty(client, monkeypatch, tmp_path, log_in):

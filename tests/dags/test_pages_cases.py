@@ -168,6 +168,19 @@ def test_a_case_is_worked_by_forms_under_the_name_of_who_is_logged_in(ask, setti
     assert cases.read_case(settings, "bank", PAYMENT).assignee is None
 
 
+def test_a_client_whose_feed_tells_no_frauds_is_told_what_closing_does(ask, settings):
+    """Catches a promise that a verdict trains the model, where nothing says what silence means."""
+    nothing_yet = "becomes a label when the feed of bank tells its first fraud"
+    assert nothing_yet in shown(ask(PAGE))
+    with duckdb.connect(str(settings.builds / "current" / "warehouse.duckdb")) as warehouse:
+        warehouse.execute(
+            "insert into staging.stg_labels"
+            " values ('bank', 'transaction', 'z', 'fraud', 'true', now(), 'l', 1)"
+        )
+    assert nothing_yet not in shown(ask(PAGE))
+    assert "Closing writes a label" in shown(ask(PAGE))
+
+
 def test_the_second_of_two_people_sees_what_the_first_did_and_keeps_what_they_typed(ask, settings):
     """Catches a closing over somebody else's, and ten lines of notes that are gone with the refusal."""
     cases.act(

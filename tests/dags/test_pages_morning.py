@@ -89,6 +89,16 @@ def test_incidents_are_shown_to_those_who_may_read_them(airflow_app, log_in, tol
     assert "All incidents" not in page.text
 
 
+def test_old_numbers_are_no_plain_yes(airflow_app, log_in, told, monkeypatch):
+    """Catches a green answer above the alert that says that nothing new has come for days."""
+    answers = []
+    for hours in ("30", "20"):  # they are 27 hours old, and the next night is not due
+        monkeypatch.setenv("NIGHTLEDGER_FRESH_HOURS", hours)
+        text = airflow_app.get(PAGE, headers=log_in("viewer")).text
+        answers.append((re.search(r"</small>(.*?)</h1>", text)[1], "nothing newer has come" in text))
+    assert answers == [("Yes", False), ("They are right, but old", True)]
+
+
 @pytest.fixture
 def address(airflow_app) -> Iterator[str]:
     """The API server where a browser can ask it."""
@@ -125,15 +135,16 @@ def test_links_lead_out_of_airflows_frame(address, log_in, told):
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=Settings().browser, args=arguments)
         page = browser.new_page()
+        page.set_default_timeout(120_000)
         token = log_in("viewer")["Authorization"].removeprefix("Bearer ")
         page.context.add_cookies([{"name": "_token", "value": token, "url": address}])
         page.goto(f"{address}/plugin/nightledger-morning")
         frame = page.frame_locator("iframe")
-        frame.get_by_text("All incidents").click(timeout=60_000)
+        frame.get_by_text("All incidents").click()
         page.wait_for_url("**/plugin/nightledger-incidents")
-        frame.get_by_role("heading", name="x is late").wait_for(timeout=60_000)
+        frame.get_by_role("heading", name="x is late").wait_for()
         page.go_back()
-        frame.get_by_text("Can people trust the numbers now?").wait_for(timeout=60_000)
+        frame.get_by_text("Can people trust the numbers now?").wait_for()
         browser.close()
 
 

@@ -4,6 +4,8 @@ import hmac
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Header, HTTPException, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import RedirectResponse
 
 from nightledger.monitoring import metrics
 from nightledger.pages import access, cases, incidents, morning, reports, runbooks, runs
@@ -26,6 +28,15 @@ app.include_router(private)
 def refused(_: Request, error: access.RefusedError) -> Response:
     """Tell a person who may not what they would need."""
     return page("refused.html", status=403, why=str(error))
+
+
+@app.exception_handler(HTTPException)
+async def log_in_first(request: Request, error: HTTPException) -> Response:
+    """Lead a person who follows a link of a mail to the log-in, and back; programs get the error."""
+    is_read = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    if error.status_code == 401 and is_read:
+        return RedirectResponse(access.log_in_address(str(request.url)), 303)
+    return await http_exception_handler(request, error)
 
 
 @app.get("/metrics")

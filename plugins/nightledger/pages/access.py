@@ -5,7 +5,7 @@ file only, and a test with the real application guards what they promise.
 """
 
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -37,6 +37,11 @@ def name(person: Any) -> str:
 
 def _held(person: Any) -> str:
     return ", ".join(sorted(role.name for role in person.roles)) or "of nobody"
+
+
+def log_in_address(then: str) -> str:
+    """Where a person logs in who is led on to an address afterwards."""
+    return f"/api/v2/auth/login?{urlencode({'next': then})}"
 
 
 def may(person: Any, action: str) -> bool:

@@ -241,7 +241,7 @@ def _draw(
         "problem": problem,
     }
     if alert is None:
-        return page("case_missing.html", status=status if case.events else 404, **work)
+        return page("case_missing.html", status=status if case.events else 404, alert=None, **work)
     payment = alert["payment"]
     near = fraud_queue.around(settings, case.client_id, alert["customer_id"], payment) if payment else []
     known = cases.read_cases(settings, case.client_id)

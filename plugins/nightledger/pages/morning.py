@@ -57,7 +57,9 @@ def morning_page(person: access.Person) -> HTMLResponse:
         ago=lambda moment: ago(found.now - moment),
         span=ago,
         prose=prose,
+        missed=_missed(found, settings),
         budget=_budget(found, settings),
+        may_read_runs=access.may(person, "read_runs"),
         incidents=found.incidents if access.may(person, "read_incidents") else [],
     )
 
@@ -71,9 +73,12 @@ def verdict(found: Morning) -> Verdict:
         return Verdict("doubtful", "There are no numbers yet", "No night has been published.")
     day = f"They are of {seen.as_of_date:%a %d %B %Y}"
     due = found.due
-    old = due is not None and due.state(found.now) == "overdue"
-    if old and due is not None:
+    old = any(alert.kind == "stale" for alert in found.raised)
+    if due is not None and due.state(found.now) == "overdue":
+        old = True
         day += f", and the night of {due.as_of_date:%a %d %B} is late"
+    elif old:
+        day += ", and nothing newer has come for too long"
     if seen.warned:
         names = ", ".join(name.replace("_", " ") for name, _ in seen.warned)
         doubt = f"{len(seen.warned)} of {seen.checks} checks of the audit warn: {names}"
@@ -126,6 +131,20 @@ def _cells(found: Morning) -> list[dict[str, Any]]:
 
 def _behind(published_at: datetime | None, publish_by: datetime) -> str:
     return f"{ago(published_at - publish_by)} late" if published_at else ""
+
+
+def _missed(found: Morning, settings: Settings) -> list[str]:
+    """The objectives that are not kept, with what was reached."""
+    standard = found.standard
+    said = []
+    if standard.on_time_share is not None and standard.on_time_share < settings.on_time_objective:
+        said.append(_budget(found, settings))
+    if standard.fresh_share is not None and standard.fresh_share < settings.fresh_objective:
+        said.append(
+            f"readers saw numbers of at most {settings.fresh_hours:g} h in {standard.fresh_share:.1%} of the "
+            f"time; the objective is {settings.fresh_objective:.1%}"
+        )
+    return said
 
 
 def _budget(found: Morning, settings: Settings) -> str:

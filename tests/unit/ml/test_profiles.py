@@ -117,6 +117,24 @@ def test_a_night_counts_every_scored_row_in_the_bins_of_the_training(trained: Tr
     assert [row["rows"] for row in rows if row["feature"] == "never_filled"] == [0, len(scored), 0]
 
 
+def test_another_clients_rows_are_no_training_of_this_one(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches an alert every night about a client of which the version has seen no row."""
+    write = profiles.write
+
+    def without_the_client(*arguments: Any) -> int:
+        *others, profile = arguments
+        known = json.loads(profile)
+        del known["tester"]
+        return write(*others, json.dumps(known))
+
+    monkeypatch.setattr(profiles, "write", without_the_client)
+    rows = counted(trained, feature="transactions_90d")
+    assert {(row["training_rows"], row["usual_psi"]) for row in rows} == {(0, None)}
+    assert sum(row["rows"] for row in rows) > 0 and sum(row["last_year_rows"] for row in rows) > 0
+
+
 def test_the_same_month_a_year_before_stands_beside(trained: Trained) -> None:
     """Catches last year's date of another month, and rows that the model would not have scored then."""
     bank, _ = trained
