@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from ml import config, statements
+from ml import config, scoring, statements
 from ml.artefacts import ModelError
 from ml.evaluate import Asked
 from ml.families import Job, Refused, TooLittle
@@ -30,6 +30,7 @@ from ml.segments.choice import Candidate
 from ml.segments.config import Segments
 from ml.segments.model import KEPT, NEW, Segment, Segmentation, nearest
 from nightledger import warehouse
+from nightledger.night import plan
 from nightledger.settings import Settings
 
 COLUMNS = ("days_since_last_transaction", "transactions_90d", "total_spend_90d")
@@ -343,6 +344,61 @@ def test_a_night_assigns_who_is_active_and_repeats_itself(
         ("bank", "segments_rfm", "challenger", DAYS[-1])
     }
     assert {row["name"] for row in told} == {segment.name for segment in first.segments}
+
+
+def test_a_past_date_is_assigned_by_the_centres_that_were_in_force_then(
+    settings: Settings, first: Segmentation, registered: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay, or a night that makes up for a missed date, by centres that were fitted after the date."""
+    here = publish(tmp_path / "home")
+    build = here.builds / "current"
+    refit = replace(first, as_of=DAYS[2], centres=first.centres[::-1])
+    old, new = (registered.keep(job(here, small(), one.as_of), one.files()) for one in (first, refit))
+    monkeypatch.setattr(scoring.outcomes, "write", lambda *_: 0)
+    monkeypatch.setattr(config, "read", lambda _model, _folder=None: small())
+
+    def night(days: list[date]) -> dict[date, bytes]:
+        with warehouse.connect(build, read_only=False, settings=here) as connection:
+            connection.execute("delete from ops.as_of_dates; delete from ops.model_pins")
+            for day in days:
+                connection.execute(
+                    "insert into ops.as_of_dates values ('bank', ?, '2030-01-01', true)", [day]
+                )
+            plan.pin_models(connection, here)
+        scoring.score_night(here, build)
+        return {
+            date.fromisoformat(path.parent.name.partition("=")[2]): path.read_bytes()
+            for path in build.glob("lake/segments/*/*/*/part.parquet")
+        }
+
+    def decide(number: int, version: str, after: date) -> None:
+        with warehouse.connect(build, read_only=False, settings=here) as connection:
+            connection.execute(
+                "insert into operations.model_decisions values (?, 'segments_rfm.bank', ?, 'promoted', ?, ?)",
+                [number, version, version, after],
+            )
+
+    with warehouse.connect(build, read_only=False, settings=here) as connection:
+        plan.create_tables(connection)
+        connection.execute(
+            "create schema operations; create table operations.model_decisions (id int, model varchar,"
+            " version varchar, decision varchar, champion_after varchar, applies_after date)"
+        )
+    decide(1, old.version, DAYS[0])
+    told = night([DAYS[2]])[DAYS[2]]
+    decide(2, new.version, DAYS[2])
+    again = night(DAYS)
+    assert sorted(again) == DAYS[1:]  # nothing was in force on the first
+    assert again[DAYS[2]] == told
+    by = {day: pq.read_table(pa.BufferReader(bytes_)) for day, bytes_ in again.items()}
+    assert {day: set(table["model_version"].to_pylist()) for day, table in by.items()} == {
+        DAYS[1]: {old.version},
+        DAYS[2]: {old.version},
+        DAYS[3]: {new.version},
+    }
+    names = {day: dict(zip(table["customer_id"].to_pylist(), table["name"].to_pylist(), strict=True))
+             for day, table in by.items()}  # fmt: skip
+    assert all(names[DAYS[3]][who] != name for who, name in names[DAYS[2]].items())
 
 
 def test_a_version_does_not_assign_other_features(
