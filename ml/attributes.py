@@ -91,15 +91,15 @@ def columns(build: Path, use_case: "Described", table: str) -> list[tuple[str, s
     wanted = use_case.attributes
     extra = [name for name in there if name not in _CANONICAL and not name.startswith("_")]
     chosen = extra if wanted.columns == "all" else list(wanted.columns)
-    left_out = {*wanted.exclude, *wanted.fairness}
+    left_out = {*wanted.exclude, *wanted.of_people}
     if unknown := sorted({*chosen, *left_out} - set(extra)):
         raise AttributesError(f"{table} has no column {', '.join(unknown)}; it has {', '.join(extra)}")
     used = [name for name in chosen if name not in left_out]
     if who := [name for name in used if says_who(name)]:
         raise AttributesError(
             f"{table} has {', '.join(who)}: what says who somebody is may be no feature. Name it under "
-            "attributes.fairness, or call the column otherwise under `extra` of the contract if it says "
-            "something else"
+            "attributes.fairness or groups, or call the column otherwise under `extra` of the contract if it "
+            "says something else"
         )
     if taken := [name for name in used if name in _OF_ROWS]:
         raise AttributesError(

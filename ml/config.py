@@ -247,16 +247,25 @@ class Attributes(_Section):
     fairness: list[str] = Field(
         [], description="columns that say who somebody is, such as age or sex: never features"
     )
+    groups: dict[Literal["age_band", "region", "gender"], str] = Field(
+        {}, description="columns of the table of attributes that say these; models are compared by them"
+    )
     max_age_days: int | None = Field(
         None, ge=1, description="of month-ends: a row that is older tells nothing; default: none is too old"
     )
     most_values: int = Field(1000, ge=2, description="different values that a column of text may have")
 
+    @property
+    def of_people(self) -> set[str]:
+        """Columns that say who somebody is."""
+        return {*self.fairness, *self.groups.values()}
+
     @model_validator(mode="after")
     def _fairness_is_no_feature(self) -> "Attributes":
-        if self.columns != "all" and (both := sorted(set(self.columns) & set(self.fairness))):
+        if self.columns != "all" and (both := sorted(set(self.columns) & self.of_people)):
             raise ValueError(
-                f"attributes.fairness names {', '.join(both)}, which attributes.columns makes features of"
+                f"attributes.fairness and groups name {', '.join(both)}, which attributes.columns makes"
+                " features of"
             )
         return self
 
@@ -323,6 +332,8 @@ class UseCase(Described):
         fairness = self.fairness
         if fairness is not None and fairness.band not in self.bands:
             raise ValueError("promotion.guardrails.fairness.band must be one of the bands")
+        if self.attributes.groups and not any(of.startswith("attributes.") for of in self.features):
+            raise ValueError("attributes.groups needs a table attributes.<source> among the features")
         if self.reasons.relative_to == "approved" and (fairness is None or fairness.outcome != "approved"):
             raise ValueError("reasons.relative_to: approved needs fairness with outcome: approved")
         if self.reasons.from_band is not None and self.reasons.from_band not in self.bands:

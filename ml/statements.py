@@ -103,6 +103,18 @@ def chosen_sql(
     exposure = exposure_sql(use_case)
     has_people = _has(connection, "intermediate", "int_customers")
     people = _PEOPLE if has_people else _NOBODY
+    if use_case.entity in _OWNERS and _has(connection, "intermediate", f"int_{use_case.entity}s"):
+        population = _OWNED.format(population=population, owners=_OWNERS[use_case.entity])
+    told = use_case.attributes.groups
+    stated = (
+        f"left join ({_groups_sql(use_case)}) as stated using (client_id, entity_id, as_of_date)"
+        if told
+        else ""
+    )
+    groups = ", ".join(
+        f"coalesce(stated.{name}, people.{name}) as {name}" if name in told else f"people.{name}"
+        for name in ("age_band", "region", "gender")
+    )
     segment, segments = "null::varchar", ""
     if use_case.scope == "segment":
         if not _has(connection, "marts", "fct_segments"):
@@ -117,9 +129,10 @@ def chosen_sql(
     }
     statement = f"""
         select population.*, exposures.exposure, {scopes[use_case.scope]} as scope,
-            people.vertical, people.age_band, people.region, people.gender
+            people.vertical, {groups}
         from ({population}) as population
         left join ({exposure}) as exposures using (client_id, entity_id, as_of_date)
+        {stated}
         left join ({people}) as people
             on people.client_id = population.client_id
             and people.customer_id = population.customer_id
@@ -184,28 +197,73 @@ def vectors_sql(use_case: UseCase, features: Sequence[Feature]) -> str:
     )
 
 
-_PEOPLE = """
-    select dates.client_id, dates.as_of_date, people.customer_id, people.vertical, people.gender,
-        people.region,
+def _groups_sql(use_case: UseCase) -> str:
+    """SQL of the groups that columns of attributes tell, by client_id, entity_id and as_of_date."""
+    table = next(table for table in use_case.features if attributes.source_of(table) is not None)
+    groups = []
+    for name, column in use_case.attributes.groups.items():
+        quoted = column.replace('"', '""')
+        text = f"""nullif(trim(given."{quoted}"::varchar), '')"""
+        if name == "age_band":
+            number = f"try_cast({text} as double)"
+            years = f"""
+                case
+                    when {number} between 0 and 150 then {number}
+                    when {number} between 1800 and 2200 then year(given.as_of_date) - {number}
+                    else year(given.as_of_date) - year(try_cast({text} as date))
+                end
+            """
+            text = f"coalesce({_age_band(years)}, {text})"
+        groups.append(f"{text} as {name}")
+    return (
+        f"select given.client_id, given.entity_id, given.as_of_date, {', '.join(groups)}"  # noqa: S608
+        f" from ({attributes.rows_sql(use_case, table)}) as given"
+    )
+
+
+def _age_band(years: str) -> str:
+    """SQL of the band in which an age lies; null of an unknown one."""
+    return f"""
         case
-            when people.birth_year is null then null
-            when year(dates.as_of_date) - people.birth_year < 25 then 'under 25'
-            when year(dates.as_of_date) - people.birth_year < 35 then '25 to 34'
-            when year(dates.as_of_date) - people.birth_year < 50 then '35 to 49'
-            when year(dates.as_of_date) - people.birth_year < 65 then '50 to 64'
+            when ({years}) is null then null
+            when ({years}) < 25 then 'under 25'
+            when ({years}) < 35 then '25 to 34'
+            when ({years}) < 50 then '35 to 49'
+            when ({years}) < 65 then '50 to 64'
             else '65 and over'
-        end as age_band
+        end
+    """
+
+
+_PEOPLE = f"""
+    select dates.client_id, dates.as_of_date, people.customer_id, people.vertical, people.gender,
+        people.region, {_age_band("year(dates.as_of_date) - people.birth_year")} as age_band
     from dates
     inner join intermediate.int_customers as people
         on people.client_id = dates.client_id
         and people.known_at < dates.cutoff_at
         and (people.superseded_at is null or people.superseded_at >= dates.cutoff_at)
-"""
+"""  # noqa: S608 - put together from our own text
 _NOBODY = """
     select client_id, as_of_date, ''::varchar as customer_id, ''::varchar as vertical, ''::varchar as gender,
         ''::varchar as region, ''::varchar as age_band
     from dates where false
 """
+_OWNED = """
+    select population.* replace (coalesce(population.customer_id, owners.customer_id) as customer_id)
+    from ({population}) as population
+    left join dates as asked
+        on asked.client_id = population.client_id and asked.as_of_date = population.as_of_date
+    {owners}
+        and owners.client_id = population.client_id
+        and owners.known_at < asked.cutoff_at
+        and coalesce(owners.superseded_at, 'infinity') >= asked.cutoff_at
+"""
+"""A population with whose its rows are, as their date knew it; without an owner a row stands alone."""
+_OWNERS = {
+    "loan": "left join intermediate.int_loans as owners on owners.loan_id = population.entity_id",
+    "account": "left join intermediate.int_accounts as owners on owners.account_id = population.entity_id",
+}
 _SEGMENTS = """
     asof left join (
         select client_id, customer_id, as_of_date as since, segment_id
