@@ -1,5 +1,6 @@
 """Who lets a version score, who takes it back, and what nobody can change afterwards."""
 
+import re
 import threading
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -8,11 +9,13 @@ from unittest import mock
 import duckdb
 import pytest
 import sqlalchemy as sa
+import yaml
 from alembic import command
 from alembic.config import Config
 
+from ml import config
 from nightledger import leases, operations, publications, warehouse
-from nightledger.clients import Client, ClientError
+from nightledger.clients import Client, ClientError, load_clients
 from nightledger.governance import decisions as model_decisions
 from nightledger.governance.demotion import demote, demote_for_loss
 from nightledger.governance.ledger import (
@@ -34,6 +37,7 @@ from nightledger.governance.promotion import (
     who_approves,
 )
 from nightledger.operations import schema
+from nightledger.settings import PROJECT, Settings
 
 
 def outcome(version: str, verdict: str = "promoted", day: date = date(2026, 1, 31), **other) -> dict:
@@ -460,3 +464,19 @@ def test_the_snapshot_has_what_pins_are_decided_by(home):
             "select version, champion_after, applies_after from operations.model_decisions order by id"
         ).fetchall()
     assert rows == [("v1", "v1", date(2026, 1, 31)), ("v2", "v2", date(2026, 2, 9))]
+
+
+def test_what_the_page_says_a_client_may_change_can_be_loaded(tmp_path):
+    """Catches an example that is refused, or a safeguard of it that nothing reads."""
+    page = (PROJECT / "docs" / "how-to" / "add-a-use-case.md").read_text()
+    (example,) = re.findall(r"```yaml\n# clients/demo_bank\.yml\n(.*?)```", page, re.S)
+    plain = yaml.safe_load((PROJECT / "clients" / "demo_bank.yml").read_text())
+    (tmp_path / "demo_bank.yml").write_text(yaml.safe_dump(plain | yaml.safe_load(example)))
+    clients = load_clients(Settings(home=tmp_path, clients=tmp_path, _env_file=None))
+    check_clients(clients, config.names())
+    client = clients["demo_bank"]
+    assert client.loss_limits["fraud"].share == 0.002
+    assert who_approves(clients, "fraud") == who_approves(clients, "credit") == ["demo_bank"]
+    assert who_approves(clients, "churn") == []
+    bands = config.load("churn").with_bands_of({"demo_bank": client.bands["churn"]}).client_bands
+    assert bands == {"demo_bank": {"low": 0.0, "medium": 0.08, "high": 0.25}}
