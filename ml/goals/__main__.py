@@ -43,6 +43,10 @@ def show(result: Comparison, console: Console) -> None:
         " the age where nobody had a segment yet on the date."
     )
     console.print(
+        f"Of the cases judged with any evidence, {result.several:.0%} have it for two events or more: what is"
+        " told first can be another event in these only."
+    )
+    console.print(
         "The ranker is better than popularity and the rules, beyond doubt: it may rank."
         if result.ranker_wins
         else "The ranker is not better than both popularity and the rules in both metrics: the rules stand."

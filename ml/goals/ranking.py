@@ -48,6 +48,8 @@ class Comparison:
         gained: by pair of lists and metric, how much the first is better than the second, on the same cases.
         learnt, judged: numbers of cases.
         by_segment: share of the judged cases whose segment was known; popularity goes by age in the others.
+        several: share of the judged cases with evidence in which it speaks for two events or more: only there
+            is there an order to be changed.
     """
 
     found: Mapping[tuple[str, str], Estimate]
@@ -55,6 +57,7 @@ class Comparison:
     learnt: int
     judged: int
     by_segment: float
+    several: float
 
     @property
     def ranker_wins(self) -> bool:
@@ -97,7 +100,9 @@ def compare(cases: Cases) -> Comparison:
         for metric in scores[better]
     }
     by_segment = float(np.mean([not NO_SEGMENT.match(name) for name in judged.segment]))
-    return Comparison(found, gained, len(learnt), len(judged), by_segment)
+    shown = (judged.strength > 0).sum(axis=1)
+    several = float((shown > 1).sum() / max(1, int((shown > 0).sum())))
+    return Comparison(found, gained, len(learnt), len(judged), by_segment, several)
 
 
 def rank(earlier: Cases, learnt: Cases, judged: Cases) -> dict[str, Vector]:

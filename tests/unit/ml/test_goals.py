@@ -80,6 +80,8 @@ def test_metrics_are_those_of_the_papers() -> None:
     earlier = cases.where(np.array([day < days[-4] - timedelta(days=120) for day in cases.day]))
     learnt = earlier.where(earlier.happened.max(axis=1) > 0)
     assert (result.learnt, result.judged) == (len(learnt), len(judged))
+    shown = [int((row > 0).sum()) for row in judged.strength if row.max() > 0]
+    assert result.several == pytest.approx(sum(count > 1 for count in shown) / len(shown))
     ranked = rank(earlier, learnt, judged)["rules"]
     hits, gains = [], []
     for score, happened in zip(ranked, judged.happened, strict=True):
@@ -126,6 +128,7 @@ def test_what_matters_stands_first_and_what_popularity_goes_by_is_told() -> None
     said = console.export_text()
     assert said.index("NDCG@3") < said.index("hit@3")
     assert f"by the segment (segments_rfm) in {result.by_segment:.0%} of the cases judged" in said
+    assert f"{result.several:.0%} have it for two events or more" in said
 
 
 def test_too_little_to_compare_is_refused() -> None:
