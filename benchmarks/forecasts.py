@@ -2,8 +2,9 @@
 
 `make bench-forecasts` forecasts 1,000,000 customers of 24 months with intervals by the night's own step, and
 backtests 150 daily series with Prophet among the methods, each in a process of its own with two threads.
-With `--homes` it also trains on the publications of homes (`demo_bank=./var birmingham=./var-birmingham`) and
-evaluates their last six months as `make evaluate` does. All of it goes into `docs/reference/forecasts.md`.
+With `--homes` it also trains on the publications of homes (`demo_bank=./var birmingham=./var-birmingham`),
+evaluates their last six months as `make evaluate` does, and looks at categories by week and at segments that
+have a past (`forecasts_finer.py`). All of it goes into `docs/reference/forecasts.md`.
 """
 
 import argparse
@@ -205,6 +206,33 @@ def quality(model: str, client: str, home: Path) -> list[str]:
         *table(trained.metrics),
         "",
         *later(settings, job),
+        "",
+        *(finer(job, client) if rules.measure == "spend" else []),
+    ]
+
+
+def finer(job: Any, client: str) -> list[str]:
+    """What nights of a young home do not write: categories by day and week, segments that have a past."""
+    from benchmarks import forecasts_finer
+    from ml.families import TooLittle
+
+    lines = [
+        f"Categories by day and by week, {forecasts_finer.WEEKS} weeks after each origin. The floor is the "
+        "seasonal naive of a week: each day is that weekday of the week before.",
+        "",
+        *table(forecasts_finer.categories(job, client)),
+        "",
+    ]
+    try:
+        rows = forecasts_finer.segments(job, client)
+    except TooLittle as refused:
+        return [*lines, f"Segments with a past: refused. {refused}", ""]
+    return [
+        *lines,
+        "Segments with a past, and their categories: fitted at the end of each quarter, assigned at the "
+        "month-ends after it.",
+        "",
+        *table(rows),
         "",
     ]
 
