@@ -80,6 +80,12 @@ def test_who_may_acknowledges_with_a_note_and_a_name(airflow_app, log_in, incide
     assert long.status_code == 409 and "shorten it" in long.text, "nothing is cut off unsaid"
 
 
+def test_the_address_in_a_message_leads_to_the_incident(airflow_app, log_in, incident):
+    """Catches a link that ends at the top of a long list."""
+    asked = airflow_app.get(f"{PAGE}/{incident}", headers=log_in("viewer"))
+    assert str(asked.url).endswith(f"{PAGE}#{incident}")
+
+
 def test_the_page_says_which_incidents_end_when_somebody_has_seen_them(airflow_app, log_in, incident):
     """Catches a note that closes an incident, to the surprise of who wrote it."""
     engineer = log_in("data_engineer")

@@ -23,6 +23,7 @@ PAGES: dict[tuple[str, str], set[str]] = {
     ("GET", "/reports/{publication}/{model}"): READERS,
     ("GET", "/reports/{publication}/{model}/{file}"): READERS,
     ("GET", "/incidents"): READERS,
+    ("GET", "/incidents/{incident_id}"): READERS,
     ("POST", "/incidents/{incident_id}/acknowledge"): {ENGINEER, SCIENTIST, ADMIN},
     ("GET", "/cases"): {DESK, ADMIN},
     ("GET", "/cases/{client_id}/{transaction_key}"): {DESK, ADMIN},

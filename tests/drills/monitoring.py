@@ -248,6 +248,7 @@ def main() -> int:
                 first=plants.FIRST,
                 last=last,
                 seconds=drill.seconds,
+                cpu=time.process_time(),
                 load=os.getloadavg()[2],
                 trainings=drill.trainings,
             )

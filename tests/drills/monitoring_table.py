@@ -19,8 +19,8 @@ after each night the pass over incidents runs as the DAG `nightly` runs it.{made
 anomaly, promoted however weak they are. dbt's data tests, events of lineage and the marts that no incident
 reads are left out.
 
-**{seen} of {planted} plants were seen, {right} were blamed on what was planted; {false} false incidents in
-{weeks:.0f} weeks ({rate:.2f} a week).** {minutes:.0f} minutes on {cores} cores{busy}:
+**Of {planted} planted, {seen} were seen and {right} blamed on what was planted. False incidents: {false} in
+{weeks:.0f} weeks ({rate:.2f} a week).** {minutes:.0f} minutes on {cores} cores{busy}, {cpu:.0f} CPU minutes:
 {seconds:.1f} s a run, of which {passes:.2f} s are the pass over incidents.
 
 """
@@ -79,6 +79,7 @@ def write(
     first: date,
     last: date,
     seconds: Mapping[str, float],
+    cpu: float,
     load: float,
     trainings: Sequence[str],
 ) -> None:
@@ -100,6 +101,7 @@ def write(
             weeks=weeks,
             rate=len(false) / weeks,
             minutes=minutes,
+            cpu=cpu / 60,
             cores=os.cpu_count(),
             busy=f" beside other work (load {load:.0f})" if load > 3 else "",
             seconds=seconds["the nights"] / runs,

@@ -14,6 +14,7 @@ from nightledger.dbt.project import DbtFailed
 from nightledger.dbt.runner import TestsFailed
 from nightledger.night import steps as night
 from nightledger.settings import Settings
+from tests.drills.runbook_airflow import no_answer
 from tests.drills.runbook_incidents import champion_lost, drift, performance
 from tests.drills.stages import STAGES
 from tests.helpers.steps import LAST
@@ -284,4 +285,5 @@ CASES = [
     ("stale", "no night for more than 30 hours", stale),
     ("disk", "less free than three times the least", disk),
     ("backup", "no backup for two days", backup),
+    ("AirflowDoesNotAnswer", "its processes are killed, the supervisor first", no_answer),
 ]

@@ -28,7 +28,7 @@ from rich.console import Console
 from nightledger import operations, warehouse
 from nightledger.monitoring import alerts, metrics, morning
 from nightledger.settings import PROJECT, Settings
-from tests.drills import runbook_cases
+from tests.drills import runbook_airflow, runbook_cases
 from tests.drills.bench import clear, copy
 from tests.helpers.steps import LAST, run_night, settings_of, simulate, without_data_tests
 
@@ -38,6 +38,10 @@ DAY = LAST
 """The business date whose night is disturbed."""
 BEGIN = datetime.combine(DAY + timedelta(days=1), datetime.min.time()) + timedelta(hours=2, minutes=30)
 """When it begins: the cutoffs of all clients have passed, and the deadline is at 05:00."""
+
+
+NO_ANSWER = "AirflowDoesNotAnswer"
+"""The one alert that the page cannot tell: Prometheus raises it."""
 
 
 class Broken(AssertionError):
@@ -53,6 +57,8 @@ class Drill:
     now: datetime = BEGIN
     runs: int = 1
     """Runs so far; the start has made one."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """What its commands find in the environment besides."""
     done: list[str] = field(default_factory=list)
     """The steps of the text that were followed, in words or as commands."""
 
@@ -151,6 +157,7 @@ class Drill:
             **os.environ,
             "NIGHTLEDGER_HOME": str(self.home),
             "NIGHTLEDGER_INBOX": str(self.home / "bank" / "files"),
+            **self.environment,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         ran = subprocess.run(
@@ -173,6 +180,26 @@ class Case:
     cause: str
     act: Callable[[Drill, Callable[[], None]], None]
     """Causes it, calls the function when it must be raised, then follows the text."""
+
+    @property
+    def rule(self) -> str:
+        """Its alert in Prometheus."""
+        return NO_ANSWER if self.kind == NO_ANSWER else alerts.alerts()[self.kind].rule
+
+    @property
+    def runbook(self) -> str:
+        """`page#section` of docs/runbooks."""
+        return (
+            "airflow-does-not-answer#what-to-do"
+            if self.kind == NO_ANSWER
+            else alerts.alerts()[self.kind].runbook
+        )
+
+    def is_raised(self, drill: Drill) -> bool:
+        """Whether its alert is raised now."""
+        if self.kind == NO_ANSWER:
+            return not runbook_airflow.answers(drill)
+        return self.kind in drill.raised()
 
 
 @dataclass(frozen=True)
@@ -211,27 +238,26 @@ def drill_case(root: Path, case: Case) -> Line:
     for made in (root / "home-backups").iterdir():
         if made.name != "first":
             clear(made)
-    before, started = set(drill.raised()), time.monotonic()
-    was_raised = False
+    started, was_raised = time.monotonic(), False
 
     def must_be_raised() -> None:
         nonlocal was_raised
-        found = drill.raised()
-        if case.kind not in found:
-            raise Broken(f"not raised; {sorted(found)} are")
+        if not case.is_raised(drill):
+            raise Broken(f"not raised; {sorted(drill.raised())} are")
         was_raised = True
 
     try:
-        if case.kind in before:
+        if case.kind in drill.raised():
             raise Broken("raised before anything happened")
         case.act(drill, must_be_raised)
         if not was_raised:
             raise Broken("nobody has looked whether it is raised")
-        if case.kind in drill.raised():
+        if case.is_raised(drill):
             raise Broken("still raised after the text was followed")
         wrong = ""
     except Exception as error:  # noqa: BLE001 - the other cases go on
         wrong = f"{type(error).__name__}: {error}"
+    runbook_airflow.stop(drill)
     return Line(case, "; ".join(drill.done), time.monotonic() - started, wrong)
 
 
@@ -251,11 +277,10 @@ def write(path: Path, lines: list[Line], seconds: float) -> None:
         "|---|---|---|---|---|",
     ]
     for line in lines:
-        alert = alerts.alerts()[line.case.kind]
-        page, _, section = alert.runbook.partition("#")
+        page, _, section = line.case.runbook.partition("#")
         gone = f"**NO**: {line.wrong}".replace("|", "/").replace("\n", " ") if line.wrong else "yes"
         text.append(
-            f"| [{alert.rule}](../runbooks/{page}.md#{section}) | {line.case.cause} | {line.followed} "
+            f"| [{line.case.rule}](../runbooks/{page}.md#{section}) | {line.case.cause} | {line.followed} "
             f"| {gone} | {line.seconds:.0f} |"
         )
     path.write_text("\n".join(text) + "\n")

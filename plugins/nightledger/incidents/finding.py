@@ -25,6 +25,7 @@ from nightledger.incidents.story import (
 OVER_WHEN_SEEN = (PERFORMANCE, DEMOTED)
 """Kinds that are over when a person has seen them."""
 _FILES = ("missing file", "late file", "refused file", "layout", "corrected file")
+_NOT_THERE = ("missing file", "late file")
 _QUIET_BY_KIND = {"corrected file": 7}
 _QUIET_COLUMN = 28
 """Days after which a data incident without news is over; of a column, those that say what is usual."""
@@ -48,7 +49,8 @@ def look(story: Story) -> None:
 def _deliveries(story: Story, day: date) -> None:
     """Files and columns: one incident for a source in trouble, however many of its files and days."""
     first = story.night.dates()[0]
-    for change in story.changes:
+    # Where a file was refused, its source has "not come" either: the refusal is first, and why.
+    for change in sorted(story.changes, key=lambda change: change.kind in _NOT_THERE):
         if change.kind not in _FILES or not first <= change.as_of_date <= day:
             continue
         if any(change.id in change_ids(old) for old in story.incidents):
@@ -94,8 +96,12 @@ def _family(change: Change) -> str:
 
 
 def _goes_on(old: Incident, change: Change) -> bool:
-    about = f"{change.about}: {_family(change)}"
-    is_same = old.kind == DATA and (old.client_id, old.about) == (change.client_id, about)
+    families = {_family(change)} | ({"layout"} if change.kind in _NOT_THERE else set())
+    is_same = (
+        old.kind == DATA
+        and old.client_id == change.client_id
+        and old.about in {f"{change.about}: {family}" for family in families}
+    )
     return is_same and old.state == "open" and (change.as_of_date - old.last_date).days <= QUIET
 
 

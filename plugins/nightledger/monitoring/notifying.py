@@ -85,7 +85,7 @@ def message(settings: Settings, row: Mapping[str, Any], event: str) -> tuple[str
         f"Kind: {row['kind']}, severity {row['severity']}, {whose}",
         f"As-of dates: {row['first_date']} to {row['last_date']}",
         f"What to do: {_address(settings)}{runbook(row).link}",
-        f"Acknowledge: {_address(settings)}/nightledger/incidents#{row['id']}",
+        f"Acknowledge: {_address(settings)}/nightledger/incidents/{row['id']}",
     ]
     return f"Nightledger: {over}{row['title']}"[:180], "\n".join(lines)
 

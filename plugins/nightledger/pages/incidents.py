@@ -44,6 +44,12 @@ def list_page(person: access.Person) -> HTMLResponse:
     return _drawn(person)
 
 
+@router.get("/incidents/{incident_id}", dependencies=[access.needs("read_incidents")])
+def one_of_the_list(incident_id: str) -> Response:
+    """The address of an incident in messages: what stands behind a # is lost on the way by the log-in."""
+    return RedirectResponse(f"../incidents#{quote(incident_id)}", status_code=303)
+
+
 @router.post(
     "/incidents/{incident_id}/acknowledge",
     dependencies=[access.needs("acknowledge_incidents"), access.from_our_pages],

@@ -146,6 +146,22 @@ def test_a_missing_file_and_its_late_arrival_are_one_event(home):
     assert home.watch(DAY + timedelta(days=7)) == {"closed": 1}
 
 
+def test_a_refused_file_and_its_missing_day_are_one_event(home):
+    """Catches two incidents of one file: that it was refused, and that nothing of its day has come."""
+    message = "file app.csv · record – · column event_type · the column is missing · next: ask the sender"
+    verdict = {"client_id": "bank", "source": "app", "records": 0, "quarantined": 0, "load_id": "1"}
+    verdict |= {"file": "app.csv", "verdict": "refused", "message": message}
+    operations.record_files(home.settings, f"nightly/{DAY}", [verdict])
+    home.watch(DAY, coverage(DAY, "missing"))
+    assert home.only()["cause_kind"] == "layout"
+    assert [member["what"] for member in json.loads(home.only()["members"])][1:] == [
+        f"app of {DAY} has not come."
+    ]
+    home.rows = [coverage(DAY, "late")]
+    home.watch(DAY + timedelta(days=1))
+    assert len(json.loads(home.only()["members"])) == 3, "its late arrival is of it too"
+
+
 def test_a_refused_file_says_which_column_and_a_corrected_one_which_day(home):
     """Catches a new layout that is told as just any refusal, and a correction that nobody hears of."""
     home.watch(DAY, transactions(DAY, 3, 0))

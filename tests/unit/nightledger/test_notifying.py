@@ -108,7 +108,7 @@ def test_each_channel_is_told_once_with_cause_and_links(settings, mailbox, hook)
         TITLE,
         "Not there: bank/core for 2026-03-10.",
         "https://airflow.bank.test/nightledger/runbooks/",
-        f"https://airflow.bank.test/nightledger/incidents#{incident}",
+        f"https://airflow.bank.test/nightledger/incidents/{incident}",
     ):
         assert text in post["text"]
 
