@@ -155,6 +155,8 @@ class Drill:
 
     def night(self, day: date) -> None:
         """One night: what is planted, what the bank sends, the steps, and the pass over incidents."""
+        from ml.scoring import ScoringRefused
+
         started, run, error = time.monotonic(), f"nightly/{day}", ""
         self.runs += 1
         plants.spoil_project(self.settings.dbt_project, day)
@@ -164,7 +166,7 @@ class Drill:
             try:
                 with only_what_is_watched():
                     run_night(self.settings, run, day, tests=False)
-            except NightError as problem:
+            except (NightError, ScoringRefused) as problem:
                 error = str(problem).partition(".")[0]
             passed = time.monotonic()
             if error:

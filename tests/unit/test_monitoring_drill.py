@@ -29,14 +29,14 @@ def test_a_plant_is_seen_by_its_own_incident_and_right_only_with_its_own_cause()
     dbt = next(plant for plant in plants.PLANTS if plant.on == plants.DBT)
     on = plants.DBT + timedelta(days=1)
     for kind, cause, expected in (
-        ("dbt", "2025-07-23: model int_activity_windowed was changed.", True),
-        ("customers", "No change of ours was found.", False),
-        ("dbt", "2025-07-23: model another was changed.", False),
+        ("dbt", "model int_activity_windowed was changed: the models know other features.", True),
+        ("machine", "RuntimeError in score: see the task's log.", False),
+        ("dbt", "model another was changed: the models know other features.", False),
     ):
-        found, false = judged(incident(on, "drift", "weekend_share_90d", kind, cause))
+        found, false = judged(incident(on, "night failed", str(on), kind, cause))
         assert found[dbt.name].seen_on == on
         assert (found[dbt.name].is_right, false) == (expected, [])
-    late = incident(plants.DBT_BACK + timedelta(days=8), "drift", "weekend_share_90d", "dbt")
+    late = incident(plants.DBT_BACK + timedelta(days=8), "night failed", "x", "dbt")
     assert judged(late)[0][dbt.name].seen_on is None
 
 

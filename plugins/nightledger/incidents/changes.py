@@ -207,15 +207,20 @@ def _definitions(night: Night, lineage: Lineage) -> Iterator[Change]:
         (lineage.below(name) for name in night.manifest["nodes"] if name.endswith(f".{_MERCHANTS}")),
         frozenset(),
     )
-    now, before = _texts(night.manifest), _texts(night.manifest_before)
-    for name in sorted(now.keys() | before.keys()):
-        if now.get(name) == before.get(name):
-            continue
+    for name, how in definitions(night.manifest, night.manifest_before):
         short = name.split(".")[-1]
-        how = "was changed" if name in now and name in before else "is new" if name in now else "is gone"
         is_rule = (name.startswith("seed.") and name in rules) or short == _MERCHANTS
         kind, what = ("rules", "merchant rules") if is_rule else ("dbt", name.split(".")[0])
         yield Change(night.dates()[0], kind, "", short, f"{what} {short} {how}.", (name,))
+
+
+def definitions(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(unique id, what became of it) of the models, seeds and macros that two manifests have otherwise."""
+    texts, earlier = _texts(now), _texts(before)
+    for name in sorted(texts.keys() | earlier.keys()):
+        if texts.get(name) != earlier.get(name):
+            is_both = name in texts and name in earlier
+            yield name, "was changed" if is_both else "is new" if name in texts else "is gone"
 
 
 def _texts(manifest: Mapping[str, Any]) -> dict[str, str]:

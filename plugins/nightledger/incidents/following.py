@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 import yaml
 
-from nightledger import operations
+from nightledger import operations, warehouse
+from nightledger.incidents.changes import definitions
 from nightledger.incidents.drifting import by_model
 from nightledger.incidents.ledger import Incident
 from nightledger.incidents.story import DRIFT, FAILED, PERFORMANCE
@@ -119,6 +120,8 @@ def _why(settings: Settings, run_id: str, stage: str, error: str) -> tuple[str, 
         rows = operations.read(settings, sa.select(audits).where(audits.c.run_id == run_id))
         checks = sorted({r["check"] for r in rows if r["status"] == "failed" and r["severity"] == "error"})
         return "audit", f"The audit failed: {', '.join(checks)}.", others
+    if name == "ScoringRefused" and (changed := _changed_definitions(settings)):
+        return "dbt", f"{'; '.join(changed[:_SHOWN])}: the models know other features.", others
     if name in ("TestsFailed", "DbtFailed"):
         bad = [
             row["unique_id"].split(".")[2]
@@ -127,3 +130,13 @@ def _why(settings: Settings, run_id: str, stage: str, error: str) -> tuple[str, 
         ]
         return "dbt", f"dbt: {', '.join(bad[:_SHOWN]) or 'it could not run'}.", others
     return "machine", f"{name or 'It was stopped'} in {stage.replace('_', ' ')}: see the task's log.", others
+
+
+def _changed_definitions(settings: Settings) -> list[str]:
+    """What the open night's project has otherwise than the publication that readers see."""
+    published = warehouse.publication_path(settings)
+    built = settings.builds / "open" / "target" / "manifest.json"
+    if published is None or not built.exists():
+        return []
+    now, before = (json.loads(path.read_text()) for path in (built, published / "manifest.json"))
+    return [f"{name.split('.')[0]} {name.split('.')[-1]} {how}" for name, how in definitions(now, before)]

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from ml.scoring import ScoringRefused
 from nightledger import incidents, operations
 from nightledger.incidents import causes
 from nightledger.monitoring import notifying
@@ -215,6 +216,23 @@ def test_a_night_that_fails_again_for_another_cause_says_so(home):
     assert home.only()["title"] == f"The night of {DAY} failed in dbt marts."
     assert home.only()["cause_kind"] == "machine"
     assert [event["event"] for event in incidents.events(home.settings)] == ["opened", "grew"]
+
+
+def test_a_night_whose_models_refuse_to_score_names_what_was_changed_in_dbt(home):
+    """Catches an operator who reads "see the log" where a change to a model is to be taken back."""
+    home.publish(DAY)
+    run, built = f"nightly/{DAY + timedelta(days=1)}", home.settings.builds / "open" / "target"
+    built.mkdir(parents=True)
+    (home.settings.builds / "current").symlink_to(f"{DAY}.1")
+    (built / "manifest.json").write_text(json.dumps(manifest(cities=CITIES.replace("order by city", ""))))
+    operations.open_run(home.settings, run, kind="nightly", as_of_date=DAY + timedelta(days=1))
+    with pytest.raises(ScoringRefused), operations.stage(home.settings, run, "score"):
+        raise ScoringRefused("churn v1 was trained on other features")
+    incidents.night_failed(home.settings, run)
+    assert (home.only()["cause_kind"], home.only()["cause"]) == (
+        "dbt",
+        "model int_cities was changed: the models know other features.",
+    )
 
 
 def test_a_failed_night_that_waited_for_a_source_names_it(home):
