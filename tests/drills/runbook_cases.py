@@ -9,6 +9,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from ml import scoring
+from ml.scoring import ScoringRefused
 from nightledger import ingestion
 from nightledger.dbt.project import DbtFailed
 from nightledger.dbt.runner import TestsFailed
@@ -86,6 +88,17 @@ def model(drill: "Drill", look: Look) -> None:
     with drill.open_build() as connection:
         connection.execute("alter table raw.accounts_away rename to accounts")
     drill.cleared(run, "dbt_features")
+
+
+def refused(drill: "Drill", look: Look) -> None:
+    """A model was trained on features that dbt no longer makes."""
+    run = drill.until("score")
+    told = ScoringRefused("churn v1 was trained on other features than features_customers has")
+    with mock.patch.object(scoring, "score_night", side_effect=told):
+        drill.fails(run, "score")
+    look()
+    drill.done.append("take the change of dbt back")
+    drill.again()
 
 
 def machine(drill: "Drill", look: Look) -> None:
@@ -267,6 +280,7 @@ CASES = [
     ("audit", "a row of raw is lost", audit),
     ("test", "a row of raw stands there twice", test),
     ("model", "a table that a model reads is not there", model),
+    ("refused", "a model knows other features (told)", refused),
     ("source", "the bank has not sent its transactions", source),
     ("too_early", "started twelve hours before its time", too_early),
     ("damaged", "a byte of the published warehouse is turned over", damaged),
@@ -285,5 +299,5 @@ CASES = [
     ("stale", "no night for more than 30 hours", stale),
     ("disk", "less free than three times the least", disk),
     ("backup", "no backup for two days", backup),
-    ("AirflowDoesNotAnswer", "its processes are killed, the supervisor first", no_answer),
+    ("unreachable", "its processes are killed, the supervisor first", no_answer),
 ]

@@ -40,7 +40,7 @@ BEGIN = datetime.combine(DAY + timedelta(days=1), datetime.min.time()) + timedel
 """When it begins: the cutoffs of all clients have passed, and the deadline is at 05:00."""
 
 
-NO_ANSWER = "AirflowDoesNotAnswer"
+NO_ANSWER = "unreachable"
 """The one alert that the page cannot tell: Prometheus raises it."""
 
 
@@ -181,20 +181,6 @@ class Case:
     act: Callable[[Drill, Callable[[], None]], None]
     """Causes it, calls the function when it must be raised, then follows the text."""
 
-    @property
-    def rule(self) -> str:
-        """Its alert in Prometheus."""
-        return NO_ANSWER if self.kind == NO_ANSWER else alerts.alerts()[self.kind].rule
-
-    @property
-    def runbook(self) -> str:
-        """`page#section` of docs/runbooks."""
-        return (
-            "airflow-does-not-answer#what-to-do"
-            if self.kind == NO_ANSWER
-            else alerts.alerts()[self.kind].runbook
-        )
-
     def is_raised(self, drill: Drill) -> bool:
         """Whether its alert is raised now."""
         if self.kind == NO_ANSWER:
@@ -277,10 +263,11 @@ def write(path: Path, lines: list[Line], seconds: float) -> None:
         "|---|---|---|---|---|",
     ]
     for line in lines:
-        page, _, section = line.case.runbook.partition("#")
+        alert = alerts.alerts()[line.case.kind]
+        page, _, section = alert.runbook.partition("#")
         gone = f"**NO**: {line.wrong}".replace("|", "/").replace("\n", " ") if line.wrong else "yes"
         text.append(
-            f"| [{line.case.rule}](../runbooks/{page}.md#{section}) | {line.case.cause} | {line.followed} "
+            f"| [{alert.rule}](../runbooks/{page}.md#{section}) | {line.case.cause} | {line.followed} "
             f"| {gone} | {line.seconds:.0f} |"
         )
     path.write_text("\n".join(text) + "\n")
