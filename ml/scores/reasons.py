@@ -77,8 +77,14 @@ def _said(feature: Feature, value: float) -> str:
     return number(value, feature.unit)
 
 
+_SPANS = (("days", 86400), ("h", 3600), ("min", 60))
+
+
 def number(value: float, unit: str) -> str:
-    """A number as a person writes it: -45 %, 12,300, 3.5."""
+    """A number as a person writes it: -45 %, 12,300, 3.5; a span of time as 17 h or 31 days."""
+    if unit == "seconds":
+        name, size = next((each for each in _SPANS if abs(value) >= each[1]), ("s", 1))
+        return f"{value / size:.1f}".removesuffix(".0") + f" {name}"
     if unit == "log_ratio":
         return f"{math.expm1(value) * 100:+.0f} %"
     if unit == "share_per_30_days":

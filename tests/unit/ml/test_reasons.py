@@ -39,3 +39,19 @@ def test_sensitive_features_are_never_reasons_in_credit() -> None:
     sensitive = {"share_health", "share_people_transfers"}
     found = {one.name for one in DEFINITIONS if "credit" not in one.allowed_in and one.entity == "customer"}
     assert found == sensitive
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (12.0, "seconds", "12 s"),
+        (90.0, "seconds", "1.5 min"),
+        (61_867.0, "seconds", "17.2 h"),
+        (2_700_000.0, "seconds", "31.2 days"),
+        (0.25, "share", "25 %"),
+        (12_300.0, "money", "12,300"),
+    ],
+)
+def test_numbers_are_written_as_people_write_them(value: float, unit: str, said: str) -> None:
+    """Catches a reason such as "time since a new device: 2,700,175"."""
+    assert reasons.number(value, unit) == said
