@@ -1,21 +1,12 @@
 {{ config(materialized='table') }}
 
 {%- set order = ['booked_at', 'version_known_at', '_load_id', '_record'] %}
-{#- A balance belongs to the day of booking, which for a card is often later than the purchase. -#}
-{%- set balance_date %}case
-            when told.booked_at is not null then {{ local_date('told.booked_at', 'clients.timezone') }}
-            else told.business_date
-        end
-{%- endset %}
 {%- set is_booked = "told.superseded_at is null and coalesce(told.status, 'posted') <> 'pending'" %}
 
 with
 
-clients as (
-    select * from {{ ref('stg_clients') }}
-),
-
--- Transactions are read twice: what few of them need is not carried through the sums of all.
+-- Transactions are read twice: what few of them need is not carried through the sums of all. A balance belongs to the
+-- day of booking, which for a card is often later than the purchase.
 booked as (
     select
         told.client_id,
@@ -23,13 +14,12 @@ booked as (
         told.currency,
         told.amount,
         told.balance_after,
-        {{ balance_date }} as balance_date,
+        told.booking_date as balance_date,
         coalesce(told.booked_at, told.event_at) as booked_at,
         told.version_known_at,
         told._load_id,
         told._record
     from {{ ref('int_transactions') }} as told
-    inner join clients on told.client_id = clients.client_id
     where {{ is_booked }}
 ),
 
@@ -94,7 +84,6 @@ listed as (
         told._load_id,
         told._record
     from broken
-    inner join clients on broken.client_id = clients.client_id
     inner join {{ ref('int_transactions') }} as told
         on
             broken.client_id = told.client_id
@@ -102,8 +91,8 @@ listed as (
             and broken.currency = told.currency
     where
         {{ is_booked }}
-        and {{ balance_date }} > broken.previous_date
-        and {{ balance_date }} <= broken.balance_date
+        and told.booking_date > broken.previous_date
+        and told.booking_date <= broken.balance_date
 )
 
 select * from listed

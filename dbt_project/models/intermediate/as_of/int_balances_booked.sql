@@ -3,10 +3,7 @@ select
     transactions.client_id,
     transactions.account_id,
     transactions.balance_after,
-    case
-        when transactions.booked_at is not null then {{ local_date('transactions.booked_at', 'clients.timezone') }}
-        else transactions.business_date
-    end as balance_date,
+    transactions.booking_date as balance_date,
     coalesce(
         transactions.booked_at, transactions.event_at, cast(transactions.business_date as timestamp)
     ) as booked_at,

@@ -154,6 +154,7 @@ categorised as (
         chosen.direction,
         chosen.movement,
         chosen.business_date,
+        chosen.booking_date,
         chosen.event_at,
         chosen.authorised_at,
         chosen.booked_at,

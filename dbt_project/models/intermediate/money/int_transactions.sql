@@ -90,6 +90,7 @@ versions as (
         and matched_movement not in ('fee', 'interest') as is_customer_initiated,
         understood_at > known_at as is_reinterpreted,
         business_date,
+        booking_date,
         event_at,
         authorised_at,
         booked_at,
