@@ -120,6 +120,7 @@ def judge(
         for client, mask in masks.items()
         for row in _reliability(use_case, named, test.where(pa.array(mask)), scores[mask], client)
     ]
+    rows += rules(named, others, len(test))
     fair_rows, flags = _fairness(use_case, named, test, scores)
     blocking = flags if use_case.fairness and use_case.fairness.blocks else ()
     return Judged(
@@ -298,6 +299,24 @@ def _reliability(
             ("mean_score", part.mean_score, None, None),
             ("observed_rate", part.observed.value, _finite(part.observed.lo), _finite(part.observed.hi)),
         )
+    ]
+
+
+def rules(named: Named, others: Mapping[str, Predicted], n: int) -> list[dict[str, Any]]:
+    """Of each baseline that is a rule, what it looks at and from where on (or up to where) it fires.
+
+    `mart_fraud_alerts` says by these rows whether it points at a payment.
+    """
+    return [
+        _plain(
+            named,
+            "fires_from" if other.details["at_least"] else "fires_up_to",
+            other.details["threshold"],
+            n,
+        )
+        | {"dataset": f"rule: {other.details['feature']}", "baseline": name}
+        for name, other in others.items()
+        if other.fired is not None
     ]
 
 

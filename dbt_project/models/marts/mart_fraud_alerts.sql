@@ -8,6 +8,8 @@
         pre_hook={'sql': "{{ delete_tonight() }}", 'transaction': false},
     )
 }}
+{#- Where the fraud model's features are. -#}
+{%- set vectors = ["features_transactions", "features_velocity"] %}
 
 with
 
@@ -26,27 +28,64 @@ transactions as (
     select * from {{ ref('fct_transactions') }}
 ),
 
+-- The best rule with one condition that the version had to beat.
+rules as (
+    select
+        version as model_version,
+        substring(dataset, 7) as feature,
+        metric = 'fires_from' as fires_from,
+        value as threshold,
+        known_at
+    from {{ ref('stg_model_metrics') }}
+    where
+        model = 'fraud'
+        and baseline = 'best_rule'
+        and dataset like 'rule: %'
+        and metric in ('fires_from', 'fires_up_to')
+),
+
+{% for model in vectors -%}
+{{ model }} as (
+    select * from {{ ref(model) }}
+),
+
+{% endfor -%}
+-- As the date knew the transaction: a posting or correction that came later is another one's alert. What goes to the
+-- customer's own account is lost to nobody.
 worth_an_alert as (
     select
         scores.client_id,
         scores.model_version,
         scores.entity_id as transaction_key,
         scores.receipt_id,
+        transactions.customer_id,
+        transactions.account_id,
+        transactions.merchant,
         scores.currency,
+        cast(abs(transactions.base_amount) as decimal(18, 4)) as amount,
         scores.score,
         scores.expected_value as expected_loss,
         clients.alert_cost,
         clients.alerts_per_day,
+        transactions.business_date,
+        transactions.event_at,
         scores.as_of_date,
         dates.cutoff_at
     from {{ ref('fct_scores') }} as scores
     inner join dates on scores.client_id = dates.client_id and scores.as_of_date = dates.as_of_date
     inner join clients on scores.client_id = clients.client_id
+    inner join transactions
+        on
+            scores.client_id = transactions.client_id
+            and scores.entity_id = transactions.transaction_key
+            and dates.cutoff_at > transactions.known_at
+            and (transactions.superseded_at is null or dates.cutoff_at <= transactions.superseded_at)
     where
         scores.model = 'fraud'
         and scores.role = 'champion'
         and scores.entity = 'transaction'
         and scores.expected_value > clients.alert_cost
+        and transactions.movement is distinct from 'own_transfer'
 ),
 
 queued as (
@@ -58,40 +97,74 @@ queued as (
     from worth_an_alert
 ),
 
+ruled as (
+    select
+        queued.client_id,
+        queued.transaction_key,
+        queued.as_of_date,
+        rules.feature,
+        rules.fires_from,
+        rules.threshold,
+        case
+            -- dbt knows the features only when it runs.
+            when rules.feature is null then null
+            {%- for model in vectors %}
+            {%- for feature, group in feature_columns(model) %}
+            when rules.feature = '{{ feature }}' then cast({{ model }}.{{ feature }} as float)
+            {%- endfor %}
+            {%- endfor %}
+        end as feature_value
+    from queued
+    inner join rules on queued.model_version = rules.model_version and queued.cutoff_at > rules.known_at
+    {%- for model in vectors %}
+    left join {{ model }}
+        on
+            queued.client_id = {{ model }}.client_id
+            and queued.transaction_key = {{ model }}.transaction_key
+            and queued.as_of_date = {{ model }}.as_of_date
+    {%- endfor %}
+),
+
 reasons as (
     {{ reasons_side_by_side("model = 'fraud' and as_of_date in (select dates.as_of_date from dates)") }}
 ),
 
--- As the date knew the transaction: a posting or correction that came later is another one's alert.
 alerts as (
     select
         queued.client_id,
         queued.transaction_key,
-        transactions.customer_id,
-        transactions.account_id,
+        queued.customer_id,
+        queued.account_id,
         queued.model_version,
         queued.receipt_id,
-        transactions.merchant,
+        queued.merchant,
         reasons.reason_1,
         reasons.reason_2,
         reasons.reason_3,
+        ruled.feature
+        || case when ruled.fires_from then ' ≥ ' else ' ≤ ' end
+        || cast(ruled.threshold as varchar) as best_rule,
         queued.currency,
         cast(queued.rank as integer) as rank,
-        cast(abs(transactions.base_amount) as decimal(18, 4)) as amount,
+        queued.amount,
         queued.score,
         queued.expected_loss,
         queued.alert_cost,
         queued.rank <= queued.alerts_per_day as is_within_budget,
-        transactions.business_date,
-        transactions.event_at,
+        case
+            when ruled.feature is null then null
+            when ruled.fires_from then coalesce(ruled.feature_value >= ruled.threshold, false)
+            else coalesce(ruled.feature_value <= ruled.threshold, false)
+        end as is_hit_by_rule,
+        queued.business_date,
+        queued.event_at,
         queued.as_of_date
     from queued
-    inner join transactions
+    left join ruled
         on
-            queued.client_id = transactions.client_id
-            and queued.transaction_key = transactions.transaction_key
-            and queued.cutoff_at > transactions.known_at
-            and (transactions.superseded_at is null or queued.cutoff_at <= transactions.superseded_at)
+            queued.client_id = ruled.client_id
+            and queued.transaction_key = ruled.transaction_key
+            and queued.as_of_date = ruled.as_of_date
     left join reasons
         on
             queued.client_id = reasons.client_id

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ml.datasets import Rows
-from ml.scores import baselines, scorecard
+from ml.scores import baselines, evaluation, scorecard
 
 
 @dataclass
@@ -116,6 +116,21 @@ def test_a_rule_fires_by_its_words_and_ranks_by_its_feature() -> None:
     down = baselines.best_rule({"x": -values[known]}, TEST.labels()[known])
     assert down.words == f"x ≤ -{baselines.best_rule({'x': values[known]}, TEST.labels()[known]).words[4:]}"
     assert np.array_equal(down.scores(-values[known]), values[known].astype(np.float64))
+
+
+def test_a_rule_is_published_as_it_fires() -> None:
+    """Catches a published direction or threshold that points at other rows than the rule that was judged."""
+    predicted = baselines.predict(
+        Wishes({"line": Wanted("logistic"), "rule": Wanted("rule")}), FITTED, CALIBRATION, TEST
+    )
+    named = evaluation.Named("fraud", "v1", "January")
+    (told,) = evaluation.rules(named, predicted, len(TEST))
+    values = TEST.table[told["dataset"].removeprefix("rule: ")].to_pandas().to_numpy()
+    assert (told["baseline"], told["metric"]) == ("rule", "fires_from")
+    assert np.array_equal(predicted["rule"].fired, values >= told["value"])
+    amount = predicted["rule"]
+    down = replace(amount, details={**amount.details, "at_least": False})
+    assert evaluation.rules(named, {"rule": down}, 1)[0]["metric"] == "fires_up_to"
 
 
 few_rows = st.lists(
