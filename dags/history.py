@@ -28,6 +28,7 @@ Errors are tried again; failed tests, a failed audit and a refused publication f
 | enrich | 2 | 1 h | its own result |
 | audit | 2 | 1 h | `audit.json` of the build |
 | publish | 2 | 30 min | nothing; it goes on from the step it had reached |
+| warm_dashboards | 0 | 20 min | answers in the cache; it never fails the run |
 """
 
 from airflow.sdk import chain, dag
@@ -56,6 +57,7 @@ def history() -> None:
         steps.dbt.override(task_id="dbt_marts")("marts"),
         steps.audit(),
         steps.publish(),
+        steps.warm_dashboards(),
     )
 
 

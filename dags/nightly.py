@@ -132,21 +132,6 @@ def retrain(models: list[str]) -> None:
     get_current_context()["outlet_events"][steps.RETRAIN].extra = {"models": models}
 
 
-# Nothing stale is served without it: the key of an answer holds its publication.
-@task(retries=0, execution_timeout=timedelta(minutes=20))
-def warm_dashboards() -> str:
-    """Compute the answers of the dashboards, if there are any here, before people ask."""
-    import logging
-
-    from nightledger.servers import superset_pages
-
-    try:
-        return superset_pages.refresh(Settings(), seconds=900)
-    except superset_pages.PagesError as error:
-        logging.getLogger(__name__).warning("the first reader of each page waits a little longer: %s", error)
-        return "not warmed"
-
-
 @dag(
     schedule=CronDataIntervalTimetable(SETTINGS.schedule, timezone="UTC") if SETTINGS.schedule else None,
     start_date=datetime.combine(SETTINGS.schedule_from, time(), UTC),
@@ -165,7 +150,7 @@ def warm_dashboards() -> str:
 )
 def nightly() -> None:
     """Order of the steps."""
-    losses, asked, warm = watch_losses(), watch_incidents(), warm_dashboards()
+    losses, asked, warm = watch_losses(), watch_incidents(), steps.warm_dashboards()
     chain(
         steps.wait_for_sources(),
         steps.take_lock(),

@@ -38,6 +38,7 @@ STEPS = {
         "dbt_marts",
         "audit",
         "publish",
+        "warm_dashboards",
     ],
     "reports": ["draw"],
     "train": ["publication", "train", "awaiting", "approve", "settle", "release", "champions", "complete"],

@@ -128,12 +128,14 @@ def _url(text: str) -> Any:
 def test_warming_computes_what_dashboards_ask(
     app: Any, people: Callable[..., Person], ids: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Catches warming that fills places in the cache which nobody asks for."""
+    """Catches warming that fills places in the cache which nobody asks for, or leaves those out who are
+    confined to a client and have answers of their own."""
     from nightledger_superset import refreshing
     from nightledger_superset.settings import Settings
 
     settings = Settings.from_environment()
     some = list(ids["charts"].values())[::10]
+    analysts = [people(role) for role in ("Analyst", "Analyst · demo_bank")]
     every = refreshing.charts
     monkeypatch.setattr(refreshing, "charts", lambda: [chart for chart in every() if chart.id in some])
     with app.app_context():
@@ -144,8 +146,8 @@ def test_warming_computes_what_dashboards_ask(
         told = refreshing.warm(settings, force=True)
         assert "failed" not in told, told
         assert "there already" in refreshing.warm(settings)
-    analyst = people("Analyst")
-    answers = [analyst.ask("GET", f"/api/v1/chart/{number}/data/") for number in some]
-    found = [answer.content["result"][0]["is_cached"] for answer in answers if answer.status == 200]
-    assert found
-    assert all(found)
+    for analyst in analysts:
+        answers = [analyst.ask("GET", f"/api/v1/chart/{number}/data/") for number in some]
+        found = [answer.content["result"][0]["is_cached"] for answer in answers if answer.status == 200]
+        assert found
+        assert all(found)

@@ -210,3 +210,18 @@ def night_failed(context: Context) -> None:
             notifying.announce(settings)
     except Exception:
         logging.getLogger(__name__).exception("the failure of %s could not be kept as an incident", name)
+
+
+# Nothing stale is served without it: the key of an answer holds its publication.
+@task(retries=0, execution_timeout=timedelta(minutes=20))
+def warm_dashboards() -> str:
+    """Compute the answers of the dashboards, if there are any here, before people ask."""
+    import logging
+
+    from nightledger.servers import superset_pages
+
+    try:
+        return superset_pages.refresh(Settings(), seconds=900)
+    except superset_pages.PagesError as error:
+        logging.getLogger(__name__).warning("the first reader of each page waits a little longer: %s", error)
+        return "not warmed"
