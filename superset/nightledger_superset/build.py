@@ -9,7 +9,7 @@ apart.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -90,7 +90,8 @@ def build(folder: Path, project: Path, database_uri: str) -> Bundle:
     filters = read_yaml(
         folder / "filters.yml", set(yaml.safe_load((folder / "filters.yml").read_text()) or {})
     )
-    maker = _Maker(look, datasets, filters, contexts, _roles_told(folder))
+    css = path.read_text() if (path := folder / "pages.css").exists() else ""
+    maker = _Maker(look, datasets, filters, contexts, _roles_told(folder), css)
     problems: list[str] = []
     for path in sorted((folder / "dashboards").glob("*.yml")):
         try:
@@ -201,9 +202,10 @@ class _Maker:
         filters: dict[str, Any],
         contexts: dict[str, Any],
         roles: str,
+        css: str,
     ) -> None:
         self.look, self.datasets, self.filters, self.contexts = look, datasets, filters, contexts
-        self.roles = roles
+        self.roles, self.css = roles, css
         self.files: dict[str, str] = {}
         self.dashboards: dict[str, DashboardInfo] = {}
         self.charts: dict[str, UUID] = {}
@@ -241,7 +243,10 @@ class _Maker:
         if problems:
             raise DefinitionError("\n".join(problems))
         layout.check(path.name, tabs)
-        header = self.header if stated.get("header", True) else None
+        height = stated.get("header", True)
+        header = self.header if height else None
+        if header and height is not True:  # pages of all clients have a row of each
+            header = replace(header, height=int(height))
         own = {
             f"{slug}/{item.chart.key}": item.uuid
             for tab in tabs
@@ -264,7 +269,7 @@ class _Maker:
         content = {
             "dashboard_title": stated["title"],
             "description": stated["description"],
-            "css": "",
+            "css": self.css,
             "slug": slug,
             "uuid": str(uuid_of("dashboard", slug)),
             "published": True,

@@ -139,8 +139,8 @@ def read_yaml(path: Path, keys: set[str]) -> dict[str, Any]:
 
 
 def label_of(name: str) -> str:
-    """`spend_30d` as people read it: Spend 30d."""
-    return name.replace("_", " ").strip().capitalize()
+    """`spend_30d` as people read it: Spend 30d. An id is called by what it is of."""
+    return name.removesuffix("_id").replace("_", " ").strip().capitalize()
 
 
 def columns_named(sql: str) -> set[str]:

@@ -20,6 +20,8 @@ from nightledger_superset.settings import ADMIN, FOLDER, PROJECT, Settings
 if TYPE_CHECKING:
     from flask import Flask
 
+_READ = {".yml", ".sql", ".json", ".py", ".txt", ".css"}
+
 
 def prepare(settings: Settings, say: Callable[[str], None], *, force: bool = False) -> bool:
     """Metadata, admin, permissions, assets, roles, rules and reports.
@@ -62,7 +64,7 @@ def prepare(settings: Settings, say: Callable[[str], None], *, force: bool = Fal
 def fingerprint(settings: Settings) -> str:
     """Changes whenever `prepare` has something to do."""
     files = [
-        *(path for path in FOLDER.rglob("*") if path.suffix in (".yml", ".sql", ".json", ".py", ".txt")),
+        *(path for path in FOLDER.rglob("*") if path.suffix in _READ),
         *(PROJECT / "dbt_project" / "models").rglob("*.yml"),
         *(PROJECT / "dbt_project" / "models").rglob("*.md"),
         *(PROJECT / "dbt_project" / "seeds").rglob("*.yml"),
