@@ -26,6 +26,9 @@ CONTEXTS = FOLDER / "query_contexts.json"
 TALL = 3200
 """Height of the window: charts below it would not be drawn."""
 
+LEAST_WIDTH = 1440
+"""Pixels from which on nothing may be cut off."""
+
 PATIENCE = 90.0
 """Seconds after which something that should be there is missed; a busy machine needs most of them."""
 
@@ -49,7 +52,25 @@ _WRONG = """() => [...document.querySelectorAll('.dashboard-component-chart-hold
         const alert = e.querySelector('[role="alert"], .ant-alert-error, .missing-chart-container');
         if (alert) return [[title, 'error', alert.innerText]];
         const rows = e.querySelector('table') && !e.querySelector('tbody tr td:not(.dt-no-results)');
-        return e.querySelector('.ant-empty') || rows ? [[title, 'no data', '']] : [];
+        const number = e.querySelector('.header-line')?.innerText === 'No data';
+        return e.querySelector('.ant-empty') || rows || number ? [[title, 'no data', '']] : [];
+    })"""
+# A table with pages is a list: people turn its pages, or scroll. All else must fit.
+_CUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')]
+    .filter(e => e.offsetParent)
+    .flatMap(e => {
+        const title = e.querySelector('[data-test="editable-title"], .header-title')?.innerText || '?';
+        const list = e.querySelector('.dt-controls, .dt-pagination, .ant-pagination');
+        return [...e.querySelectorAll('*')]
+            .filter(p => p.clientWidth > 8 && p.clientHeight > 8 && !p.closest('svg, canvas, .ant-badge'))
+            .filter(p => {
+                const style = getComputedStyle(p);
+                const wide = style.overflowX !== 'visible' && p.scrollWidth > p.clientWidth + 2;
+                const tall = style.overflowY !== 'visible' && p.scrollHeight > p.clientHeight + 2;
+                return wide || tall && !list;
+            })
+            .slice(0, 1)
+            .map(p => [title, 'cut off', `${p.className} ${p.innerText}`.slice(0, 80)]);
     })"""
 
 
@@ -61,7 +82,7 @@ class Seen:
     tab: str
     seconds: float
     wrong: list[tuple[str, str, str]]
-    """Chart, `error` or `no data`, and the message."""
+    """Chart, `error`, `no data` or `cut off`, and the message."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     """What the page asked the chart-data API."""
     failed: list[str] = field(default_factory=list)
@@ -117,6 +138,10 @@ class Visitor:
         if apply.count() and apply.first.is_enabled():
             apply.first.click()
         return self._seen("", "", began, timeout)
+
+    def cut(self) -> list[tuple[str, str, str]]:
+        """What is shown and does not fit: titles, numbers, texts, tables that are no lists."""
+        return [(title, kind, said) for title, kind, said in self.page.evaluate(_CUT)]
 
     def charts_of(self, slug: str) -> dict[int, str]:
         """Of a dashboard, the uuid of each chart by the number that this server gave it."""
@@ -256,6 +281,8 @@ def screenshots(
             for slug in slugs or listed()["dashboards"]:
                 for number, seen in enumerate(visitor.dashboard(slug), start=1):
                     visitor.page.wait_for_timeout(900)  # charts grow into place
+                    if width >= LEAST_WIDTH:
+                        seen.wrong += visitor.cut()
                     clip = {"x": 0, "y": 0, "width": width, "height": min(visitor.height(), TALL)}
                     path = folder / f"{slug}-{number}-{width}{'-dark' if dark else ''}.webp"
                     picture = Image.open(io.BytesIO(visitor.page.screenshot(clip=clip)))
