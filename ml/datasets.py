@@ -178,11 +178,15 @@ def read_rows(
         population = sampled_sql(population, ["client_id", *(["label"] if use_case.label else [])], KEY, most)
     statement, values = rows_sql(connection, use_case, features, population)
     table = connection.execute(statement, values).to_arrow_table()
-    hashes = sorted(set(table["_definition_hash"].to_pylist()), key=str)
-    if len(hashes) > 1:
-        raise DatasetError(
-            f"{', '.join(use_case.features)} mixes rows of {len(hashes)} definitions "
-            f"({', '.join(map(str, hashes))}); rebuild the table with a history night"
-        )
+    # A row that only some of the tables have says nothing of how the others were made.
+    of_rows = [found.split(" ") for found in pc.unique(table["_definition_hash"]).to_pylist()]
+    of_tables = [sorted({*hashes} - {""}) for hashes in zip(*of_rows, strict=True)]
+    for name, hashes in zip(use_case.features, of_tables, strict=False):
+        if len(hashes) > 1:
+            raise DatasetError(
+                f"{name} mixes rows of {len(hashes)} definitions ({', '.join(hashes)}); rebuild the table "
+                "with a history night"
+            )
     names = tuple(feature.name for feature in features)
-    return Rows(table.drop_columns(["_definition_hash"]), names, hashes[0] if hashes else "")
+    definition = " ".join(one for hashes in of_tables for one in hashes)
+    return Rows(table.drop_columns(["_definition_hash"]), names, definition)

@@ -164,7 +164,7 @@ def vectors_sql(use_case: UseCase, features: Sequence[Feature]) -> str:
 
     The first table says which rows there are; what another one does not know is missing. Features are FLOAT,
     but for texts whose codes are not fixed yet. `_definition_hash` holds the tables' hashes in their order,
-    separated by spaces. With attributes it reads `dates`.
+    separated by spaces; of a table without the row it is empty. With attributes it reads `dates`.
     """
     tables = use_case.features
     own = {table: attributes.source_of(table) is not None for table in tables}
@@ -180,7 +180,9 @@ def vectors_sql(use_case: UseCase, features: Sequence[Feature]) -> str:
         for feature in features
     )
     hashes = ", ".join(
-        f"'{attributes.definition_hash(table)}'" if own[table] else f'"{table}"._definition_hash'
+        f"'{attributes.definition_hash(table)}'"
+        if own[table]
+        else f"coalesce(\"{table}\"._definition_hash, '')"
         for table in tables
     )
     base, *others = tables

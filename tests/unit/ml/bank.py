@@ -158,7 +158,7 @@ def publish(home: Path) -> Bank:
                 (max(t.spend_amount) filter (where t.business_date > d.as_of_date - 90))::float
                     as max_transaction_amount_90d,
                 null::float as never_filled,
-                'definition 1' as _definition_hash
+                'definition-1' as _definition_hash
             from ops.as_of_dates as d
             inner join intermediate.int_transactions as t
                 on t.client_id = d.client_id and t.business_date <= d.as_of_date and t.known_at < d.cutoff_at

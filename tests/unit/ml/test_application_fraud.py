@@ -5,8 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from ml import config, training
+from ml import config, datasets, families, training
+from ml.features import DatasetError, read_features
 from ml.registry import Registry
+from ml.scores import fitting
 from tests.unit.ml.bank import LAST, Bank, month_ends
 
 BUREAU = ("total_balance", "total_credit_limit", "number_of_open_accounts", "number_of_accounts_in_arrears")
@@ -78,3 +80,36 @@ def test_without_frauds_of_customers_the_model_says_that_there_are_none(lender: 
     outcome = training.train(lender.settings, "application_fraud")
     assert (outcome.verdict, outcome.version) == ("refused", None)
     assert outcome.reason.startswith("Too few matured dates")
+
+
+def test_rows_that_one_table_lacks_are_of_no_other_definition(lender: Bank) -> None:
+    """Catches a training that is refused because of rows without a match, and one that mixes definitions."""
+    manifest = json.loads((lender.build / "manifest.json").read_text())
+    columns = {
+        name: {**column, "config": {"meta": column["config"]["meta"] | {"allowed_in": ["application_fraud"]}}}
+        for name, column in lender.columns.items()
+    }
+    manifest["nodes"]["features_customers"] = {
+        "resource_type": "model",
+        "name": "features_customers",
+        "columns": columns,
+    }
+    (lender.build / "manifest.json").write_text(json.dumps(manifest))
+    lender.run("delete from features.features_credit where hash(customer_id) % 2 = 0")
+    case = config.read("application_fraud").model_copy(
+        update={"features": ["features_customers", "features_credit"]}
+    )
+    assert isinstance(case, config.UseCase)
+
+    def rows() -> datasets.Rows:
+        publication = datasets.read_publication(lender.settings)
+        features = read_features(lender.build, case)
+        job = families.Job(lender.settings, "application_fraud", case, publication, features)
+        return fitting.training_rows(job)[0]
+
+    found = rows()
+    assert 100 < found.table["total_balance"].null_count < len(found) - 100
+    assert found.definition_hash == "definition-1 1"
+    lender.run("update features.features_credit set _definition_hash = '2' where as_of_date >= '2025-05-01'")
+    with pytest.raises(DatasetError, match=r"features_credit mixes rows of 2 definitions \(1, 2\)"):
+        rows()

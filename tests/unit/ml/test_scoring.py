@@ -155,7 +155,7 @@ def test_only_tonights_dates_are_scored(trained: Trained) -> None:
         ("gone", "gone: max_transaction_amount_90d"),
         ("new", "new: another"),
         ("order", "in another order: transactions_90d, days_since_last_transaction"),
-        ("sql", "SQL of the feature table.*definition 1 then, definition 2 now"),
+        ("sql", "SQL of the feature table.*definition-1 then, definition-2 now"),
     ],
 )
 def test_other_features_are_refused_and_named(trained: Trained, change: str, message: str) -> None:
@@ -173,7 +173,7 @@ def test_other_features_are_refused_and_named(trained: Trained, change: str, mes
         columns.clear()
         columns.update({column["name"]: column for column in (second, first, *rest)})
     else:
-        bank.run("update features.features_customers set _definition_hash = 'definition 2'")
+        bank.run("update features.features_customers set _definition_hash = 'definition-2'")
     bank.write_manifest()
     with pytest.raises(scoring.ScoringRefused, match=message):
         scoring.score_night(bank.settings, bank.build)
