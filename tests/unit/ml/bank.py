@@ -182,7 +182,10 @@ def use_config(patch: pytest.MonkeyPatch, **changes: Any) -> config.UseCase:
         "evaluation": {"bootstrap_draws": 60},
         "confidence": {"ages": {}},
         "estimator": {"rounds": 40, "params": values["estimator"]["params"] | {"eta": 0.3}, "search": None},
-        "promotion": {"over_baselines": {"recency": -1.0, "logistic_regression": -1.0}},
+        "promotion": {
+            "over_baselines": {"recency": -1.0, "logistic_regression": -1.0},
+            "guardrails": values["promotion"]["guardrails"] | {"most_calibration_error": 0.1},  # few rows
+        },
     }
     for change in (small, changes):
         for key, value in change.items():
