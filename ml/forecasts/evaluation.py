@@ -39,6 +39,7 @@ def evaluate(settings: Settings, asked: "Asked", console: Console) -> None:
 
     Raises:
         Refused: no origin with an outcome, or too little history before the first day.
+        TooLittle: no such client, or nothing is known of it.
     """
     name, _, client = asked.model.partition(".")
     rules = scopes.asked(settings, config.read(name), asked.model)
@@ -46,13 +47,14 @@ def evaluate(settings: Settings, asked: "Asked", console: Console) -> None:
     publication = read_publication(settings)
     before = asked.first - timedelta(days=1)
     with warehouse.connect(publication.path, settings=settings) as connection:
+        whose, truth = steps.begin(connection, settings, rules, client, publication.as_of_date)
         try:
-            whose, truth = steps.begin(connection, settings, rules, client, publication.as_of_date)
             _, learnable = steps.begin(connection, settings, rules, client, before)
             origins = _origins(learnable.last, asked.last, truth.last)
             found, judged = fitted.learn(connection, settings, whose, learnable)
         except TooLittle as error:
-            raise Refused(f"{error} Choose a later FROM.") from error
+            advice = " Choose a later FROM." if series.has_money(connection, truth, rules.measure) else ""
+            raise Refused(f"{error}{advice}") from error
         tables, customers = [], []
         for origin in origins:
             span = fitted.known_at(connection, settings, whose, truth.first, origin)

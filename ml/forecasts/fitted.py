@@ -129,10 +129,10 @@ def learn(
         TooLittle: too few months, no money at all, or nothing was known at the origins.
     """
     rules = asked.described
-    origins = backtest.origins(rules, truth.first, truth.last)
-    spans = [known_at(connection, settings, asked, truth.first, origin) for origin in origins]
     if not series.has_money(connection, truth, rules.measure):
         raise TooLittle(f"{asked.client} has no {_WITHOUT[rules.measure]}, {truth.first} to {truth.last}.")
+    origins = backtest.origins(rules, truth.first, truth.last)
+    spans = [known_at(connection, settings, asked, truth.first, origin) for origin in origins]
     yearly = (origins[0] - truth.first).days >= rules.prophet.yearly_from_days
     table = backtest.run(connection, replace(asked, yearly=yearly), spans, truth)
     if table.empty or table[table.level == "client"].origin.nunique() < rules.least_origins:

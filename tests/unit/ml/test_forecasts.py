@@ -502,10 +502,11 @@ def test_too_little_is_refused_in_words(
 def test_a_client_without_revenue_is_told_so(
     connection: duckdb.DuckDBPyConnection, settings: Settings, rules: Forecast
 ) -> None:
-    """A client that earns nothing is told to date its history, which changes nothing."""
+    """A client that earns nothing is told to date its history or to wait for more, which changes nothing."""
     asked, span = whole(rules.model_copy(update={"measure": "revenue"}))
-    with pytest.raises(TooLittle, match=r"shop has no revenue \(no interchange_rate"):
-        fitted.learn(connection, settings, asked, span)
+    for known in (span, replace(span, first=date(2025, 7, 1))):
+        with pytest.raises(TooLittle, match=r"shop has no revenue \(no interchange_rate"):
+            fitted.learn(connection, settings, asked, known)
     connection.execute(
         "update intermediate.int_revenue set known_at = timestamp '2025-12-31 10:00', revenue = 1"
     )
@@ -573,6 +574,8 @@ def test_own_data_is_evaluated_on_months_that_were_not_seen(
     assert {"client", "category", "customer"} <= {row["dataset"] for row in metrics}
     with pytest.raises(Refused, match=r"2 complete months of history.* Choose a later FROM"):
         steps.evaluate(settings, replace(asked, first=date(2024, 3, 1)), console)
+    with pytest.raises(TooLittle, match=r"no clients/nobody\.yml; name a client as \S+$"):
+        steps.evaluate(settings, replace(asked, model="forecast_spend.nobody"), console)
 
 
 def test_where_nothing_beats_the_floor_the_floor_is_forecast(
