@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Error, Page, Request, sync_playwright
+from playwright.sync_api import Error, Locator, Page, Request, sync_playwright
 
 from nightledger_superset.settings import ADMIN, FOLDER, PROJECT, Settings
 
@@ -138,6 +138,45 @@ class Visitor:
         if apply.count() and apply.first.is_enabled():
             apply.first.click()
         return self._seen("", "", began, timeout)
+
+    def cell(self, chart: str, column: str) -> Locator:
+        """The first cell of a column in a table on the page."""
+        table = self.page.locator(".dashboard-component-chart-holder", has_text=chart)
+        heads = [head.strip() for head in table.locator("thead th").all_inner_texts()]
+        return table.locator("tbody tr").first.locator("td").nth(heads.index(column))
+
+    def narrow(self, chart: str, column: str, *, timeout: float = PATIENCE) -> tuple[str, Seen]:
+        """Click what stands first in a column of a table; the other charts follow (cross-filter).
+
+        Returns:
+            What was clicked, and what was seen and asked then.
+        """
+        self._asked, self._failed = [], []
+        began = time.monotonic()
+        cell = self.cell(chart, column)
+        value = cell.inner_text().strip()
+        with self.page.expect_request(lambda request: _ASKED in request.url):
+            cell.click()
+        return value, self._seen("", "", began, timeout)
+
+    def drill(self, chart: str, column: str, by: str) -> dict[str, Any]:
+        """Drill from the first cell of a column by another column; returns the question that this asked."""
+        self.cell(chart, column).click(button="right")
+        self.page.get_by_text("Drill by", exact=True).last.hover()
+        with self.page.expect_request(lambda request: _ASKED in request.url) as told:
+            self.page.locator('[data-test="drill-by-submenu"]').get_by_text(by, exact=True).click()
+        self.page.wait_for_selector('[data-test="drill-by-chart"]')
+        self.page.locator('[data-test="close-drill-by-modal"]').last.click()
+        question: dict[str, Any] = told.value.post_data_json
+        return question
+
+    def picture(self) -> bytes:
+        """The page as Superset's own menu gives it away."""
+        self.page.locator('[data-test="actions-trigger"]').first.click()
+        self.page.get_by_text("Download", exact=True).last.hover()
+        with self.page.expect_download() as told:
+            self.page.get_by_text("Download as Image", exact=True).last.click()
+        return told.value.path().read_bytes()
 
     def cut(self) -> list[tuple[str, str, str]]:
         """What is shown and does not fit: titles, numbers, texts, tables that are no lists."""

@@ -75,3 +75,21 @@ def test_a_filter_changes_what_is_shown(told: Any) -> None:
     assert before != after
     asked = [one for body in seen.asked for query in body["queries"] for one in query.get("filters") or []]
     assert {"col": "entity", "op": "IN", "val": ["transaction"]} in asked
+
+
+@pytest.mark.slow
+def test_a_click_narrows_the_page_drills_and_the_page_can_be_taken_away(told: Any) -> None:
+    """Catches charts that no longer tell each other what was clicked, and menus that an upgrade has moved."""
+    from nightledger_superset import browser
+
+    table = "The largest merchants of a year"
+    with browser.visiting(told, height=1600) as visitor:
+        next(visitor.dashboard("merchants"))
+        drilled = visitor.drill(table, "Category", by="Currency")
+        category, seen = visitor.narrow(table, "Category")
+        picture = visitor.picture()
+    assert ["currency"] in [query["columns"] for query in drilled["queries"]]
+    asked = [one for body in seen.asked for query in body["queries"] for one in query.get("filters") or []]
+    assert {"col": "category", "op": "IN", "val": [category]} in asked
+    assert picture.startswith(b"\xff\xd8"), "a JPEG"
+    assert len(picture) > 20_000
