@@ -118,7 +118,8 @@ def main() -> int:
         return 1
     if password:
         console.print(f"The password of {arguments.name}, shown this once: [bold]{password}[/]")
-        console.print(f"They can change it at {base_url(settings)}/auth/resetmypassword/form")
+        address = settings.alert_address.rstrip("/") or base_url(settings)
+        console.print(f"They can change it at {address}/auth/resetmypassword/form")
         if arguments.name == ADMIN:
             console.print(f"The first one, in {passwords_file(settings)}, counts no longer.")
     elif wanted == [NOBODY]:
