@@ -59,7 +59,7 @@ def night(number: int) -> date:
 LATE, MISSING, CORRECTED, LAYOUT, REQUIRED = night(8), night(27), night(35), night(52), night(62)
 CITY, ONLINE, PRICES = night(15), night(40), night(66)
 DBT, DBT_BACK = night(84), night(85)
-RULES, RULES_BACK = night(98), night(106)
+RULES, RULES_BACK = night(98), night(99)
 MODEL, MODEL_BACK = night(76), night(112)
 DRIFTS = {"city_missing": (0.5, CITY), "online": (0.4, ONLINE), "prices": (0.3, PRICES)}
 
@@ -138,13 +138,11 @@ PLANTS = (
         until=DBT_BACK,
     ),
     Plant(
-        "a release of merchant rules: supermarkets are called department stores",
+        "a release of merchant rules without a training: supermarkets are called department stores",
         RULES,
-        frozenset({"drift"}),
-        frozenset({"rules"}),
+        frozenset({"night failed"}),
+        frozenset({"dbt"}),
         "mcc_categories",
-        within=14,
-        about="share_|entropy|shift",
         until=RULES_BACK,
     ),
     Plant(
