@@ -52,7 +52,7 @@ def test_it_ends_with_all_that_it_started(settings, tmp_path: Path, port: int, n
     script.write_text(SERVER.format(python=sys.executable, said=str(said)))
     script.chmod(0o755)
     code = (
-        "import sys; from pathlib import Path; from nightledger import mlflow_pages as pages;"
+        "import sys; from pathlib import Path; from nightledger.servers import mlflow_pages as pages;"
         f"pages.SERVER = Path({str(script)!r}); sys.exit(pages.main())"
     )
     variables = {"NIGHTLEDGER_HOME": str(settings.home), "NIGHTLEDGER_MLFLOW_PORT": str(port)}
