@@ -15,7 +15,7 @@ from nightledger.settings import Settings
 LIST = "/nightledger/cases"
 PAYMENT = "a1"
 PAGE = f"{LIST}/bank/{PAYMENT}"
-NAUGHTY = "<script>alert(1)</script> {{ 7 * 7 }}"
+NAUGHTY = "<script>alert(1)</script> {{ 70007 * 7 }}"
 D = date(2026, 3, 5)
 
 
@@ -276,7 +276,7 @@ def test_what_banks_and_people_write_is_shown_and_never_executed(ask, settings):
     cases.act(settings, "bank", PAYMENT, action="assign", assignee=NAUGHTY, note=NAUGHTY, who="mia", seen=0)
     for page in (ask(LIST), ask(PAGE), ask(f"{LIST}?client={NAUGHTY}")):
         assert "<script" not in page.text
-        assert "49" not in shown(page)
+        assert "490049" not in shown(page)
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert "script-src" not in page.headers["content-security-policy"]
 
