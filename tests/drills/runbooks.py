@@ -207,11 +207,11 @@ def make_start(root: Path) -> None:
         run_night(drill.settings, "history/first", DAY - timedelta(days=2), "history", tests=False)
     drill.start(DAY - timedelta(days=1))
     simulate(drill.home, DAY, customers=CUSTOMERS, days=DAYS)
-    backup = root / "home-backups" / "first" / "manifest.json"
-    backup.parent.mkdir(parents=True)
-    backup.write_text("{}")
+    drill.command("make backup")
+    (made,) = (path for path in (root / "home-backups").iterdir() if path.is_dir())
+    first = made.rename(made.with_name("first")) / "manifest.json"
     stamp = (drill.now - datetime(1970, 1, 1)).total_seconds()
-    os.utime(backup, (stamp, stamp))
+    os.utime(first, (stamp, stamp))  # made by the real clock, which is later than the drill's
     copy(drill.home, root / "start")
 
 
@@ -222,7 +222,7 @@ def drill_case(root: Path, case: Case) -> Line:
     clear(drill.home)
     copy(root / "start", drill.home)
     for made in (root / "home-backups").iterdir():
-        if made.name != "first":
+        if made.is_dir() and made.name != "first":
             clear(made)
     started, was_raised = time.monotonic(), False
 

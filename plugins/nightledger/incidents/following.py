@@ -113,8 +113,11 @@ def _why(settings: Settings, run_id: str, stage: str, error: str) -> tuple[str, 
     if name == "RequiredSourceMissing" or (not error and stage == "waiting for sources"):
         sources = re.findall(r"[a-z0-9_]+/[a-z0-9_]+ for [0-9, -]+\d", message)
         what = f"Not there: {'; '.join(sources)}." if sources else "A required source has not delivered."
-        if refused:
-            return "refused file", others[0], [what, *others[1:]]
+        # A file of another source that was refused in the same run explains nothing.
+        its = [row for row in refused if f"{row['client_id']}/{row['source']}" in what or not sources]
+        if its:
+            first = f"{its[0]['source']}: {its[0]['file']} was refused."
+            return "refused file", first, [what, *(other for other in others if other != first)]
         return "missing file", what, others
     if name == "AuditFailed":
         rows = operations.read(settings, sa.select(audits).where(audits.c.run_id == run_id))

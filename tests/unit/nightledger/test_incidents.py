@@ -240,6 +240,9 @@ def test_a_failed_night_that_waited_for_a_source_names_it(home):
     from nightledger.night.plan import RequiredSourceMissing
 
     run = f"nightly/{DAY}"
+    other = {"client_id": "bank", "source": "app", "records": 0, "quarantined": 0, "load_id": "1"}
+    other |= {"file": "app.csv", "verdict": "refused", "message": "of another source: no reason"}
+    operations.record_files(home.settings, run, [other])
     with pytest.raises(RequiredSourceMissing), operations.stage(home.settings, run, "ingest"):
         raise RequiredSourceMissing(
             "a required source has delivered nothing: bank/core for 2026-03-09, 2026-03-10. Nothing"
