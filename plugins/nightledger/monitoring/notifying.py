@@ -4,8 +4,10 @@ A message names kinds, clients, features, models, files and dates, and never a v
 not be sent is sent with the next night; a message is kept as sent when the server has taken it.
 """
 
+import fcntl
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -127,18 +129,30 @@ def notify(
     failing = set() if failing is None else failing
     for channel in channels(settings):
         key = {"subject_id": subject_id, "event": event, "channel": channel}
-        if channel in failing or _was_sent(settings, key):
-            continue
-        try:
-            _SENDERS[channel](settings, subject, text)
-        except Exception as error:  # noqa: BLE001 - whatever a server does, the night goes on
-            log.warning("%s could not be told of %r: %s", channel, subject, type(error).__name__)
-            failing.add(channel)
-            continue
-        with operations.engine(settings).begin() as connection:
-            connection.execute(notifications.insert(), key | {"sent_at": operations.clock()})
-        took.append(channel)
+        with _alone(settings):
+            if channel in failing or _was_sent(settings, key):
+                continue
+            try:
+                _SENDERS[channel](settings, subject, text)
+            except Exception as error:  # noqa: BLE001 - whatever a server does, the night goes on
+                log.warning("%s could not be told of %r: %s", channel, subject, type(error).__name__)
+                failing.add(channel)
+                continue
+            with operations.engine(settings).begin() as connection:
+                connection.execute(notifications.insert(), key | {"sent_at": operations.clock()})
+            took.append(channel)
     return took
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One process at a time looks whether a message was sent, and sends it: a night and a training may both.
+
+    No lock of the database, which the night needs while a mail server takes its time.
+    """
+    with (settings.home / ".notifying").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _was_sent(settings: Settings, key: Mapping[str, str]) -> bool:

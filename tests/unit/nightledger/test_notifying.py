@@ -3,7 +3,9 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -111,6 +113,21 @@ def test_each_channel_is_told_once_with_cause_and_links(settings, mailbox, hook)
         f"https://airflow.bank.test/nightledger/incidents/{incident}",
     ):
         assert text in post["text"]
+
+
+def test_two_processes_at_once_send_a_message_once(settings, hook, monkeypatch):
+    """Catches a night and a training that both find it unsent while the server takes its time."""
+    opened(settings)
+    post = notifying._SENDERS[notifying.WEBHOOK]
+
+    def slow(*message: Any) -> None:
+        time.sleep(0.3)
+        post(*message)
+
+    monkeypatch.setattr(notifying, "_SENDERS", {**notifying._SENDERS, notifying.WEBHOOK: slow})
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(notifying.announce, [settings, settings]))
+    assert (sum(told), len(hook[0])) == (2, 1), "by mail and by webhook, each once"
 
 
 def test_a_server_that_refuses_holds_up_nothing_and_gets_it_later(settings, mailbox, hook):
