@@ -253,9 +253,9 @@ drill-faults: $(VENV)/.installed-dev ## Disturb a night in every way (at most 30
 	@$(RUN) -m tests.drills
 
 .PHONY: drill-monitoring
-drill-monitoring: $(VENV)/.installed-dev ## 120 nights with planted faults and drifts (at most 30 minutes); writes docs/reference/monitoring-drill.md: [NIGHTS=120] [EVERY=1]
+drill-monitoring: $(VENV)/.installed-dev ## 120 nights with planted faults and drifts (at most 30 minutes); writes docs/reference/monitoring-drill.md: [NIGHTS=120] [EVERY=1] [UNDISTURBED=1]
 	@$(RUN) -m tests.drills.monitoring --nights $(or $(NIGHTS),120) --every $(or $(EVERY),1) \
-		--write docs/reference/monitoring-drill.md
+		$(if $(UNDISTURBED),--undisturbed,--write docs/reference/monitoring-drill.md)
 
 .PHONY: drill-runbooks
 drill-runbooks: $(VENV)/.installed-dev ## Cause each alert and follow its runbook (at most 10 minutes); writes docs/reference/runbook-drill.md

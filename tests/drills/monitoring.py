@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
@@ -83,6 +83,19 @@ def only_what_is_watched() -> Iterator[None]:
         return standing(build, manifest, settings) | left_out
 
     with mock.patch.object(runner, "_standing", watched):
+        yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Nights in which nothing is planted: what incidents there are then, are false."""
+    never = date(9000, 1, 1)
+    days = (name for name, value in vars(plants).items() if name.isupper() and isinstance(value, date))
+    dates = {name: never for name in days if name not in ("FIRST", "START")}
+    with (
+        mock.patch.multiple(plants, DRIFTS={}, PLANTS=(), **dates),
+        mock.patch.object(table, "PLANTS", ()),
+    ):
         yield
 
 
@@ -214,13 +227,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.drills.monitoring", description=__doc__)
     parser.add_argument("--nights", type=int, default=NIGHTS)
     parser.add_argument("--every", type=int, default=1, help="run one night of so many: a quicker look")
+    parser.add_argument("--undisturbed", action="store_true", help="plant nothing: how often it cries wolf")
     parser.add_argument("--write", type=Path, help="write the table to this page")
     parser.add_argument("--keep", type=Path, help="work in this folder, which must not exist, and leave it")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     os.environ["OPENLINEAGE_DISABLED"] = "true"
     console = Console(soft_wrap=True)
-    with tempfile.TemporaryDirectory(prefix="nightledger-monitoring-") as temporary:
+    with (
+        undisturbed() if given.undisturbed else nullcontext(),
+        tempfile.TemporaryDirectory(prefix="nightledger-monitoring-") as temporary,
+    ):
         folder = given.keep or Path(temporary)
         folder.mkdir(exist_ok=given.keep is None)
         drill = Drill(folder, given.nights, console)
