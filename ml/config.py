@@ -191,15 +191,18 @@ class Guardrails(_Section):
     fairness: Fairness | None = None
 
 
-class Promotion(_Section):
-    """What the lower bound of the paired difference in the metric must exceed.
+Lead = Literal["certain", "measured"]
+"""Over a baseline: the whole interval of the difference lies above 0, or the difference itself does."""
 
-    The difference itself must be positive everywhere.
-    """
+
+class Promotion(_Section):
+    """What a version must be better than, by the paired difference in the metric."""
 
     metric: str = "average_precision"
-    over_baselines: dict[str, float]
-    over_champion: float
+    over_baselines: dict[str, Lead]
+    over_champion: float = Field(
+        description="what the lower bound of the difference must exceed; the difference itself is positive"
+    )
     guardrails: Guardrails
 
 

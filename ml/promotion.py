@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ml.config import Forest, Promotion, UseCase
+from ml.config import Forest, Lead, Promotion, UseCase
 from ml.registry import Registered
 from ml.scores import metrics
 from ml.scores.evaluation import Unusual
@@ -91,10 +91,15 @@ def unusual_verdict(use_case: UseCase, found: Unusual, champion: Registered | No
 def _unbeaten(evaluated: metrics.Evaluated, rules: Promotion) -> list[str]:
     return [
         f"{name.replace('_', ' ')} has {_value(evaluated, rules, name)}, a difference of "
-        f"{_interval(evaluated.gains[name])} that must be positive with a lower bound above {margin:g}"
-        for name, margin in rules.over_baselines.items()
-        if not _better(evaluated.gains[name], margin)
+        f"{_interval(evaluated.gains[name])} that must be positive{' for certain' * (lead == 'certain')}"
+        for name, lead in rules.over_baselines.items()
+        if not leads(evaluated.gains[name], lead)
     ]
+
+
+def leads(gain: metrics.Estimate, lead: Lead) -> bool:
+    """Whether a version is as much better than a baseline as its rules ask (docs/decisions/0021)."""
+    return (gain.lo if lead == "certain" else gain.value) > 0
 
 
 def _better(gain: metrics.Estimate, margin: float) -> bool:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml.config import Described
+from ml.config import Described, Lead
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -25,10 +25,8 @@ class Promotion(_Section):
     """What a version must be better than, on the days held out."""
 
     metric: Literal["wape"] = "wape"
-    over_baselines: dict[Literal["last_year", "client_mean"], float] = Field(
-        min_length=1, description="what the lower bound of the error saved must exceed"
-    )
-    over_champion: float
+    over_baselines: dict[Literal["last_year", "client_mean"], Lead] = Field(min_length=1)
+    over_champion: float = Field(description="what the lower bound of the error saved must exceed")
 
 
 class Evaluation(_Section):

@@ -2,7 +2,7 @@
 
 from ml.lifetime_value.config import LifetimeValue
 from ml.lifetime_value.holdout import CHAMPION, Judged
-from ml.promotion import KEPT, PROMOTED, REFUSED
+from ml.promotion import KEPT, PROMOTED, REFUSED, leads
 from ml.registry import Registered
 
 
@@ -21,8 +21,8 @@ def verdict(
     found = f"WAPE {own.value:.3f} ({own.lo:.3f} to {own.hi:.3f}) of the days held out"
     unbeaten = [
         f"{name.replace('_', ' ')} has {judged.errors[name].value:.3f}, {_saved(judged, name)}"
-        for name, margin in rules.over_baselines.items()
-        if not _is_better(judged, name, margin)
+        for name, lead in rules.over_baselines.items()
+        if not leads(judged.gains[name], lead)
     ]
     if unbeaten:
         return REFUSED, f"{found}; not surely better than its baselines: {'; '.join(unbeaten)}."
@@ -35,16 +35,13 @@ def verdict(
         return PROMOTED, f"{found}. {incomparable}"
     if champion is None:
         return PROMOTED, f"{found}. It is the first champion."
-    better = _is_better(judged, CHAMPION, rules.over_champion)
+    gain = judged.gains[CHAMPION]
+    better = gain.value > 0 and gain.lo > rules.over_champion
     return PROMOTED if better else KEPT, (
         f"{found}. Champion {champion.version} has {judged.errors[CHAMPION].value:.3f} on the same "
         f"days, {_saved(judged, CHAMPION)}: it {'is' if better else 'must be'} positive with a lower bound "
         f"above {rules.over_champion:g}."
     )
-
-
-def _is_better(judged: Judged, name: str, margin: float) -> bool:
-    return judged.gains[name].value > 0 and judged.gains[name].lo > margin
 
 
 def _saved(judged: Judged, name: str) -> str:

@@ -183,7 +183,7 @@ def use_config(patch: pytest.MonkeyPatch, **changes: Any) -> config.UseCase:
         "confidence": {"ages": {}},
         "estimator": {"rounds": 40, "params": values["estimator"]["params"] | {"eta": 0.3}, "search": None},
         "promotion": {
-            "over_baselines": {"recency": -1.0, "logistic_regression": -1.0},
+            "over_baselines": {"recency": "measured", "logistic_regression": "measured"},
             "guardrails": values["promotion"]["guardrails"] | {"most_calibration_error": 0.1},  # few rows
         },
     }

@@ -37,7 +37,7 @@ USE_CASE: dict[str, Any] = {
     "baselines": {"logistic_regression": {"kind": "logistic"}},
     "evaluation": {"budget_share": 0.1, "calibration_bins": 5, "bootstrap_draws": 50, "interval": 0.95},
     "promotion": {
-        "over_baselines": {"logistic_regression": -1.0},
+        "over_baselines": {"logistic_regression": "measured"},
         "over_champion": 0.0,
         "guardrails": {"calibration_error": 0.1, "most_calibration_error": 0.5, "score_psi": 0.25},
     },

@@ -58,7 +58,7 @@ def lender(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Bank:
     values["label"] |= {"horizon_days": 60, "delay_days": 3}
     values["dates"] |= {"training": 4}
     values["evaluation"] |= {"bootstrap_draws": 60}
-    values["promotion"] |= {"over_baselines": {"best_rule": -1.0, "logistic_regression": -1.0}}
+    values["promotion"] |= {"over_baselines": {"best_rule": "measured", "logistic_regression": "measured"}}
     use_case = config.UseCase(**values)
     monkeypatch.setattr(config, "read", lambda _model, _folder=None: use_case)
     return bank

@@ -257,7 +257,7 @@ def test_a_model_no_better_than_its_baselines_is_refused_but_reported(
 ) -> None:
     """Catches a complicated model that a simple rule would replace."""
     bank, _ = trained
-    configure(promotion={"over_baselines": {"recency": 0.9, "logistic_regression": -1.0}})
+    configure(estimator={"rounds": 1})
     outcome = training.train(bank.settings, "churn")
     assert outcome.verdict == "refused"
     assert "no better than its baselines: recency has" in outcome.reason
