@@ -230,6 +230,7 @@ class Reasons(_Section):
 
     top: int = Field(ge=0, description="reasons that a row has at most; 0: scores only")
     unknown: str = "unknown"
+    of_missing: bool = Field(True, description="whether a missing value may be a reason")
     default: str = "{label}: {value} (typical: {typical})"
     relative_to: Literal["average", "approved"] = Field(
         "average",

@@ -24,13 +24,13 @@ class Feature:
     label: str
     unit: str
     definition: str
-    """Hash of name, type and meta, without the models that may use it."""
+    """Hash of name, type and meta, without the models that may use it and the words for its codes."""
     table: str = "features_customers"
     group: str = ""
     type: str = ""
     """Of a column of attributes: DuckDB's name of its type."""
     values: tuple[str, ...] | None = None
-    """Of a text: those that a model knows, in the order of their codes, which begin at 1."""
+    """Of a text or code: those that a model knows, in the order of their codes, which begin at 1."""
 
     @property
     def is_text(self) -> bool:
@@ -66,7 +66,7 @@ def read_features(build: Path, described: Described) -> tuple[Feature, ...]:
             meta = column.get("config", {}).get("meta") or column.get("meta") or {}
             if name not in meta.get("allowed_in", ()):
                 continue
-            told = {key: value for key, value in meta.items() if key != "allowed_in"}
+            told = {key: value for key, value in meta.items() if key not in ("allowed_in", "values")}
             definition = json.dumps([column["name"], column.get("data_type"), told], sort_keys=True)
             found.append(
                 Feature(
@@ -76,6 +76,7 @@ def read_features(build: Path, described: Described) -> tuple[Feature, ...]:
                     definition=hashlib.sha256(definition.encode()).hexdigest(),
                     table=table,
                     group=meta.get("group", ""),
+                    values=tuple(meta["values"]) if "values" in meta else None,
                 )
             )
         if not found:

@@ -14,7 +14,7 @@ POPULATION = """
         transactions.customer_id,
         coalesce(transactions.card_token, transactions.account_id) as card
     from dates
-    inner join features.features_transactions as vectors
+    inner join features.features_movements as vectors
         on vectors.client_id = dates.client_id and vectors.as_of_date = dates.as_of_date
     inner join intermediate.int_transactions as transactions
         on transactions.client_id = vectors.client_id
@@ -23,8 +23,8 @@ POPULATION = """
         and transactions.known_at < dates.cutoff_at
         and (transactions.superseded_at is null or transactions.superseded_at >= dates.cutoff_at)
 """
-"""Every transaction that a night describes, which are the customer-initiated ones (docs/metric-decisions.md,
-"What is scored for fraud"). `card` is the card or account, as the velocity windows have it."""
+"""Every transaction that is first known on a date, whoever set it off (docs/metric-decisions.md, "What is
+scored for fraud"). `card` is the card or account, as the velocity windows have it."""
 
 DAYS = """
     select distinct transactions.client_id, transactions.business_date as day
@@ -62,9 +62,14 @@ EXPOSURE = """
         vectors.client_id,
         vectors.transaction_key as entity_id,
         vectors.as_of_date,
-        abs(transactions.base_amount)::decimal(18, 4) as exposure
+        case
+            when transactions.base_amount > 0
+                or transactions.payment_mode in ('fee', 'interest')
+                or transactions.movement in ('fee', 'interest', 'own_transfer') then 0
+            else -transactions.base_amount
+        end::decimal(18, 4) as exposure
     from dates
-    inner join features.features_transactions as vectors
+    inner join features.features_movements as vectors
         on vectors.client_id = dates.client_id and vectors.as_of_date = dates.as_of_date
     inner join intermediate.int_transactions as transactions
         on transactions.client_id = vectors.client_id
@@ -73,7 +78,8 @@ EXPOSURE = """
         and transactions.known_at < dates.cutoff_at
         and (transactions.superseded_at is null or transactions.superseded_at >= dates.cutoff_at)
 """
-"""The transaction's amount in base currency."""
+"""What others get of the customer's money, in base currency. Nothing can be lost of what comes in, of what
+the bank itself charges and of what goes to the customer's own account, so none of it is ever an alert."""
 
 POINTED_OUT = """
     select client_id, transaction_key as entity_id, as_of_date

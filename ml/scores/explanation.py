@@ -166,7 +166,7 @@ class Explainer:
                 ((bands >= least) | self._is_worth_an_alert(table, scores)) & (wanted.top > 0)
             )
             causes = self._why(table.take(pa.array(rows)), matrix[rows], threads)
-        given = self._given(causes)
+        given = self._given(causes, matrix[rows])
         row = rows[given.row]
         typical = np.full(len(row), np.nan, np.float32)
         if self._peers is not None and len(row):
@@ -214,8 +214,8 @@ class Explainer:
                 bands[of] = np.searchsorted(list(own.values()), scores[of], side="right") - 1
         return np.asarray(bands, dtype=np.int64)
 
-    def _given(self, causes: Causes) -> "_Given":
-        """The reasons of rows."""
+    def _given(self, causes: Causes, matrix: Matrix) -> "_Given":
+        """The reasons of rows, whose values the matrix holds."""
         wanted, model = self._use_case.reasons, self._model
         if self.catalogue is not None:
             told = adverse_action.reasons(
@@ -232,6 +232,8 @@ class Explainer:
                 text=[reason.sentence for _, _, reason in flat],
             )
         pushes = causes.contributions - self._reference
+        if not wanted.of_missing:
+            pushes = np.where(np.isnan(matrix), 0, pushes)
         row, rank, feature = self._top(np.abs(pushes) if causes.is_two_sided else pushes, wanted.top)
         words = [causes.words(*place) for place in zip(row.tolist(), feature.tolist(), strict=True)]
         return _Given(

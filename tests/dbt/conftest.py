@@ -11,7 +11,7 @@ from tests.dbt.payments import DATES as PAYMENT_DATES
 from tests.dbt.payments import PaymentsBank, make_payments
 
 TRANSACTIONS = (
-    *("build", "--select", "+features_transactions", "+features_velocity"),
+    *("build", "--select", "+features_movements", "+features_transactions", "+features_velocity"),
     *("--resource-type", "model", "--resource-type", "seed"),
 )
 

@@ -21,6 +21,7 @@ from tests.dbt.payments import CLIENT, DATES, LAST, MERCHANTS, make_payments
 
 FEATURES = {
     "features_customers": "client_id, customer_id, as_of_date",
+    "features_movements": "client_id, transaction_key, as_of_date",
     "features_transactions": "client_id, transaction_key, as_of_date",
     "features_velocity": "client_id, transaction_key, as_of_date",
 }
@@ -355,7 +356,7 @@ def test_a_snapshot_of_files_cut_at_its_cutoff_equals_the_stored_one(
     stored = described(daily, "features_customers", [day])
     pd.testing.assert_frame_equal(described(cut, "features_customers", [day]), stored)
     # Where the cut date is the first, it describes the whole history: its own part must be the same.
-    for table in ("features_transactions", "features_velocity"):
+    for table in ("features_movements", "features_transactions", "features_velocity"):
         stored = described(daily, table, [day]).set_index("transaction_key")
         whole = described(cut, table, [day]).set_index("transaction_key")
         assert len(stored) > 10 and len(whole) > len(stored)

@@ -21,6 +21,27 @@ def stands_at(payment: Payment) -> datetime:
     return payment.event_at or midnight(payment.business_date + timedelta(days=1)) - timedelta(microseconds=1)
 
 
+def known_on(bank: PaymentsBank, as_of: date) -> list[Payment]:
+    """The versions that a date sees."""
+    at = cutoff(as_of)
+    return [
+        payment
+        for payment in bank.payments
+        if payment.business_date <= as_of
+        and payment.known_at < at
+        and (payment.superseded_at is None or payment.superseded_at >= at)
+    ]
+
+
+def first_known(bank: PaymentsBank, as_of: date, previous: date | None) -> list[Payment]:
+    """Those of them that no date before, of which `previous` is the last, could see."""
+    return [
+        payment
+        for payment in known_on(bank, as_of)
+        if not (previous and payment.business_date <= previous and payment.known_at < cutoff(previous))
+    ]
+
+
 def vectors(bank: PaymentsBank, as_of: date, previous: date | None) -> dict[str, Vector]:
     """Features, by transaction key, of all versions that are known on a date for the first time.
 
@@ -29,19 +50,11 @@ def vectors(bank: PaymentsBank, as_of: date, previous: date | None) -> dict[str,
         as_of: the date.
         previous: the as-of date before it.
     """
-    at = cutoff(as_of)
-    known = [
-        payment
-        for payment in bank.payments
-        if payment.business_date <= as_of
-        and payment.known_at < at
-        and (payment.superseded_at is None or payment.superseded_at >= at)
-    ]
+    known = known_on(bank, as_of)
     return {
         payment.key: _vector(bank, payment, known, as_of)
-        for payment in known
+        for payment in first_known(bank, as_of, previous)
         if KINDS[payment.kind][1]
-        and not (previous and payment.business_date <= previous and payment.known_at < cutoff(previous))
     }
 
 

@@ -1,9 +1,5 @@
 """Real files made by others, reconciled to the cent by a second reading in Python."""
 
-import csv
-import gzip
-import io
-from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,14 +10,9 @@ import pytest
 from nightledger import ingestion
 from nightledger.ingestion.reading import token
 from nightledger.settings import Settings
-from tests.helpers.real_files import EXCERPTS, shared
+from tests.helpers.real_files import EXCERPTS, records, shared
 
 NOW = datetime(2026, 1, 10, 12)
-
-
-def records(path: Path) -> Iterator[dict[str, str]]:
-    with gzip.open(path) as file:
-        yield from csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
 
 
 @pytest.fixture

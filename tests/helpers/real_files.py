@@ -1,6 +1,10 @@
 """Where real files made by others lie: excerpts in the project, whole ones in a folder beside it."""
 
+import csv
+import gzip
+import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +23,9 @@ def shared(folder: str) -> Path:
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
+
+
+def records(path: Path) -> Iterator[dict[str, str]]:
+    """The records of a packed CSV file, read by nothing of ours."""
+    with gzip.open(path) as file:
+        yield from csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline=""))

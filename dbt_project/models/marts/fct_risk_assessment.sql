@@ -58,6 +58,7 @@ suspected as (
     group by scores.client_id, scores.entity_id, dates.as_of_date
 ),
 
+-- A collection, a fee or a salary tells nothing of the customer's card or account in other hands.
 owners as (
     select
         client_id,
@@ -65,6 +66,7 @@ owners as (
         min(customer_id) as customer_id,
         max(business_date) as business_date
     from {{ ref('fct_transactions') }}
+    where is_customer_initiated
     group by client_id, transaction_key
 ),
 

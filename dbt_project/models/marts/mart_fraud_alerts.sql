@@ -9,7 +9,7 @@
     )
 }}
 {#- Where the fraud model's features are. -#}
-{%- set vectors = ["features_transactions", "features_velocity"] %}
+{%- set vectors = ["features_movements", "features_transactions", "features_velocity"] %}
 
 with
 
@@ -50,8 +50,7 @@ rules as (
 ),
 
 {% endfor -%}
--- As the date knew the transaction: a posting or correction that came later is another one's alert. What goes to the
--- customer's own account is lost to nobody.
+-- As the date knew the transaction: a posting or correction that came later is another one's alert.
 worth_an_alert as (
     select
         scores.client_id,
@@ -85,7 +84,6 @@ worth_an_alert as (
         and scores.role = 'champion'
         and scores.entity = 'transaction'
         and scores.expected_value > clients.alert_cost
-        and transactions.movement is distinct from 'own_transfer'
 ),
 
 queued as (

@@ -29,7 +29,7 @@ from nightledger.settings import Settings, SettingsError, read_settings
 PROPOSALS = "model.nightledger.int_merchant_proposals"
 """What the rules lead to. Incremental models behind it are rebuilt whole by a change of rules."""
 ANSWERS = ("merchant", "intermediary", "location", "subcategory", "tier", "confidence")
-FEATURES = ("features_customers", "features_transactions", "features_velocity")
+FEATURES = ("features_customers", "features_movements", "features_transactions", "features_velocity")
 
 console = printing.make_console()
 

@@ -106,6 +106,26 @@ def test_rows_below_the_asked_band_are_scored_and_not_explained(
     assert few[["entity_id", "rank", "text"]].equals(same[["entity_id", "rank", "text"]])
 
 
+def test_what_is_missing_is_a_reason_only_where_asked(
+    trained: Trained, configure: Callable[..., Any]
+) -> None:
+    """Catches an alert for what nobody knows of a payment, and one that lost its other reasons with it."""
+    bank, _ = trained
+    for name in FEATURES:
+        bank.run(
+            f"update features.features_customers set {name} = null where hash(customer_id, '{name}') % 3 = 0"
+        )
+    bank, version = scored(trained)
+    before = read(bank, "reasons", version)
+    assert before["value"].isna().any()
+    configure(reasons={"of_missing": False})
+    scoring.score_night(bank.settings, bank.build)
+    after = read(bank, "reasons", version)
+    assert after["value"].notna().all()
+    left = before[before["value"].notna()][["entity_id", "feature"]]
+    assert len(left.merge(after)) == len(left)
+
+
 def test_what_is_worth_an_alert_is_explained_whatever_its_band(
     trained: Trained, configure: Callable[..., Any]
 ) -> None:

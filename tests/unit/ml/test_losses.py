@@ -59,6 +59,7 @@ def publish(tmp_path: Path) -> Callable[..., Settings]:
 
 TRANSACTIONS = [
     # key, day, amount, days until it was reported (none: genuine), in the queue, version
+    # Of the last three nothing can be lost, whoever reports them.
     *((f"g{day}", date(2026, 3, day), 100, None, False, "v1") for day in range(10, 20)),
     ("caught", date(2026, 3, 10), 400, 5, True, "v1"),
     ("missed", date(2026, 3, 11), 50, 30, False, "v1"),
@@ -68,17 +69,20 @@ TRANSACTIONS = [
     ("not matured", date(2026, 4, 1), 9999, 1, False, "v1"),
     ("reported too late", date(2026, 3, 12), 140, 31, False, "v1"),
     ("of another version", date(2026, 3, 13), 9999, 1, False, "v0"),
+    ("what came in", date(2026, 3, 12), -9999, 1, False, "v1"),
+    ("fee", date(2026, 3, 12), 9999, 1, False, "v1"),
+    ("own_transfer", date(2026, 3, 12), 9999, 1, False, "v1"),
 ]
 
 
 def fraud_tables() -> list[str]:
     statements = [
-        "create table features.features_transactions (client_id varchar, transaction_key varchar,"
+        "create table features.features_movements (client_id varchar, transaction_key varchar,"
         " as_of_date date, version integer)",
         "create table intermediate.int_transactions (client_id varchar, transaction_key varchar,"
         " customer_id varchar, version integer, business_date date, base_amount decimal(18, 4),"
         " known_at timestamp, superseded_at timestamp, card_token varchar,"
-        " account_id varchar)",
+        " account_id varchar, payment_mode varchar, movement varchar)",
         "create table intermediate.int_fraud_reports (client_id varchar, transaction_key varchar,"
         " is_fraud boolean, known_at timestamp, superseded_at timestamp)",
         "create table marts.mart_fraud_alerts (client_id varchar, transaction_key varchar,"
@@ -86,12 +90,12 @@ def fraud_tables() -> list[str]:
     ]
     for key, day, amount, reported, is_queued, version in TRANSACTIONS:
         statements += [
-            f"insert into features.features_transactions values ('bank', '{key}', '{day}', 1)",
-            f"insert into intermediate.int_transactions values ('bank', '{key}', 'c', 1, '{day}', -{amount},"
-            f" '{cutoff(day) - timedelta(hours=1)}', '{cutoff(day)}', null, 'a')",
+            f"insert into features.features_movements values ('bank', '{key}', '{day}', 1)",
+            f"insert into intermediate.int_transactions values ('bank', '{key}', 'c', 1, '{day}', {-amount},"
+            f" '{cutoff(day) - timedelta(hours=1)}', '{cutoff(day)}', null, 'a', 'card', '{key}')",
             # Understood anew later: the version stands twice, and counts once.
-            f"insert into intermediate.int_transactions values ('bank', '{key}', 'c', 1, '{day}', -{amount},"
-            f" '{cutoff(day)}', null, null, 'a')",
+            f"insert into intermediate.int_transactions values ('bank', '{key}', 'c', 1, '{day}', {-amount},"
+            f" '{cutoff(day)}', null, null, 'a', 'card', '{key}')",
             f"insert into marts.fct_scores values ('bank', 'fraud', '{version}', '{key}', '{day}',"
             " 'champion', 'low')",
             # The challenger sees the same rows and would have pointed out all of them.

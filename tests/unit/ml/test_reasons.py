@@ -1,6 +1,7 @@
 """Reasons for scores: every feature has words for each value that it can have."""
 
 import pytest
+import yaml
 
 from ml import config, datasets
 from ml.scores import reasons
@@ -32,6 +33,23 @@ def test_no_words_are_left_of_features_that_are_gone() -> None:
     """Catches a text that nobody reads any more, because its feature was renamed."""
     names = {definition.name for definition in DEFINITIONS}
     assert set(config.load("churn").reasons.texts) <= names
+
+
+def test_codes_are_called_what_they_stand_for() -> None:
+    """Catches "way of paying: 4", and a mode that the seed has got and the words have not."""
+    folder = PROJECT / "dbt_project"
+    modes = [row.split(",")[0] for row in (folder / "seeds/payment_modes.csv").read_text().split()[1:]]
+    models = yaml.safe_load((folder / "models/features/_features__models.yml").read_text())["models"]
+    (meta,) = [
+        column["config"]["meta"]
+        for model in models
+        for column in model["columns"]
+        if column["name"] == "payment_mode"
+    ]
+    assert meta["values"] == [mode.replace("_", " ") for mode in modes]
+    feature = datasets.Feature("mode", meta["label"], meta["unit"], "", values=tuple(meta["values"]))
+    said = reasons.words(config.load("fraud"), feature, 4.0, 1.0)[1]
+    assert said == "way of paying: transfer (typical: card)"
 
 
 def test_sensitive_features_are_never_reasons_in_credit() -> None:
