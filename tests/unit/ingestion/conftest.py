@@ -62,6 +62,11 @@ def lines(*records: str) -> str:
     return "\n".join([HEADER, *records]) + "\n"
 
 
+def record(number: int, **changes: Any) -> dict[str, Any]:
+    """A good record as an object, with changes by name."""
+    return dict(zip(HEADER.split(","), line(number).split(","), strict=True)) | changes
+
+
 class Bank:
     """A client in London with its contracts and its inbox."""
 
@@ -115,6 +120,12 @@ class Bank:
         self.report = ingestion.collect(self.settings, contracts, now)
         verdicts = ingestion.load(self.connection, self.settings, contracts, {"bank": cutoff}, "run/test")
         return {verdict.file: verdict for verdict in verdicts}
+
+    def only(self, name: str = "tx_1.csv") -> FileVerdict:
+        """The verdict on the one file, loaded without a message."""
+        verdict = self.load()[name]
+        assert (verdict.verdict, verdict.message) == ("loaded", "")
+        return verdict
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query on the warehouse."""
