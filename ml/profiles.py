@@ -244,10 +244,6 @@ def _counted(
     return found
 
 
-def _parquet(path: Path) -> str:
-    return "read_parquet('{}')".format(str(path).replace("'", "''"))
-
-
 def _list(edges: Sequence[float]) -> str:
     # With an exponent they are doubles: a decimal of so many digits would be rounded to its neighbour.
     return "[" + ", ".join(f"{edge:.17e}" for edge in edges) + "]::float[]"

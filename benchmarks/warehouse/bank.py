@@ -5,7 +5,7 @@ large and many small merchants whose names come in many spellings, refunds with 
 pending rows that post, twins, log-ins, and balances that roll forward.
 """
 
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -16,7 +16,6 @@ from nightledger.settings import PROJECT, Settings
 FIRST, LAST, NIGHT = date(2024, 7, 10), date(2026, 7, 13), date(2026, 7, 14)
 """24 month-ends. The night after them is a Tuesday, and not the first of its month: see the page's notes."""
 ROWS_OF_A_CUSTOMER = 500
-NIGHTLY_ARRIVAL = datetime(2026, 7, 15, 0, 30)  # noqa: DTZ001 - the warehouse's times have no zone
 
 CLIENT = {
     "name": "Benchmark",

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import random
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -308,7 +307,6 @@ def described(nights: Nights, table: str, days: list[date]) -> pd.DataFrame:
 
 
 ALWAYS, NEVER = datetime(2000, 1, 1), datetime(2100, 1, 1)
-MakeNights = Callable[[str], Nights]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from nightledger.night import plan
 from .conftest import line, lines
 
 ARRIVAL = {"known_at": {"mode": "manifest"}}
-DAILY = {"calendar": "daily", "due_by": "06:00"}
 
 
 def at(day: int, hour: int = 1) -> dict[str, str]:
