@@ -1,3 +1,5 @@
+"""One night at a time: who holds the lock, and what a dead run leaves behind."""
+
 import json
 import os
 

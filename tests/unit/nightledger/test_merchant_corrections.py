@@ -1,3 +1,5 @@
+"""People's corrections of merchants: what can be meant, and from which night on it counts."""
+
 from datetime import datetime
 
 import duckdb

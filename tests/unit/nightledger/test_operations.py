@@ -1,3 +1,5 @@
+"""The operational database: its migrations, its records of runs, and its snapshot."""
+
 from datetime import date, datetime
 
 import duckdb

@@ -1,3 +1,5 @@
+"""Which dates a night builds, what it tests, and which clients and settings it goes by."""
+
 from datetime import date, datetime
 from decimal import Decimal
 

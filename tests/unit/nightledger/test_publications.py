@@ -1,3 +1,5 @@
+"""Publications: sealed step by step, moved back, checked and pruned."""
+
 import hashlib
 import json
 import os

@@ -1,3 +1,5 @@
+"""A full disk or a locked database is told in words a person can act on."""
+
 import errno
 import sqlite3
 

@@ -1,3 +1,5 @@
+"""How a warehouse is opened, and what counts as its content."""
+
 import duckdb
 import pytest
 
