@@ -1,4 +1,4 @@
-"""SQL of the churn use case; `ml.datasets` says what the relations `dates` and `cutoffs` hold.
+"""SQL of the churn use case; `ml.statements` says what the relations `dates` and `cutoffs` hold.
 
 A version of a transaction counts when it was known before the instant in question and had not been superseded
 by then.
