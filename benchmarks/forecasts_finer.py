@@ -30,8 +30,8 @@ from ml.forecasts.backtest import SERIES, Said
 from ml.forecasts.config import Forecast
 from ml.forecasts.methods import FLOOR, PROPHET
 from ml.forecasts.series import Vector
-from ml.segments.rows import month_ends, read
-from ml.segments.steps import assigned
+from ml.segments import past
+from ml.segments.rows import month_ends
 from nightledger import warehouse
 
 WEEKS = 12
@@ -128,13 +128,12 @@ def _assign(connection: duckdb.DuckDBPyConnection, publication: Path, model: str
     found = year.refits(connection, described, read_features(publication, described), client)
     connection.execute("delete from staging.stg_segments where client_id = ? and model = ?", [client, model])
     schema = warehouse.LAKE_SCHEMAS["segments"]
+    versions = [one.fitted.segmentation for one in found]
+    about = {"model": model, "model_version": "of the past", "role": "champion"}
     for day in month_ends(connection, described, client):
-        before = [one for one in found if one.day < day]
-        if not before:
+        table = past.assigned_at(connection, described, versions, client, day)
+        if table is None:
             continue
-        own, rows = before[-1].fitted.segmentation, read(connection, described, client, [day])
-        table = assigned(own, rows.table, *own.assign(rows.raw))
-        about = {"model": model, "model_version": own.as_of.isoformat(), "role": "champion"}
         for name, value in about.items():
             table = table.append_column(name, pa.repeat(value, len(table)))
         connection.register("assigned", table.select(schema.names))

@@ -424,9 +424,7 @@ def read(model: str, folder: Path | None = None) -> Described:
     """
     files = _files(folder)
     if model not in files:
-        goals = model in ("life_events", "goals")
-        told = "; life events are judged by `make evaluate-goals`" if goals else ""
-        raise ConfigError(f"no model {model!r}; there are: {', '.join(sorted(files)) or 'none'}{told}")
+        raise ConfigError(f"no model {model!r}; there are: {', '.join(sorted(files)) or 'none'}")
     try:
         values = yaml.safe_load(files[model].read_text())
         return _class_of(values.get("family", "scores"))(name=model, **values)

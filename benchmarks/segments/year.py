@@ -9,10 +9,11 @@ import duckdb
 import numpy as np
 
 from ml.features import Feature
-from ml.segments import choice, fitting, scaling
+from ml.segments import choice, fitting, past, scaling
 from ml.segments.config import Segments
 from ml.segments.fitting import Fitted
 from ml.segments.model import NEW, Segmentation
+from ml.segments.past import QUARTER
 from ml.segments.rows import Rows, month_ends, read
 
 QUARTERS = 5
@@ -40,14 +41,10 @@ def refits(
     """
     days = month_ends(connection, described, client)
     found: list[Refit] = []
-    for day in days[-1 - 3 * (QUARTERS - 1) :: 3]:
+    for day in days[-1 - QUARTER * (QUARTERS - 1) :: QUARTER]:
         before = found[-1].fitted.segmentation if found else None
-        used = [one for one in days if one <= day][-described.dates.training :]
-        rows = read(connection, described, client, used)
-        fitted = fitting.fit(
-            described, features, rows, day, before, before.as_of.isoformat() if before else ""
-        )
-        found.append(_compared(day, fitted, before, rows.of([day])))
+        fitted = past.fit_at(connection, described, features, client, day, before)
+        found.append(_compared(day, fitted, before, read(connection, described, client, [day])))
     return found
 
 

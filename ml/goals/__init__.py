@@ -1,1 +1,1 @@
-"""Whether life events can be ranked better than by the rules: `python -m ml.goals`."""
+"""The order of a customer's likely life events: learnt where that is better than the rules."""

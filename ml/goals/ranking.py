@@ -1,42 +1,51 @@
-"""Three lists of what to talk about next, compared by what really happened.
+"""Lists of what to talk about next, compared by what really happened.
 
-Who asks looks at the first three events. **Popularity**: how often each event happens in the customer's
+Who asks looks at the first few events. **Popularity**: how often each event happens in the customer's
 segment. **Rules**: strength of the evidence; where they are silent, popularity. **Ranker**: learnt
-(LambdaMART, `rank:ndcg` of XGBoost), sees both. Metrics are NDCG@3 and hit@3 (Järvelin and Kekäläinen 2002).
+(LambdaMART, `rank:ndcg` of XGBoost), sees both. Metrics are NDCG and hits of the first events (Järvelin and
+Kekäläinen 2002).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from ml.goals.cases import AFTER, BEFORE, NO_SEGMENT, Cases, GoalsError
+from ml.families import TooLittle
+from ml.goals.cases import NO_SEGMENT, Cases
+from ml.goals.config import Goals
 from ml.intervals import Estimate, Vector, bootstrap, estimate
 
-AT = 3
-"""Length of the list that somebody looks at."""
-TEST_SHARE = 1 / 3
-"""Share of the dates, the latest, that the lists are judged on."""
-LEAST = 100
-"""Customers and dates with an event that are needed to learn from, and to judge by."""
-PRIOR = 20
-"""Rows that an event's frequency everywhere weighs as, in the frequency within a segment."""
-DRAWS, INTERVAL, SEED = 500, 0.95, 7
-PARAMS = {
-    "objective": "rank:ndcg",
-    "tree_method": "hist",
-    "max_depth": 3,
-    "eta": 0.05,
-    "subsample": 0.8,
-    "min_child_weight": 5,
-    "seed": SEED,
-    "nthread": 1,
-}
-ROUNDS = 150
-LISTS = ("popularity", "rules", "ranker")
+POPULARITY, RULES, RANKER, CHAMPION = "popularity", "rules", "ranker", "champion"
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """What was learnt from cases with an event: popularity by segment, and trees that see it."""
+
+    events: tuple[str, ...]
+    everywhere: tuple[float, ...]
+    """How often each event happened, whatever the segment; also of segments that were not seen."""
+    popular: Mapping[str, tuple[float, ...]]
+    """By segment."""
+    booster: bytes
+
+    def popularity(self, cases: Cases) -> Vector:
+        """How often each event happens in a case's segment, cases × events."""
+        found = [self.popular.get(segment, self.everywhere) for segment in cases.segment]
+        return np.asarray(found, dtype=np.float64).reshape(len(cases), len(self.events))
+
+    def scores(self, cases: Cases) -> Vector:
+        """What the trees say of a case's events, cases × events; the greatest stands first."""
+        if not len(cases):
+            return np.zeros((0, len(self.events)))
+        trees = xgb.Booster(model_file=bytearray(self.booster))
+        trees.set_param({"nthread": 1})
+        predicted = trees.predict(xgb.DMatrix(_described(cases, self.popularity(cases)), nthread=1))
+        return np.asarray(predicted, dtype=np.float64).reshape(len(cases), len(self.events))
 
 
 @dataclass(frozen=True)
@@ -44,103 +53,135 @@ class Comparison:
     """What the lists reach.
 
     Attributes:
-        found: by list and metric: `NDCG@3`, which tells how high the right event stands, and `hit@3`.
+        ranker: what was learnt.
+        lists: scores of each list for the judged cases, cases × events.
+        found: by list and metric (`Goals.metrics`).
         gained: by pair of lists and metric, how much the first is better than the second, on the same cases.
-        learnt, judged: numbers of cases.
+        learnt: number of cases with an event.
+        judged: the cases with an event that the lists are judged by.
         by_segment: share of the judged cases whose segment was known; popularity goes by age in the others.
         several: share of the judged cases with evidence in which it speaks for two events or more: only there
             is there an order to be changed.
     """
 
+    ranker: Ranker
+    lists: Mapping[str, Vector]
     found: Mapping[tuple[str, str], Estimate]
     gained: Mapping[tuple[str, str, str], Estimate]
     learnt: int
-    judged: int
+    judged: Cases
     by_segment: float
     several: float
 
-    @property
-    def ranker_wins(self) -> bool:
-        """Whether the ranker is better than popularity and the rules in both metrics, beyond doubt."""
-        return all(gain.lo > 0 for (better, _, _), gain in self.gained.items() if better == "ranker")
-
-
-def compare(cases: Cases) -> Comparison:
-    """Learn on the earlier dates, judge on the later ones; no event counts for both.
-
-    Raises:
-        GoalsError: too few customers to whom something happened, on either side.
-    """
-    days = sorted(set(cases.day))
-    first = days[-max(1, round(len(days) * TEST_SHARE))]
-    until = first - timedelta(days=BEFORE + AFTER)
-    earlier = cases.where(np.array([day < until for day in cases.day], dtype=np.bool_))
-    later = cases.where(np.array([day >= first for day in cases.day], dtype=np.bool_))
-    learnt = earlier.where(_any(earlier))
-    judged = later.where(_any(later))
-    if min(len(learnt), len(judged)) < LEAST:
-        raise GoalsError(
-            f"something happened in {len(learnt)} cases to learn from and {len(judged)} to judge by, from"
-            f" {first} on; {LEAST} of each are needed: take a longer history or more customers"
+    def wins(self, rules: Goals, ranker: str = RANKER) -> bool:
+        """Whether a ranker is better than the lists that it must beat, in both metrics, beyond doubt."""
+        return all(
+            self.gained[ranker, name, metric].lo > margin
+            for name, margin in rules.promotion.over_lists.items()
+            for metric in rules.metrics
         )
-    lists = rank(earlier, learnt, judged)
-    scores = {name: _judge(order, judged.happened) for name, order in lists.items()}
-    draws = list(bootstrap(np.unique(judged.customer, return_inverse=True)[1], DRAWS, SEED))
-
-    def told(values: Vector, least: float) -> Estimate:
-        drawn = np.array([np.average(values, weights=weights) for weights in draws])
-        return estimate(float(values.mean()), drawn, INTERVAL, least, 1.0)
-
-    found = {
-        (name, metric): told(values, 0.0) for name, of in scores.items() for metric, values in of.items()
-    }
-    gained = {
-        (better, than, metric): told(scores[better][metric] - scores[than][metric], -1.0)
-        for better, than in (("rules", "popularity"), ("ranker", "popularity"), ("ranker", "rules"))
-        for metric in scores[better]
-    }
-    by_segment = float(np.mean([not NO_SEGMENT.match(name) for name in judged.segment]))
-    shown = (judged.strength > 0).sum(axis=1)
-    several = float((shown > 1).sum() / max(1, int((shown > 0).sum())))
-    return Comparison(found, gained, len(learnt), len(judged), by_segment, several)
 
 
-def rank(earlier: Cases, learnt: Cases, judged: Cases) -> dict[str, Vector]:
-    """Scores of the three lists for the judged cases, cases × events; the greatest stands first.
+def judged_from(rules: Goals, days: list[date]) -> date:
+    """First of the dates, in order, that the lists are judged by."""
+    return days[-max(1, round(len(days) * rules.test_share))]
+
+
+def learnt_until(rules: Goals, first: date) -> date:
+    """First date too late to be learnt from: no event counts for both sides, and all was told by then."""
+    return first - timedelta(days=max(rules.before_days, rules.delay_days) + rules.after_days)
+
+
+def compare(rules: Goals, earlier: Cases, later: Cases, champion: Ranker | None = None) -> Comparison:
+    """Learn from earlier cases, judge by later ones.
 
     Args:
-        earlier: all cases before, with and without an event: how popular each is.
-        learnt: those of them that the ranker learns from.
-        judged: those to rank.
+        rules: how the ranker is fitted and judged.
+        earlier: all cases to learn from, with and without an event, as their time knew them.
+        later: all cases to judge by.
+        champion: another ranker of the same events, to be judged beside it.
+
+    Raises:
+        TooLittle: too few customers to whom something happened, on either side.
     """
-    popular = {name: _popularity(earlier, cases) for name, cases in (("learnt", learnt), ("judged", judged))}
-    groups = np.full(len(learnt), len(learnt.events))
-    matrix = xgb.DMatrix(_described(learnt, popular["learnt"]), label=learnt.happened.ravel())
-    matrix.set_group(groups)
-    booster = xgb.train(PARAMS, matrix, ROUNDS)
-    predicted = booster.predict(xgb.DMatrix(_described(judged, popular["judged"])))
-    return {
-        "popularity": popular["judged"],
+    learnt, judged = earlier.with_event(), later.with_event()
+    if min(len(learnt), len(judged)) < rules.least_cases:
+        raise TooLittle(
+            f"Something happened in {len(learnt):,} cases to learn from and {len(judged):,} to judge by; "
+            f"{rules.least_cases:,} of each are needed: take a longer history or more customers."
+        )
+    ranker = fit(rules, earlier)
+    popularity = ranker.popularity(judged)
+    lists = {
+        POPULARITY: popularity,
         # Two events with equal evidence, none above all, stand in the order of their popularity.
-        "rules": judged.strength + popular["judged"] / 1000,
-        "ranker": predicted.reshape(judged.happened.shape).astype(np.float64),
+        RULES: judged.strength + popularity / 1000,
+        RANKER: ranker.scores(judged),
+        **({CHAMPION: champion.scores(judged)} if champion else {}),
     }
+    scores = {name: judge(rules, order, judged.happened) for name, order in lists.items()}
+    told = rules.evaluation
+    draws = list(bootstrap(judged.customer, told.bootstrap_draws, rules.seed))
+
+    def estimated(values: Vector, least: float) -> Estimate:
+        drawn = np.array([np.average(values, weights=weights) for weights in draws])
+        return estimate(float(values.mean()), drawn, told.interval, least, 1.0)
+
+    pairs = [(RULES, POPULARITY), (RANKER, POPULARITY), (RANKER, RULES)]
+    if champion:
+        pairs += [(RANKER, CHAMPION), (CHAMPION, POPULARITY), (CHAMPION, RULES)]
+    shown = (judged.strength > 0).sum(axis=1)
+    return Comparison(
+        ranker=ranker,
+        lists=lists,
+        found={
+            (name, metric): estimated(values, 0.0)
+            for name, of in scores.items()
+            for metric, values in of.items()
+        },
+        gained={
+            (better, than, metric): estimated(scores[better][metric] - scores[than][metric], -1.0)
+            for better, than in pairs
+            for metric in rules.metrics
+        },
+        learnt=len(learnt),
+        judged=judged,
+        by_segment=float(np.mean([not NO_SEGMENT.match(name) for name in judged.segment])),
+        several=float((shown > 1).sum() / max(1, int((shown > 0).sum()))),
+    )
 
 
-def _any(cases: Cases) -> NDArray[np.bool_]:
-    """Whether anything happened, by case."""
-    found: NDArray[np.bool_] = cases.happened.max(axis=1, initial=0.0) > 0
-    return found
-
-
-def _popularity(earlier: Cases, cases: Cases) -> Vector:
-    """How often each event happened in a case's segment, drawn towards how often it did everywhere."""
+def fit(rules: Goals, earlier: Cases) -> Ranker:
+    """Learn from all earlier cases how popular each event is, and from those with an event their order."""
     everywhere = earlier.happened.mean(axis=0)
-    of_segment = {}
-    for segment in set(cases.segment):
+    popular = {}
+    for segment in sorted(set(earlier.segment)):
         rows = earlier.happened[earlier.segment == segment]
-        of_segment[segment] = (rows.sum(axis=0) + PRIOR * everywhere) / (len(rows) + PRIOR)
-    return np.array([of_segment[segment] for segment in cases.segment])
+        popular[segment] = tuple((rows.sum(axis=0) + rules.prior * everywhere) / (len(rows) + rules.prior))
+    ranker = Ranker(earlier.events, tuple(everywhere), popular, b"")
+    learnt = earlier.with_event()
+    matrix = xgb.DMatrix(
+        _described(learnt, ranker.popularity(learnt)), label=learnt.happened.ravel(), nthread=1
+    )
+    matrix.set_group(np.full(len(learnt), len(earlier.events)))
+    params = {**rules.ranker.params, "seed": rules.seed, "nthread": 1}
+    trees = xgb.train(params, matrix, rules.ranker.rounds)
+    return Ranker(earlier.events, tuple(everywhere), popular, bytes(trees.save_raw("ubj")))
+
+
+def judge(rules: Goals, score: Vector, happened: Vector) -> dict[str, Vector]:
+    """By case, NDCG of the first events, and whether one of them happened."""
+    ndcg, hit = rules.metrics
+    order = places(score)[:, : rules.list_length]
+    hits = np.take_along_axis(happened, order, axis=1)
+    discount = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+    best = np.sort(happened, axis=1)[:, ::-1][:, : rules.list_length] @ discount
+    return {ndcg: hits @ discount / best, hit: hits.max(axis=1)}
+
+
+def places(score: Vector) -> NDArray[np.int64]:
+    """Numbers of the events by case, the one with the greatest score first; equal ones as they come."""
+    return np.asarray(np.argsort(-score, axis=1, kind="stable"), dtype=np.int64)
 
 
 def _described(cases: Cases, popularity: Vector) -> Vector:
@@ -149,12 +190,3 @@ def _described(cases: Cases, popularity: Vector) -> Vector:
     each = np.stack([cases.strength, cases.evidence, popularity], axis=-1).reshape(-1, 3)
     which = np.tile(np.eye(count), (len(cases), 1))
     return np.hstack([each, which, np.repeat(cases.strength, count, axis=0)])
-
-
-def _judge(score: Vector, happened: Vector) -> dict[str, Vector]:
-    """By case, NDCG of the first three, and whether one of them happened."""
-    order = np.argsort(-score, axis=1, kind="stable")[:, :AT]
-    hits = np.take_along_axis(happened, order, axis=1)
-    discount = 1 / np.log2(np.arange(2, AT + 2))
-    best = np.sort(happened, axis=1)[:, ::-1][:, :AT] @ discount
-    return {f"NDCG@{AT}": hits @ discount / best, f"hit@{AT}": hits.max(axis=1)}

@@ -122,6 +122,18 @@ def compare_forecasts(subject: Subject) -> Iterator[Comparison | Absent]:
     )
 
 
+def compare_life_events(subject: Subject) -> Iterator[Comparison | Absent]:
+    """Strength of the events that it put in order against that of its first ones."""
+    yield Absent("data", "What it reads of a customer is the evidence of the rules, which the output shows.")
+    rows = f"""
+        select client_id, customer_id, as_of_date, event, strength::double as strength
+        from marts.fct_life_events
+        where client_id = '{subject.pin.member}' and ranked_by = '{subject.pin.version}' and as_of_date = date
+    """  # noqa: S608 - our own names
+    yield _since_the_first(subject, rows, ["strength"], "likely life events")
+    yield Absent("ranking", "How it did where customers have told what happened stands in its model card.")
+
+
 def _since_the_first(
     subject: Subject, rows: str, columns: list[str], what: str, first: object = None, last: object = None
 ) -> Comparison | Absent:
@@ -129,7 +141,7 @@ def _since_the_first(
     first, last = first or subject.versions_first, last or subject.pin.as_of_date
     if first == last:
         return Absent("output", f"{first} is the first date of version {subject.pin.version}.")
-    key = (*_CUSTOMER, *(["target"] if "target" in rows else []))
+    key = (*_CUSTOMER, *(name for name in ("target", "event") if name in rows))
     sides = []
     for day in (last, first):
         drawn = sampled_sql(f"{rows} '{day}'", ["client_id"], key, subject.half)

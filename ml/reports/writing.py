@@ -33,6 +33,7 @@ _FAMILIES: Mapping[str, Callable[[Subject], Iterator[Comparison | Absent]]] = {
     "segments": of_others.compare_segments,
     "lifetime_value": of_others.compare_values,
     "forecasts": of_others.compare_forecasts,
+    "goals": of_others.compare_life_events,
 }
 
 

@@ -38,6 +38,8 @@ HEADLINE = (
     ("mean_agreement", "agreement of bootstraps (adjusted Rand index)"),
     ("least_agreement", "the least of them"),
     ("mase", "MASE: error beside the past's own changes (lower is better)"),
+    ("ndcg_at_3", "NDCG of the first three life events"),
+    ("hit_at_3", "share of cases whose event is among the first three"),
     ("coverage_80", "share within the 80 % interval"),
     ("coverage_95", "share within the 95 % interval"),
 )
@@ -47,6 +49,7 @@ FIRST = {
     "mean_agreement": ("fitted", "agreement"),
     "mase": ("client", "MASE"),
     "wape": ("out_of_time", "WAPE"),
+    "ndcg_at_3": ("out_of_time", "NDCG@3"),
 }
 """What one line about a model shows, whichever it has first: on which rows, and in words."""
 LOWER_IS_BETTER = ("mase", "wape")

@@ -129,6 +129,18 @@ LAKE_SCHEMAS: dict[str, pa.Schema] = {
             ("as_of_date", pa.date32()),
         ]
     ),
+    "life_event_ranks": pa.schema(
+        [
+            ("client_id", pa.string()),
+            ("model", pa.string()),
+            ("model_version", pa.string()),
+            ("role", pa.string()),
+            ("customer_id", pa.string()),
+            ("event", pa.string()),
+            ("score", pa.float32()),
+            ("as_of_date", pa.date32()),
+        ]
+    ),
     "forecasts": pa.schema(
         [
             ("client_id", pa.string()),

@@ -30,6 +30,12 @@ customers as (
     {{ known_customers('dates') }}
 ),
 
+-- Of a version that was found better than the rules; without one there are none.
+ranks as (
+    select * from {{ ref('stg_life_event_ranks') }}
+    where role = 'champion'
+),
+
 gathered as (
     select
         evidence.client_id,
@@ -52,8 +58,16 @@ told as (
         gathered.event,
         events.title,
         events.conversation,
+        coalesce(ranks.model_version, 'rules') as ranked_by,
         cast(gathered.evidence as integer) as evidence,
         cast(gathered.strength as float) as strength,
+        -- Scores of two customers cannot be compared, so nobody is shown them.
+        cast(
+            row_number() over (
+                partition by gathered.client_id, gathered.customer_id, gathered.as_of_date
+                order by ranks.score desc nulls last, gathered.strength desc, gathered.event asc
+            ) as integer
+        ) as place,
         gathered.since_date,
         gathered.last_date,
         gathered.as_of_date
@@ -65,6 +79,12 @@ told as (
             and gathered.customer_id = customers.customer_id
             and gathered.as_of_date = customers.as_of_date
     left join rules on gathered.client_id = rules.client_id
+    left join ranks
+        on
+            gathered.client_id = ranks.client_id
+            and gathered.customer_id = ranks.customer_id
+            and gathered.event = ranks.event
+            and gathered.as_of_date = ranks.as_of_date
     where
         gathered.strength >= events.least_strength
         and (not events.is_sensitive or customers.entries like '%;sensitive;%')
