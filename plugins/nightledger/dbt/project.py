@@ -1,9 +1,11 @@
 """dbt in this process: parse the project once, run it on a build, and let go of the build again."""
 
 import gc
+import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,10 @@ from nightledger.settings import Settings
 
 WARNINGS = ("--log-level", "warn")
 QUIET = ("--quiet", "--log-level", "none")
+CHOSEN = "chosen_for_this_command"
+"""Tag of the nodes that a command is to run."""
+NOT_BUILT = ("source", "exposure", "unit_test")
+"""Unit tests judge the code, not the night's data: CI runs them. Exposures have nothing to build."""
 
 
 class DbtFailed(RuntimeError):
@@ -24,9 +30,11 @@ class Parsed(NamedTuple):
     """dbt's own object, which its runner takes."""
     text: str
     """The same as `manifest.json`."""
+    signature: str
+    """Hash of the names, sizes and times of the files that were parsed."""
 
 
-_parsed: dict[tuple[tuple[str, int, int], ...], Parsed] = {}
+_parsed: dict[str, Parsed] = {}
 """What this process has parsed, by the project's files."""
 
 
@@ -49,10 +57,48 @@ class DbtProject:
         self.target = build / "target"
         self._settings, self._flags = settings, flags
         parsed = parse(settings, flags)
-        self._manifest = parsed.manifest
+        self._manifest, self._signature = parsed.manifest, parsed.signature
         self.manifest: dict[str, Any] = json.loads(parsed.text)
         self.target.mkdir(exist_ok=True)
         (self.target / "manifest.json").write_text(parsed.text)
+
+    def nodes_of(self, selector: str) -> list[str]:
+        """Unique ids of the models, seeds and tests of the data that a selector of `selectors.yml` chooses.
+
+        The project's files decide them, so they are kept beside the parse.
+        """
+        kept = self._settings.home / "dbt" / f"nodes_of_{selector}.json"
+        if kept.exists():
+            found = json.loads(kept.read_text())
+            if found["signature"] == self._signature:
+                return list(found["nodes"])
+        kinds = [word for kind in NOT_BUILT for word in ("--exclude-resource-type", kind)]
+        listing = ("ls", "--selector", selector, "--output", "json", "--output-keys", "unique_id", *kinds)
+        nodes = [json.loads(line)["unique_id"] for line in self.run(*QUIET, *listing).result]
+        part = kept.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps({"signature": self._signature, "nodes": nodes}))
+        part.replace(kept)
+        return nodes
+
+    def run_nodes(self, command: str, nodes: Collection[str], *words: str) -> Any:
+        """Run a dbt command on these nodes and no others.
+
+        dbt compares each name that it is told with each node of the project, four times over, which took a
+        third of a small night: here it is told a tag.
+        """
+        with self._tagged(nodes):
+            return self.run(command, "--select", f"tag:{CHOSEN}", "--indirect-selection", "empty", *words)
+
+    @contextmanager
+    def _tagged(self, nodes: Collection[str]) -> Iterator[None]:
+        tagged = [self._manifest.nodes[name] for name in nodes]
+        try:
+            for node in tagged:
+                node.tags.append(CHOSEN)
+            yield
+        finally:
+            for node in tagged:
+                node.tags.remove(CHOSEN)
 
     def run(self, *words: str) -> Any:
         """Run a dbt command on the build; nobody has its warehouse open afterwards.
@@ -79,7 +125,8 @@ class DbtProject:
 def parse(settings: Settings, flags: Sequence[str] = WARNINGS) -> Parsed:
     """Parse the project, or take what was parsed of the same files: by this process, or the last one."""
     files = (path for path in settings.dbt_project.rglob("*.*") if path.is_file())
-    signature = tuple(sorted((str(path), (is_ := path.stat()).st_mtime_ns, is_.st_size) for path in files))
+    state = sorted((str(path), (is_ := path.stat()).st_mtime_ns, is_.st_size) for path in files)
+    signature = hashlib.sha256(json.dumps(state).encode()).hexdigest()
     if signature not in _parsed:
         kept = settings.home / "dbt"
         kept.mkdir(parents=True, exist_ok=True)
@@ -89,7 +136,7 @@ def parse(settings: Settings, flags: Sequence[str] = WARNINGS) -> Parsed:
         done = _invoke(settings, kept, [*flags, "parse"])
         if not done.success:
             raise DbtFailed(f"dbt cannot read its project: {done.exception}")
-        _parsed[signature] = Parsed(done.result, (kept / "manifest.json").read_text())
+        _parsed[signature] = Parsed(done.result, (kept / "manifest.json").read_text(), signature)
         # It stays as long as the process: looking for garbage in it again and again takes a tenth of a night.
         gc.freeze()
     return _parsed[signature]
@@ -112,6 +159,8 @@ def _invoke(settings: Settings, target: Path, words: Sequence[str], manifest: An
     return dbtRunner(manifest=manifest).invoke(
         [
             *("--no-use-colors", "--log-path", str(settings.home / "logs" / "dbt")),
+            # What waits for which test: found in a tenth of the time, with the same order of nodes.
+            "--use-fast-test-edges",
             # At "debug", dbt's default, a log of all statements takes a tenth of a night: `target` has them.
             *("--log-level-file", "info"),
             *words,

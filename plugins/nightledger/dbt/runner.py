@@ -10,7 +10,7 @@ from typing import Any
 
 from nightledger import operations, warehouse
 from nightledger.dbt import scope
-from nightledger.dbt.project import QUIET, DbtFailed, DbtProject
+from nightledger.dbt.project import DbtFailed, DbtProject
 from nightledger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -59,23 +59,17 @@ def build(
         state = build_path / "retry"
         state.mkdir(exist_ok=True)
         shutil.copy(previous, state / "run_results.json")
-        command = ["retry", "--state", str(state)]
+        result = project.run("retry", "--state", str(state))
     else:
-        # Unit tests judge the code, not the night's data: CI runs them. Exposures have nothing to build.
-        kinds = ["--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure"]
-        if changed or full_tests:
-            chosen = ["--selector", selector, *(["--full-refresh"] if changed else [])]
-        else:
-            chosen = scope.selection(
-                lambda words: project.run(*QUIET, *words, *kinds).result,
-                selector,
-                _standing(build_path, manifest, settings),
-            )
-            chosen += ["--vars", json.dumps({"full_tests": False})]
-        command = ["build", *chosen, *kinds]
-    result = project.run(*command)
+        chosen, words = set(project.nodes_of(selector)), list[str]()
+        if changed:
+            words = ["--full-refresh"]
+        elif not full_tests:
+            chosen -= _standing(build_path, manifest, settings)
+            words = ["--vars", json.dumps({"full_tests": False})]
+        result = project.run_nodes("build", chosen, *words)
     if not (target / "run_results.json").exists():
-        raise DbtFailed(f"dbt {command[0]} of {selector} ended without results: {result.exception}")
+        raise DbtFailed(f"dbt ended {selector} without results: {result.exception}")
     nodes = _nodes(target / "run_results.json", build_path, settings)
     _merge_results(target / "run_results.json", previous)
     operations.record_nodes(settings, run_id, selector, nodes)

@@ -4,9 +4,8 @@ A view shows what its tables hold, so one that is defined as before is built alr
 content too. Nights of whole tests build everything.
 """
 
-import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 OF_THIS_RUN = re.compile(
@@ -72,20 +71,3 @@ def _is_plain_view(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool
             queue += macro["depends_on"]["macros"]
         seen.add(name)
     return OF_THIS_RUN.search(text) is None
-
-
-def selection(invoke: Callable[[Sequence[str]], Any], selector: str, skipped: Collection[str]) -> list[str]:
-    """Arguments that select the nodes of a selector but for those that are skipped.
-
-    Args:
-        invoke: runs a dbt command and returns its result.
-        selector: a name in `selectors.yml`.
-        skipped: unique ids.
-    """
-    listing = ["ls", "--selector", selector, "--output", "json", "--output-keys", "unique_id name"]
-    rows = [json.loads(line) for line in invoke(listing)]
-    listed = [row for row in rows if not row["unique_id"].startswith("source.")]  # nothing builds a source
-    names = [row["name"] for row in listed if row["unique_id"] not in skipped]
-    if len(names) == len(listed):
-        return ["--selector", selector]
-    return ["--select", *names, "--indirect-selection", "empty"]

@@ -1,4 +1,4 @@
-"""What dbt has parsed is kept and found again."""
+"""What dbt has parsed is kept and found again, and it runs what it is told to."""
 
 import os
 import re
@@ -30,3 +30,46 @@ def test_every_home_shows_dbt_the_same_profile(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(project, "_parsed", {})
         project.parse(Settings(home=tmp_path / home, _env_file=None))
     assert seen[0] == seen[1]
+
+
+class Parsed(project.DbtProject):
+    """A project that is not asked for its files, and says what dbt is told."""
+
+    def __init__(self, home: Path, signature: str = "today") -> None:
+        self._settings = Settings(home=home, _env_file=None)
+        self._signature = signature
+        nodes = {name: SimpleNamespace(tags=["daily"]) for name in ("model.x.a", "model.x.b", "test.x.a.1")}
+        self._manifest = SimpleNamespace(nodes=nodes)
+        self.told: list[tuple[tuple[str, ...], set[str]]] = []
+        (home / "dbt").mkdir(parents=True, exist_ok=True)
+
+    def tagged(self) -> set[str]:
+        """Nodes that a command would run now."""
+        return {name for name, node in self._manifest.nodes.items() if project.CHOSEN in node.tags}
+
+    def run(self, *words: str) -> Any:
+        """Note what dbt is told, and answer as `ls` does."""
+        self.told.append((words, self.tagged()))
+        if "broken" in words:
+            raise RuntimeError("broken")
+        return SimpleNamespace(result=['{"unique_id": "model.x.a"}', '{"unique_id": "test.x.a.1"}'])
+
+
+def test_dbt_runs_the_chosen_nodes_and_the_next_command_others(tmp_path: Path) -> None:
+    """Catches a night that builds what the step before it had chosen, also after one that broke."""
+    parsed = Parsed(tmp_path)
+    parsed.run_nodes("build", {"model.x.a"}, "--full-refresh")
+    with pytest.raises(RuntimeError, match="broken"):
+        parsed.run_nodes("build", ["model.x.b"], "broken")
+    assert [tagged for _, tagged in parsed.told] == [{"model.x.a"}, {"model.x.b"}]
+    chosen = ("--select", f"tag:{project.CHOSEN}", "--indirect-selection", "empty")
+    assert parsed.told[0][0] == ("build", *chosen, "--full-refresh")
+    assert parsed.tagged() == set()
+
+
+def test_a_selector_is_looked_up_once_for_the_same_files(tmp_path: Path) -> None:
+    """Catches a model that no night builds because it was added after the selector was looked up."""
+    first, second, changed = Parsed(tmp_path), Parsed(tmp_path), Parsed(tmp_path, "tomorrow")
+    expected = ["model.x.a", "test.x.a.1"]
+    assert [each.nodes_of("marts") for each in (first, second, changed)] == [expected] * 3
+    assert [len(each.told) for each in (first, second, changed)] == [1, 0, 1]

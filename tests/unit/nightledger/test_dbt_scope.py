@@ -76,19 +76,3 @@ def test_only_tests_of_standing_seeds_are_left_out():
     nodes = {"seed": seed("seed"), "view": view("view"), "of_seed": reading("seed")}
     nodes |= {"of_view": reading("view"), "of_both": reading("seed", "view"), "of_nothing": reading()}
     assert standing(nodes) == {"seed", "view", "of_seed"}
-
-
-def test_the_selection_names_what_is_left():
-    """Catches a night without a node of its selector, or with all of them again."""
-    listed = ['{"unique_id": "model.x.a", "name": "a"}', '{"unique_id": "test.x.t.1", "name": "t"}']
-    listed.append('{"unique_id": "source.x.raw.s", "name": "s"}')
-    asked: list[Any] = []
-
-    def invoke(words):
-        asked.append(words)
-        return listed
-
-    named = ["--select", "t", "--indirect-selection", "empty"]
-    assert scope.selection(invoke, "marts", {"model.x.a"}) == named
-    assert scope.selection(invoke, "marts", set()) == ["--selector", "marts"]
-    assert asked[0][:3] == ["ls", "--selector", "marts"]
