@@ -75,6 +75,7 @@ class DbtProject:
         kinds = [word for kind in NOT_BUILT for word in ("--exclude-resource-type", kind)]
         listing = ("ls", "--selector", selector, "--output", "json", "--output-keys", "unique_id", *kinds)
         nodes = [json.loads(line)["unique_id"] for line in self.run(*QUIET, *listing).result]
+        kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(f".{os.getpid()}")
         part.write_text(json.dumps({"signature": self._signature, "nodes": nodes}))
         part.replace(kept)

@@ -41,7 +41,6 @@ class Parsed(project.DbtProject):
         nodes = {name: SimpleNamespace(tags=["daily"]) for name in ("model.x.a", "model.x.b", "test.x.a.1")}
         self._manifest = SimpleNamespace(nodes=nodes)
         self.told: list[tuple[tuple[str, ...], set[str]]] = []
-        (home / "dbt").mkdir(parents=True, exist_ok=True)
 
     def tagged(self) -> set[str]:
         """Nodes that a command would run now."""
