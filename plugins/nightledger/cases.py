@@ -10,7 +10,7 @@ as corrections of merchants are. So it counts from the next as-of date on, and n
 changes, however often it is built again. Reopening withdraws the label in the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -89,11 +89,11 @@ class Case:
         return next((event.assignee for event in reversed(self.events) if event.action == "assign"), None)
 
 
-def read_cases(settings: Settings, client_id: str | None = None) -> dict[Key, Case]:
-    """Every case about which somebody has done something, by client and transaction."""
+def read_cases(settings: Settings, clients: Collection[str] | None = None) -> dict[Key, Case]:
+    """Every case of some clients (None: of all) about which somebody has done something."""
     query = sa.select(case_events).order_by(case_events.c.id)
-    if client_id is not None:
-        query = query.where(case_events.c.client_id == client_id)
+    if clients is not None:
+        query = query.where(case_events.c.client_id.in_(clients))
     return _grouped(_read(settings, query))
 
 

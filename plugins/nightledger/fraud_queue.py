@@ -41,17 +41,17 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str, **values: Any) -> l
 
 def alerts(
     settings: Settings,
+    clients: Collection[str] | None = None,
     *,
     newest: bool = True,
-    client_id: str | None = None,
     worked: Collection[tuple[str, str]] = (),
 ) -> list[Row]:
     """Alerts within their night's budget, newest night first, then by client and place in the queue.
 
     Args:
         settings: of the installation.
+        clients: of these clients; None: of all.
         newest: only of each client's newest night; else of every night.
-        client_id: of one client; None: of all.
         worked: client and transaction of those that are wanted beyond the budget too, since people work on
             them.
 
@@ -74,19 +74,23 @@ def alerts(
                         select (unnest($clients::varchar[]), unnest($transactions::varchar[])))
                 )
                 and (not $newest or horizon.client_id is not null)
-                and ($client_id is null or queue.client_id = $client_id)
+                and ($only::varchar[] is null or list_contains($only::varchar[], queue.client_id))
             order by queue.as_of_date desc, queue.client_id, queue.rank
             limit {MOST_ALERTS + 1}
             """,  # noqa: S608 - a number of ours
             newest=newest,
-            client_id=client_id,
+            only=None if clients is None else sorted(clients),
             clients=[client for client, _ in worked],
             transactions=[transaction for _, transaction in worked],
         )
 
 
-def night(settings: Settings) -> Row:
+def night(settings: Settings, clients: Collection[str] | None = None) -> Row:
     """Which night the newest publication shows, and whether its payments were scored for fraud.
+
+    Args:
+        settings: of the installation.
+        clients: those that may be named; None: all.
 
     Returns:
         `publication` (None before the first one), `as_of_date`, `clients`, `is_scored`.
@@ -108,7 +112,8 @@ def night(settings: Settings) -> Row:
             from ops.horizon
             """,
         )
-    return found | {"publication": path.name, "clients": found["clients"] or []}
+    named = [name for name in found["clients"] or [] if clients is None or name in clients]
+    return found | {"publication": path.name, "clients": named}
 
 
 def alert(settings: Settings, client_id: str, transaction_key: str) -> Row | None:

@@ -1,11 +1,13 @@
 """The API server with our plugin, and somebody of each role who can ask it."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
-from nightledger.airflow.roles import roles
+from nightledger.airflow.roles import roles_of
+from nightledger.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
@@ -15,12 +17,12 @@ Headers = dict[str, str]
 
 def user_of(role: str) -> str:
     """The person of a role in tests; the password is the name."""
-    return role.lower().replace(" ", "_")
+    return re.sub(r"\W+", "_", role.lower())
 
 
 @pytest.fixture(scope="session")
 def airflow_app(airflow_db: None) -> Iterator["TestClient"]:
-    """The whole API server with the people `viewer`, `data_engineer`, `fraud_desk`, …, `admin`."""
+    """The whole API server with the people `viewer`, `fraud_desk`, `fraud_desk_demo_bank`, …, `admin`."""
     from airflow.api_fastapi.app import create_app, get_auth_manager
     from fastapi.testclient import TestClient
 
@@ -30,7 +32,7 @@ def airflow_app(airflow_db: None) -> Iterator["TestClient"]:
         manager = get_auth_manager()
         with manager.flask_app.app_context():
             people = manager.security_manager
-            for role in roles().roles:
+            for role in roles_of(Settings()).roles:
                 name = user_of(role)
                 person = people.find_user(name) or add_person(people, name, [people.find_role(role)], name)
                 people.reset_password(person.id, name)

@@ -206,7 +206,10 @@ def test_the_second_of_two_people_sees_what_the_first_did_and_keeps_what_they_ty
         ({"do": "reopen", "seen": 0, "note": "kept text"}, "The case is not closed"),
         ({"do": "delete", "seen": 0}, "An action is one of"),
         ({"do": "assign", "seen": 0, "assignee": " "}, "Nobody is chosen"),
-        ({"do": "assign", "seen": 0, "assignee": "nobody_known"}, "There is no nobody_known who works cases"),
+        (
+            {"do": "assign", "seen": 0, "assignee": "nobody_known"},
+            "There is no nobody_known who works cases of bank",
+        ),
         ({"do": "assign", "seen": 0, "assignee": "viewer"}, "those who do are admin, fraud_desk."),
     ],
 )
@@ -292,6 +295,36 @@ def test_who_may_not_work_cases_changes_nothing(airflow_app, ask, log_in, settin
         )
         assert answer.status_code == 403, headers
     assert cases.read_cases(settings) == {}
+
+
+def test_somebody_of_one_client_sees_and_works_the_cases_of_that_client_alone(ask, settings):
+    """Catches rows, names and forms of another client, and work handed to somebody who may not see it."""
+    with duckdb.connect(str(settings.builds / "current" / "warehouse.duckdb")) as warehouse:
+        for table in ("marts.mart_fraud_alerts", "marts.fct_transactions", "ops.clients", "ops.horizon"):
+            warehouse.execute(f"insert into {table} select * replace ('demo_bank' as client_id) from {table}")
+    own = f"{LIST}/demo_bank/{PAYMENT}"
+    confined = {"user": "fraud_desk_demo_bank"}
+    cases.act(settings, "bank", "a2", action="note", note="Of another bank.", who="stranger", seen=0)
+    for query in ("", "?view=all", "?view=waiting", "?client=demo_bank"):
+        text = ask(f"{LIST}{query}", **confined).text
+        assert "cases/demo_bank/a1" in text and "cases/bank/" not in text, query
+        assert "stranger" not in text and "<option>bank<" not in text, query
+    assert "cases/bank/a1" in ask(LIST).text and "stranger" in ask(LIST).text
+    for refused in (
+        ask(f"{LIST}?client=bank", **confined),
+        ask(PAGE, **confined),
+        ask(PAGE, {"do": "fraud", "seen": 0}, **confined),
+        ask(f"{LIST}/no_such_client/x", **confined),
+    ):
+        assert refused.status_code == 403
+        assert "You are logged in as fraud_desk_demo_bank and see demo_bank only" in shown(refused)
+    page = ask(own, **confined)
+    assert re.findall(r"<option>(\w+)</option>", page.text) == ["admin", "fraud_desk"]
+    assert ask(own, {"do": "take", "seen": 0}, **confined).status_code == 200
+    assert "fraud_desk_demo_bank" in re.findall(r"<option>(\w+)</option>", ask(f"{LIST}/demo_bank/a2").text)
+    page = ask(PAGE, {"do": "assign", "seen": 0, "assignee": "fraud_desk_demo_bank"})
+    assert "There is no fraud_desk_demo_bank who works cases of bank" in shown(page)
+    assert {key for key in cases.read_cases(settings)} == {("demo_bank", PAYMENT), ("bank", "a2")}
 
 
 def test_before_the_first_night_and_without_alerts_the_list_says_why(ask, settings, monkeypatch, tmp_path):

@@ -6,8 +6,9 @@ import pytest
 from starlette.routing import Route
 
 from nightledger.airflow.people import PersonError, give
-from nightledger.airflow.roles import RoleError, Roles, roles
+from nightledger.airflow.roles import RoleError, Roles, clients_of, roles, roles_of
 from nightledger.pages import access, app
+from nightledger.settings import Settings
 
 VIEWER, ENGINEER, SCIENTIST = "viewer", "data_engineer", "data_scientist"
 APPROVER, DESK, ADMIN = "approver", "fraud_desk", "admin"
@@ -225,9 +226,10 @@ def test_roles_are_those_of_the_file_and_a_second_start_changes_nothing(airflow_
             }
 
         before = held()
-        assert set(before) == set(roles().roles), "Airflow's own Viewer, User and Op would be roles besides"
+        stated = roles_of(Settings())
+        assert set(before) == set(stated.roles), "Airflow's own Viewer, User and Op would be roles besides"
         assert {name: has for name, has in before.items() if name != "Admin"} == {
-            name: roles().permissions(name) for name in roles().roles if name != "Admin"
+            name: stated.permissions(name) for name in stated.roles if name != "Admin"
         }
         people.add_permission_to_role(
             people.find_role("Viewer"), people.create_permission("can_edit", "Connections")
@@ -236,9 +238,9 @@ def test_roles_are_those_of_the_file_and_a_second_start_changes_nothing(airflow_
             people.find_role("Viewer"), people.create_permission("can_read", "DAGs")
         )
         assert held() != before
-        bring_in_roles(people)
+        bring_in_roles(people, Settings())
         assert held() == before
-        bring_in_roles(people)
+        bring_in_roles(people, Settings())
         assert held() == before
 
 
@@ -258,27 +260,50 @@ def test_a_person_gets_a_role_another_one_and_none(airflow_app):
     with manager.flask_app.test_request_context():
         people = manager.security_manager
         with pytest.raises(PersonError, match="There is no ada yet"):
-            give(people, "ada", [])
+            give(people, roles(), "ada", [])
         with pytest.raises(RoleError, match="no role 'boss'; there are: Viewer"):
-            give(people, "ada", ["boss"])
-        password = give(people, "ada", ["fraud_desk"])
+            give(people, roles(), "ada", ["boss"])
+        password = give(people, roles(), "ada", ["fraud_desk"])
         assert (len(password), log_in_with(password), log_in_with("ada")) == (16, 201, 401)
         token = airflow_app.post("/auth/token", json={"username": "ada", "password": password}).json()
         assert sees_cases(token["access_token"]) == 200
-        assert give(people, "ada", ["Viewer", "Approver"]) is None
+        assert give(people, roles(), "ada", ["Viewer", "Approver"]) is None
         assert sees_cases(token["access_token"]) == 403
-        another = give(people, "ada", [])
+        another = give(people, roles(), "ada", [])
         assert (log_in_with(password), log_in_with(another)) == (401, 201)
-        assert give(people, "ada", ["none"]) is None
+        assert give(people, roles(), "ada", ["none"]) is None
         assert log_in_with(another) == 401
         assert sees_cases(token["access_token"]) in (401, 403)
         with pytest.raises(PersonError, match="account of the commands"):
-            give(people, "nightledger", ["Viewer"])
+            give(people, roles(), "nightledger", ["Viewer"])
 
 
 def test_a_slip_in_the_roles_is_told_where_it_stands():
     """Catches a role that lacks what its list misspells, and a page that asks for an unknown action."""
     with pytest.raises(ValueError, match="role Viewer: there is no action raed_runs"):
         Roles.model_validate({"actions": {}, "roles": {"Viewer": {"description": "", "may": ["raed_runs"]}}})
+    role = {"description": "", "may": [], "per_client": ["raed_cases"]}
+    with pytest.raises(ValueError, match="role Desk: there is no action raed_cases"):
+        Roles.model_validate({"actions": {}, "roles": {"Desk": role}})
     with pytest.raises(RoleError, match="knows no action 'raed_runs'"):
         access.needs("raed_runs")
+
+
+def test_a_role_of_a_client_outweighs_those_of_none():
+    """Catches somebody of one client who sees all by another role, or because theirs has left clients/."""
+    assert clients_of(["Admin", "Fraud desk"]) is None
+    assert clients_of(["Fraud desk · demo_bank", "Admin", "Fraud desk"]) == {"demo_bank"}
+    assert clients_of(["Fraud desk · demo_bank", "Fraud desk · a-client-that-left"]) == {
+        "demo_bank",
+        "a-client-that-left",
+    }
+
+
+def test_a_role_of_a_client_works_cases_and_sees_nothing_that_is_of_all_clients():
+    """Catches a list of one client's role that grows a page on which other clients stand."""
+    stated = roles_of(Settings())
+    assert stated.named("fraud_desk demo-bank") == "Fraud desk · demo_bank"
+    confined = {name: role.may for name, role in stated.roles.items() if clients_of([name])}
+    clients = {path.stem for path in Settings().clients.glob("*.yml")}
+    assert set(confined) == {f"Fraud desk · {client}" for client in clients}
+    assert set(confined.values()) == {frozenset({"see_runs", "read_cases", "work_cases"})}

@@ -12,7 +12,7 @@ from airflow.providers.fab.auth_manager.models import User
 from werkzeug.security import check_password_hash
 
 from nightledger.airflow.environment import ADMIN, COMMANDS, admin_password, commands_password
-from nightledger.airflow.roles import Permission, roles
+from nightledger.airflow.roles import Permission, clients_of, roles_of
 from nightledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ class AuthManager(FabAuthManager):
         manager = self.security_manager
         manager.ROLE_CONFIGS = [given for given in manager.ROLE_CONFIGS if given["role"] == EVERYTHING]
         super().init_flask_resources()
-        bring_in_roles(manager)
-        _make_people(manager, Settings())
+        settings = Settings()
+        bring_in_roles(manager, settings)
+        _make_people(manager, settings)
 
     def is_authorized_dag(
         self,
@@ -54,8 +55,8 @@ class AuthManager(FabAuthManager):
             method=method, user=user, access_entity=access_entity, details=details
         )
 
-    def who_may(self, resource: str) -> list[str]:
-        """Names of everybody who can log in and may do what Airflow knows under this name.
+    def who_may(self, resource: str, client_id: str) -> list[str]:
+        """Names of everybody who can log in and may do what Airflow knows under this name, for a client.
 
         Only in the API server, which has the application that reads people.
         """
@@ -66,16 +67,18 @@ class AuthManager(FabAuthManager):
                 str(user.get_name())
                 for user in self.security_manager.get_all_users()
                 if user.active
+                and client_id in (clients_of(role.name for role in user.roles) or {client_id})
                 and self.is_authorized_custom_view(method="GET", resource_name=resource, user=user)
             )
 
 
-def bring_in_roles(manager: "FabAirflowSecurityManagerOverride") -> None:
+def bring_in_roles(manager: "FabAirflowSecurityManagerOverride", settings: Settings) -> None:
     """Let each role have exactly what `roles.yml` says, no more and no less; Admin has more."""
-    for name in roles().roles:
+    stated = roles_of(settings)
+    for name in stated.roles:
         role = manager.find_role(name) or manager.add_role(name)
         has: dict[Permission, Any] = {(one.action.name, one.resource.name): one for one in role.permissions}
-        wanted = roles().permissions(name)
+        wanted = stated.permissions(name)
         for pair in sorted(wanted - has.keys()):
             manager.add_permission_to_role(role, manager.create_permission(*pair))
         if name != EVERYTHING:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nightledger.airflow.environment import ADMIN, COMMANDS, base_url, environment, passwords_file
-from nightledger.airflow.roles import RoleError, roles
+from nightledger.airflow.roles import RoleError, Roles, roles_of
 from nightledger.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -46,11 +46,14 @@ def manager(settings: Settings) -> Iterator["FabAirflowSecurityManagerOverride"]
         yield builder.sm
 
 
-def give(people: "FabAirflowSecurityManagerOverride", name: str, wanted: Sequence[str]) -> str | None:
+def give(
+    people: "FabAirflowSecurityManagerOverride", roles: Roles, name: str, wanted: Sequence[str]
+) -> str | None:
     """Let a person have these roles and no other, or bar them.
 
     Args:
         people: Airflow's.
+        roles: those that there are.
         name: that they log in with.
         wanted: names of roles; `none` alone bars the person; nothing leaves the roles as they are and
             makes a new password.
@@ -69,11 +72,11 @@ def give(people: "FabAirflowSecurityManagerOverride", name: str, wanted: Sequenc
     if name == COMMANDS:
         raise PersonError(f"{COMMANDS} is the account of the commands; it stays as it is.")
     barred = list(wanted) == [NOBODY]
-    has = [] if barred else [people.find_role(roles().named(role)) for role in wanted]
+    has = [] if barred else [people.find_role(roles.named(role)) for role in wanted]
     person = people.find_user(name)
     if person is None:
         if not has:
-            raise PersonError(f"There is no {name} yet. Say which role: {', '.join(roles().roles)}.")
+            raise PersonError(f"There is no {name} yet. Say which role: {', '.join(roles.roles)}.")
         password = secrets.token_urlsafe(12)
         add_person(people, name, has, password)
         return password
@@ -112,7 +115,8 @@ def main() -> int:
                 _print_all(people)
                 return 0
             wanted = [role.strip() for role in arguments.roles.split(",") if role.strip()]
-            password = give(people, arguments.name, wanted)
+            roles = roles_of(settings)
+            password = give(people, roles, arguments.name, wanted)
     except (PersonError, RoleError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -125,7 +129,7 @@ def main() -> int:
     elif wanted == [NOBODY]:
         console.print(f"{arguments.name} may no longer log in.")
     else:
-        console.print(f"{arguments.name} is now: {', '.join(roles().named(role) for role in wanted)}.")
+        console.print(f"{arguments.name} is now: {', '.join(roles.named(role) for role in wanted)}.")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Who may do what: `roles.yml` beside this file, read and checked."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
@@ -8,9 +9,13 @@ from typing import Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from nightledger.settings import Settings
+
 FILE = Path(__file__).with_name("roles.yml")
 EVERYBODY = "enter"
 """The action that comes with every role."""
+BETWEEN = " · "
+"""Between a role and the client that it is confined to, as in Superset."""
 
 Permission = tuple[str, str]
 """As Airflow has it: an action (`can_read`, `can_edit`, …) and the resource that it is done to."""
@@ -36,6 +41,8 @@ class Role(BaseModel):
 
     description: str
     may: frozenset[str] | Literal["all"]
+    per_client: frozenset[str] = frozenset()
+    """What the role of one client may; there is one for each client if this names anything."""
 
     def allows(self, action: str) -> bool:
         """Whether the role may do the action."""
@@ -53,9 +60,20 @@ class Roles(BaseModel):
     @model_validator(mode="after")
     def _only_known_actions(self) -> Self:
         for name, role in self.roles.items():
-            if role.may != "all" and (unknown := sorted(role.may - self.actions.keys())):
+            stated = role.per_client if role.may == "all" else role.may | role.per_client
+            if unknown := sorted(stated - self.actions.keys()):
                 raise ValueError(f"role {name}: there is no action {', '.join(unknown)}")
         return self
+
+    def with_clients(self, clients: Iterable[str]) -> "Roles":
+        """These and one more for each client of those that are made per client: "Fraud desk · demo_bank"."""
+        more = {
+            f"{name}{BETWEEN}{client}": Role(description=role.description, may=role.per_client)
+            for name, role in self.roles.items()
+            if role.per_client
+            for client in clients
+        }
+        return Roles(actions=self.actions, roles=self.roles | more)
 
     def who_may(self, action: str) -> list[str]:
         """Names of the roles that may do an action.
@@ -70,11 +88,13 @@ class Roles(BaseModel):
     def named(self, name: str) -> str:
         """The role of that name, however it is written: "fraud_desk" is "Fraud desk".
 
+        Only letters and digits count, so that nobody has to find the dot of "Fraud desk · demo_bank".
+
         Raises:
             RoleError: there is none.
         """
         for known in self.roles:
-            if known.casefold() == name.replace("_", " ").replace("-", " ").casefold():
+            if _plain(known) == _plain(name):
                 return known
         raise RoleError(f"there is no role {name!r}; there are: {', '.join(self.roles)}")
 
@@ -90,6 +110,18 @@ class Roles(BaseModel):
             yield from ((verb, name) for name in resources)
 
 
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name).strip().casefold()
+
+
+def clients_of(held: Iterable[str]) -> frozenset[str] | None:
+    """The clients that somebody with these roles is confined to; None: not confined.
+
+    A role of a client outweighs all that are not, and counts when there is no such client any more.
+    """
+    return frozenset(name.partition(BETWEEN)[2] for name in held if BETWEEN in name) or None
+
+
 def resource(action: str) -> str:
     """The name under which Airflow knows an action of `roles.yml`."""
     return f"Nightledger: {action}"
@@ -97,5 +129,10 @@ def resource(action: str) -> str:
 
 @cache
 def roles() -> Roles:
-    """The roles and actions of this installation."""
+    """The roles and actions that the file states."""
     return Roles.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8")))
+
+
+def roles_of(settings: Settings) -> Roles:
+    """Those of this installation: with the roles of its clients."""
+    return roles().with_clients(sorted(path.stem for path in settings.clients.glob("*.yml")))

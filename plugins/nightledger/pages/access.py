@@ -14,7 +14,7 @@ from airflow.configuration import conf
 from fastapi import Depends, Request
 
 from nightledger.airflow.environment import COMMANDS
-from nightledger.airflow.roles import resource, roles
+from nightledger.airflow.roles import clients_of, resource, roles
 
 if TYPE_CHECKING:
     from nightledger.airflow.auth import AuthManager
@@ -54,14 +54,33 @@ def may(person: Any, action: str) -> bool:
     )
 
 
-def who_may(action: str) -> list[str]:
-    """Names, as `name` gives them, of everybody who can log in and may do an action of `roles.yml`.
+def clients(person: Any) -> frozenset[str] | None:
+    """The clients that a person is confined to; None: not confined."""
+    return clients_of(role.name for role in person.roles)
+
+
+def needs_client(person: Any, client_id: str) -> None:
+    """Refuse a person who is confined to other clients.
+
+    Raises:
+        RefusedError: also of a client that does not exist, so that nobody learns which there are.
+    """
+    theirs = clients(person)
+    if theirs is not None and client_id not in theirs:
+        raise RefusedError(
+            f"You are logged in as {name(person)} and see {' and '.join(sorted(theirs))} only, not "
+            f"{client_id}. An administrator can give you another role."
+        )
+
+
+def who_may(action: str, client_id: str) -> list[str]:
+    """Names, as `name` gives them, of all who can log in and may do an action of `roles.yml` for a client.
 
     The account of our own commands is nobody.
     """
     roles().who_may(action)
     manager = cast("AuthManager", get_auth_manager())
-    return [name for name in manager.who_may(resource(action)) if name != COMMANDS]
+    return [name for name in manager.who_may(resource(action), client_id) if name != COMMANDS]
 
 
 def needs(action: str) -> Any:

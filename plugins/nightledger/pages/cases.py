@@ -57,10 +57,13 @@ def list_page(
     """Alerts within their night's budget, each with the state of its case."""
     settings = Settings()
     view = view if view in VIEWS else "tonight"
-    night = fraud_queue.night(settings)
-    known = cases.read_cases(settings) if night["publication"] else {}
+    theirs = access.clients(person)
+    if client:
+        access.needs_client(person, client)
+    night = fraud_queue.night(settings, theirs)
+    known = cases.read_cases(settings, theirs) if night["publication"] else {}
     alerts = fraud_queue.alerts(
-        settings, newest=view == "tonight", client_id=client or None, worked=known.keys()
+        settings, {client} if client else theirs, newest=view == "tonight", worked=known.keys()
     )
     most = fraud_queue.MOST_ALERTS
     rows = _listed(alerts[:most], known)
@@ -137,6 +140,7 @@ def _people(known: Any, me: str) -> list[str]:
 @router.get("/cases/{client_id}/{transaction_key}", dependencies=[access.needs("read_cases")])
 def case_page(person: access.Person, client_id: str, transaction_key: str) -> HTMLResponse:
     """The alert, the payment and what the customer did around it, and everything that was done about it."""
+    access.needs_client(person, client_id)
     return _draw(Settings(), person, Case(client_id, transaction_key))
 
 
@@ -153,6 +157,7 @@ def act(
     assignee: Annotated[str, Form()] = "",
 ) -> Response:
     """Do something about a case; `do` is one of `DOINGS`."""
+    access.needs_client(person, client_id)
     settings, me = Settings(), access.name(person)
     wanted = {"do": do, "note": note, "assignee": assignee}
     action = {"take": "assign", "hand_back": "assign", "fraud": "close", "genuine": "close"}.get(do, do)
@@ -161,7 +166,7 @@ def act(
         return _draw(settings, person, Case(client_id, transaction_key))
     try:
         if do == "assign":
-            _check_assignee(assignee)
+            _check_assignee(assignee, client_id)
         cases.act(
             settings,
             client_id,
@@ -180,14 +185,14 @@ def act(
     return RedirectResponse(_beside(transaction_key), 303)
 
 
-def _check_assignee(wanted: str) -> None:
-    """Refuse to give a case to nobody, or to somebody who could not work it."""
+def _check_assignee(wanted: str, client_id: str) -> None:
+    """Refuse to give a case of a client to nobody, or to somebody who could not work it."""
     if not wanted.strip():
         raise CaseError("nobody is chosen: choose who looks into it, or hand it back")
-    people = access.who_may("work_cases")
+    people = access.who_may("work_cases", client_id)
     if wanted.strip() not in people:
         raise CaseError(
-            f"there is no {wanted.strip()[:NAME_SHOWN]} who works cases; those who do are "
+            f"there is no {wanted.strip()[:NAME_SHOWN]} who works cases of {client_id}; those who do are "
             f"{', '.join(people)}. An administrator can give a person the role"
         )
 
@@ -233,7 +238,9 @@ def _draw(
     work: dict[str, Any] = {
         "case": case,
         "may_work": access.may(person, "work_cases"),
-        "people": [name for name in access.who_may("work_cases") if name not in (me, case.assignee)],
+        "people": [
+            name for name in access.who_may("work_cases", case.client_id) if name not in (me, case.assignee)
+        ],
         "me": me,
         "seen": case.version if seen is None else seen,
         "wanted": wanted or {"do": "", "note": "", "assignee": ""},
@@ -244,7 +251,7 @@ def _draw(
         return page("case_missing.html", status=status if case.events else 404, alert=None, **work)
     payment = alert["payment"]
     near = fraud_queue.around(settings, case.client_id, alert["customer_id"], payment) if payment else []
-    known = cases.read_cases(settings, case.client_id)
+    known = cases.read_cases(settings, {case.client_id})
     return page(
         "case.html",
         status=status,

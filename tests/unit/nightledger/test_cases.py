@@ -46,7 +46,7 @@ def test_a_case_is_new_then_open_then_closed_and_open_again(settings, monkeypatc
     other = act(settings, "note", note="x", key=("lender", "t1"))
     assert other.version == 1, "the same payment's key at another client is another case"
     assert set(cases.read_cases(settings)) == {KEY, ("lender", "t1")}
-    assert cases.read_cases(settings, "bank") == {KEY: case}
+    assert cases.read_cases(settings, {"bank"}) == {KEY: case}
 
 
 @pytest.mark.parametrize(
