@@ -8,6 +8,7 @@ import pytest
 
 from ml import config, standing, training
 from tests.unit.ml import loans
+from tests.unit.ml.anomalies import Configure, genuine
 from tests.unit.ml.bank import Bank, publish, use_config
 
 
@@ -55,3 +56,22 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., config.UseCase]:
     """Every test uses the small configuration; calling it changes numbers."""
     use_config(monkeypatch)
     return lambda **changes: use_config(monkeypatch, **changes)
+
+
+@pytest.fixture
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """The anomaly use case with fewer trees; a dict changes single keys of a section."""
+
+    def use(**changes: Any) -> config.UseCase:
+        values = genuine("anomaly").model_dump(exclude={"bands"})
+        few: dict[str, Any] = {"estimator": {"trees": 60, "sample": 256}, "confidence": {"ages": {}}}
+        for key, value in (few | changes).items():
+            base = values[key]
+            if key == "estimator":
+                base = base | {"trees": 60, "sample": 256}
+            values[key] = {**base, **value} if isinstance(value, dict) else value
+        use_case = config.UseCase(**values)
+        monkeypatch.setattr(config, "read", lambda _model, _folder=None: use_case)
+        return use_case
+
+    return use
