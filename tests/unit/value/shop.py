@@ -4,10 +4,15 @@ import json
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ml import config
+from ml.datasets import read_publication
+from ml.families import Job
+from ml.lifetime_value.config import LifetimeValue
 from nightledger import warehouse
 from nightledger.settings import Settings
 
@@ -101,3 +106,16 @@ def publish(home: Path, frame: pd.DataFrame, revenue_share: float) -> Shop:
     described = {"id": shop.build.name, "content_hash": "c0ffee", "code_revision": "abc123"}
     (shop.build / "publication.json").write_text(json.dumps(described))
     return shop
+
+
+def described(**changes: Any) -> LifetimeValue:
+    """The project's own file, with fewer draws and other changes."""
+    told = config.read("lifetime_value")
+    assert isinstance(told, LifetimeValue)
+    values = told.model_dump() | {"evaluation": {"bootstrap_draws": 60, "interval": 0.95}} | changes
+    return LifetimeValue(**values)
+
+
+def job(shop: Shop, told: LifetimeValue) -> Job[LifetimeValue]:
+    """The training of the shop's model on its publication."""
+    return Job(shop.settings, f"lifetime_value.{CLIENT}", told, read_publication(shop.settings), ())
