@@ -44,7 +44,7 @@ def test_a_small_file_that_unpacks_to_a_gigabyte_is_refused_while_it_streams(
     path = bank.file(f"tx_{name}.csv.gz", BIG[name])
     landing.land(bank.settings, path, contract, NOW)
     [arrival] = landing.arrivals(bank.settings)
-    started = time.monotonic()
+    started = time.process_time()
     tracemalloc.start()
     with pytest.raises(Refused) as refused:
         preflight.check(arrival, contract)
@@ -53,7 +53,7 @@ def test_a_small_file_that_unpacks_to_a_gigabyte_is_refused_while_it_streams(
 
     golden(f"refused_{name}", refused.value.message.__str__())
     assert peak < 32 * MIB
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 MANY = [f"column_{number}" for number in range(100_000)]
@@ -72,12 +72,12 @@ def test_a_file_of_another_kind_is_refused_at_once(
     kind, content = WHOLE[name]
     bank.contract(format={"type": kind})
     bank.file(f"tx_{name}.{kind}", content)
-    started = time.monotonic()
+    started = time.process_time()
     verdict = bank.load()[f"tx_{name}.{kind}"]
 
     golden(f"refused_{name}", verdict.message)
     assert verdict.verdict == "refused"
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 NAMES = {
