@@ -55,7 +55,8 @@ def build(
     manifest, target = project.manifest, project.target
     changed = changed_definitions(build_path, manifest, settings)
     previous = build_path / f"run_results_{selector}.json"
-    if resume and previous.exists() and _broken(previous):
+    is_retry = resume and previous.exists() and _broken(previous)
+    if is_retry:
         state = build_path / "retry"
         state.mkdir(exist_ok=True)
         shutil.copy(previous, state / "run_results.json")
@@ -71,7 +72,7 @@ def build(
     if not (target / "run_results.json").exists():
         raise DbtFailed(f"dbt ended {selector} without results: {result.exception}")
     nodes = _nodes(target / "run_results.json", build_path, settings)
-    _merge_results(target / "run_results.json", previous)
+    _keep_results(target / "run_results.json", previous, is_retry=is_retry)
     operations.record_nodes(settings, run_id, selector, nodes)
     _log_table(nodes)
     _raise_for(nodes, selector)
@@ -93,10 +94,10 @@ def _broken(path: Path) -> bool:
     return bool(statuses & set(BROKEN)) and "fail" not in statuses
 
 
-def _merge_results(new: Path, kept: Path) -> None:
-    """Add a try's results to those of the selector's earlier tries; the newest word on a node counts."""
+def _keep_results(new: Path, kept: Path, *, is_retry: bool) -> None:
+    """Keep a build's results; of a retry, beside those of earlier tries: the newest word on a node counts."""
     content = json.loads(new.read_text())
-    if kept.exists() and content["args"].get("which") == "retry":
+    if is_retry:
         again = {row["unique_id"] for row in content["results"]}
         earlier = json.loads(kept.read_text())
         earlier["results"] = [row for row in earlier["results"] if row["unique_id"] not in again]
