@@ -82,7 +82,7 @@ def measure(work: Path, rows: int, plans: Path) -> dict[str, Any]:
         make_files(work / "files", rows)
     if not (work / "plans").exists():
         (work / "plans").symlink_to(plans)
-    found: dict[str, Any] = {"history": run_side("history", work)}
+    found: dict[str, Any] = {"history": run_side("history", work), "one_date": run_side("one_date", work)}
     found["dbt_build"] = prepared(work, "dbt_build")
     found["bare_build"] = prepared(work, "bare_build")
     found["features"] = prepared(work, "features", *sides.replay.BUILT, one_date=True)

@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.warehouse.bank import LAST, NIGHT, settings_for
-from nightledger import warehouse
+from nightledger import publications, warehouse
 from nightledger.night import steps as night
 from nightledger.settings import Settings
+
+
+def first_publication(settings: Settings) -> Path:
+    """The one that the history made."""
+    return min(path for path in settings.builds.glob("20*") if path.suffix.lstrip(".").isdigit())
 
 
 def deliver(settings: Settings, files: Path, *names: str) -> None:
@@ -41,11 +46,24 @@ def run(settings: Settings, day: date, kind: str) -> dict[str, float]:
     return seconds
 
 
+HISTORY = ("core_history.csv", "customers.csv", "accounts.csv", "logins.csv")
+
+
 def history(work: Path) -> dict[str, Any]:
     """From the bank's files to a publication with features at 24 month-ends and the last date."""
     settings = settings_for(work / "home")
-    deliver(settings, work / "files", "core_history.csv", "customers.csv", "accounts.csv", "logins.csv")
+    deliver(settings, work / "files", *HISTORY)
     return _described(settings, run(settings, LAST, "history"))
+
+
+def one_date(work: Path) -> dict[str, Any]:
+    """The same files to a publication with the last date alone, in a home that is removed afterwards."""
+    settings = settings_for(work / "home_of_one_date")
+    deliver(settings, work / "files", *HISTORY)
+    found = _described(settings, run(settings, LAST, "nightly"))
+    publications.remove(first_publication(settings))
+    shutil.rmtree(settings.home)
+    return found
 
 
 def nightly(work: Path) -> dict[str, Any]:

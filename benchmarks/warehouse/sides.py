@@ -20,14 +20,9 @@ SMALL = 87_617
 SEEDS = PROJECT / "dbt_project" / "seeds"
 
 
-def first_publication(settings: Settings) -> Path:
-    """The one that the history made."""
-    return min(path for path in settings.builds.glob("20*") if path.suffix.lstrip(".").isdigit())
-
-
 def _build(work: Path, *keep: str) -> tuple[Settings, Path]:
     settings = settings_for(work / "home")
-    return settings, replay.copy_of(settings, first_publication(settings), work / "build", keep=keep)
+    return settings, replay.copy_of(settings, nights.first_publication(settings), work / "build", keep=keep)
 
 
 def _one_date(settings: Settings, build: Path, rows: int | None = None) -> None:
@@ -77,13 +72,16 @@ def bare(work: Path, plan: str) -> dict[str, Any]:
     with replay.open_build(settings, work / "build") as connection:
         taken = replay.replay(connection, work / "plans" / f"{plan}.json")
         slowest = sorted(taken, reverse=True)[:12]
-    return {"sql_seconds": sum(seconds for seconds, _ in taken), "slowest": slowest}
+    return {
+        "sql_seconds": sum(seconds for seconds, _ in taken),
+        "slowest": slowest,
+    }
 
 
 def export(work: Path) -> None:
     """Frames for pandas; not measured."""
     settings = settings_for(work / "home")
-    with warehouse.connect(first_publication(settings), settings=settings) as connection:
+    with warehouse.connect(nights.first_publication(settings), settings=settings) as connection:
         frames.export(connection, work / "frames")
 
 
@@ -122,7 +120,7 @@ def from_file(work: Path) -> dict[str, Any]:
             select 'bank' as client_id, 'core' as source, 'bank/core/' || id as transaction_key,
                    md5(concat_ws('|', booked, amount, description, status)) as _content_hash,
                    account as account_id, customer as customer_id, booked as event_at, amount, currency,
-                   booked::timestamptz::date as business_date, description, id as transaction_id, mcc,
+                   booked::date as business_date, description, id as transaction_id, mcc,
                    category as source_category, mode as payment_mode, channel, city, country, status,
                    original as original_transaction_id, balance as balance_after,
                    booked + interval 2 hour as known_at, 'load' as _load_id, row_number() over () as _record
@@ -192,6 +190,7 @@ def rolling_in_polars(work: Path) -> dict[str, Any]:
 
 SIDES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "history": nights.history,
+    "one_date": nights.one_date,
     "nightly": nights.nightly,
     "record": record,
     "dbt_build": dbt_build,
