@@ -108,6 +108,11 @@ class Client(BaseModel):
         description="what looking into one fraud alert costs, in base currency; less is not worth an alert",
     )
     alerts_per_day: int = Field(50, ge=0, description="fraud alerts that people can look into in a day")
+    alerts_without_reports: bool = Field(
+        False,
+        description="people look into them although the client's feed has never told a fraud, so that no"
+        " model has learnt of its payments",
+    )
     anomalies_per_day: int = Field(
         20, ge=0, description="unusual customers, and as many transactions, that people can look at in a day"
     )

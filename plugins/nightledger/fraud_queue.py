@@ -93,9 +93,16 @@ def night(settings: Settings, clients: Collection[str] | None = None) -> Row:
         clients: those that may be named; None: all.
 
     Returns:
-        `publication` (None before the first one), `as_of_date`, `clients`, `is_scored`.
+        `publication` (None before the first one), `as_of_date`, `clients`, `is_scored`, and `silent`: clients
+        whose alerts are shown to nobody, since their feeds have never told a fraud.
     """
-    nothing: Row = {"publication": None, "as_of_date": None, "clients": [], "is_scored": False}
+    nothing: Row = {
+        "publication": None,
+        "as_of_date": None,
+        "clients": [],
+        "is_scored": False,
+        "silent": [],
+    }
     path = warehouse.publication_path(settings)
     with _reading(settings) as connection:
         if connection is None or path is None:
@@ -108,12 +115,27 @@ def night(settings: Settings, clients: Collection[str] | None = None) -> Row:
                     select 1 from ops.model_pins as pins
                     where pins.model = 'fraud' and pins.role = 'champion'
                         and pins.as_of_date in (select as_of_date from ops.horizon)
-                ) as is_scored
+                ) as is_scored, (
+                    select list(client_id order by client_id) from (
+                        select queue.client_id
+                        from marts.mart_fraud_alerts as queue
+                        inner join ops.horizon as newest using (client_id, as_of_date)
+                        anti join (
+                            select client_id from staging.stg_labels
+                            where entity = 'transaction' and label = 'fraud'
+                        ) using (client_id)
+                        group by queue.client_id
+                        having not bool_or(queue.is_within_budget)
+                    )
+                ) as silent
             from ops.horizon
             """,
         )
-    named = [name for name in found["clients"] or [] if clients is None or name in clients]
-    return found | {"publication": path.name, "clients": named}
+    named = {
+        key: [name for name in found[key] or [] if clients is None or name in clients]
+        for key in ("clients", "silent")
+    }
+    return found | {"publication": path.name} | named
 
 
 def alert(settings: Settings, client_id: str, transaction_key: str) -> Row | None:

@@ -181,6 +181,20 @@ def test_a_client_whose_feed_tells_no_frauds_is_told_what_closing_does(ask, sett
     assert "Closing writes a label" in shown(ask(PAGE))
 
 
+def test_alerts_that_wait_for_a_first_report_are_told(ask, settings):
+    """Catches an empty list that reads as "nothing happened", of a client that no model has learnt from."""
+    assert "Alerts of" not in shown(ask(LIST))
+    with duckdb.connect(str(settings.builds / "current" / "warehouse.duckdb")) as warehouse:
+        warehouse.execute("update marts.mart_fraud_alerts set is_within_budget = false")
+    assert "Alerts of bank wait: no feed of theirs has ever told a fraud" in shown(ask(LIST))
+    with duckdb.connect(str(settings.builds / "current" / "warehouse.duckdb")) as warehouse:
+        warehouse.execute(
+            "insert into staging.stg_labels"
+            " values ('bank', 'transaction', 'z', 'fraud', 'true', now(), 'l', 1)"
+        )
+    assert "Alerts of" not in shown(ask(LIST))
+
+
 def test_the_second_of_two_people_sees_what_the_first_did_and_keeps_what_they_typed(ask, settings):
     """Catches a closing over somebody else's, and ten lines of notes that are gone with the refusal."""
     cases.act(

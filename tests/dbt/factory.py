@@ -30,7 +30,7 @@ _TABLES = {
     "ops.base_horizon": "client_id varchar, as_of_date date, cutoff_at timestamp",
     "ops.clients": "client_id varchar, base_currency varchar, timezone varchar, country varchar,"
     " interchange_rate decimal(9, 6), alert_cost decimal(18, 4), alerts_per_day integer,"
-    " anomalies_per_day integer,"
+    " alerts_without_reports boolean, anomalies_per_day integer,"
     " risk_weight_credit decimal(6, 4) default 0.4, risk_weight_fraud decimal(6, 4) default 0.3,"
     " risk_weight_anomaly decimal(6, 4) default 0.1, risk_weight_churn decimal(6, 4) default 0.2",
     "operations.merchant_corrections": "id bigint, action varchar, withdrawn_id bigint, descriptor varchar,"

@@ -28,6 +28,15 @@ transactions as (
     select * from {{ ref('fct_transactions') }}
 ),
 
+-- Of who has never reported a fraud no model has learnt.
+reporting as (
+    select
+        client_id,
+        min(known_at) as first_reported_at
+    from {{ ref('int_fraud_reports') }}
+    group by client_id
+),
+
 -- The best rule with one condition that the version had to beat.
 rules as (
     select
@@ -65,7 +74,10 @@ worth_an_alert as (
         scores.score,
         scores.expected_value as expected_loss,
         clients.alert_cost,
-        clients.alerts_per_day,
+        case
+            when clients.alerts_without_reports or reporting.client_id is not null then clients.alerts_per_day
+            else 0
+        end as budget,
         transactions.business_date,
         transactions.event_at,
         scores.as_of_date,
@@ -73,6 +85,7 @@ worth_an_alert as (
     from {{ ref('fct_scores') }} as scores
     inner join dates on scores.client_id = dates.client_id and scores.as_of_date = dates.as_of_date
     inner join clients on scores.client_id = clients.client_id
+    left join reporting on scores.client_id = reporting.client_id and dates.cutoff_at > reporting.first_reported_at
     inner join transactions
         on
             scores.client_id = transactions.client_id
@@ -148,7 +161,7 @@ alerts as (
         queued.score,
         queued.expected_loss,
         queued.alert_cost,
-        queued.rank <= queued.alerts_per_day as is_within_budget,
+        queued.rank <= queued.budget as is_within_budget,
         case
             when ruled.feature is null then null
             when ruled.fires_from then coalesce(ruled.feature_value >= ruled.threshold, false)

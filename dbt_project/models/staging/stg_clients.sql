@@ -6,6 +6,7 @@ select
     interchange_rate,
     alert_cost,
     alerts_per_day,
+    alerts_without_reports,
     anomalies_per_day,
     risk_weight_credit,
     risk_weight_fraud,

@@ -15,7 +15,7 @@ from nightledger.settings import Settings
 SUNDAY = 6
 _CLIENT = (
     *("client_id", "name", "base_currency", "timezone", "country", "interchange_rate"),
-    *("alert_cost", "alerts_per_day", "anomalies_per_day"),
+    *("alert_cost", "alerts_per_day", "alerts_without_reports", "anomalies_per_day"),
 )
 """What the warehouse is told of a client's settings, beside the weights of the risk assessment."""
 
@@ -39,6 +39,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         alter table ops.clients add column if not exists interchange_rate decimal(9, 6);
         alter table ops.clients add column if not exists alert_cost decimal(18, 4);
         alter table ops.clients add column if not exists alerts_per_day integer;
+        alter table ops.clients add column if not exists alerts_without_reports boolean;
         alter table ops.clients add column if not exists anomalies_per_day integer;
         alter table ops.clients add column if not exists risk_weight_credit decimal(6, 4);
         alter table ops.clients add column if not exists risk_weight_fraud decimal(6, 4);

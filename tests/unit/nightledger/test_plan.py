@@ -94,7 +94,13 @@ def test_the_warehouse_is_told_a_clients_settings_even_in_an_older_table():
     """A publication of an older release whose clients lack a column: no alert, or a night that stops."""
     weights = {"credit": "0.1", "fraud": "0.6", "anomaly": "0.2", "churn": "0.1"}
     client = Client(
-        client_id="c", name="C", base_currency="GBP", alert_cost="2.5", alerts_per_day=7, risk_weights=weights
+        client_id="c",
+        name="C",
+        base_currency="GBP",
+        alert_cost="2.5",
+        alerts_per_day=7,
+        risk_weights=weights,
+        alerts_without_reports=True,
     )
     day = date(2026, 1, 10)
     with duckdb.connect() as connection:
@@ -106,8 +112,10 @@ def test_the_warehouse_is_told_a_clients_settings_even_in_an_older_table():
         )
         plan.create_tables(connection)
         plan.write_dates(connection, {("c", day): client.cutoff_at(day)}, [day], {"c": client})
-        told = connection.execute("select alert_cost, alerts_per_day, interchange_rate from ops.clients")
-        assert told.fetchall() == [(Decimal("2.5"), 7, Decimal(0))]
+        told = connection.execute(
+            "select alert_cost, alerts_per_day, alerts_without_reports, interchange_rate from ops.clients"
+        )
+        assert told.fetchall() == [(Decimal("2.5"), 7, True, Decimal(0))]
         told = connection.execute(
             f"select {', '.join(f'risk_weight_{name}' for name in weights)} from ops.clients"
         )
