@@ -156,9 +156,17 @@ def _split(days: Sequence[date], asked: Asked, use_case: UseCase) -> Split:
     test = [day for day in ordered if asked.first <= day <= asked.last]
     numbers = use_case.dates
     unit = numbers.unit
-    span = (
-        f"{len(ordered)} {unit} can be judged, {ordered[0]} to {ordered[-1]}" if ordered else f"no {unit} can"
-    )
+    if not ordered:
+        label = use_case.label
+        asked_about = f"No row that {use_case.name} asks about"
+        if label is None:
+            raise Refused(f"{asked_about} is in this publication: what it is about was not delivered.")
+        raise Refused(
+            f"{asked_about} has a known outcome ({label.event} or {label.other}) in this publication: what "
+            f"tells it was not delivered, or the history is shorter than the {label.matures_after} days "
+            "until it is known."
+        )
+    span = f"{len(ordered)} {unit} can be judged, {ordered[0]} to {ordered[-1]}"
     if len(before) < 2:
         raise Refused(
             f"{len(before)} {unit} to learn from: their labels must have been known before {asked.first}, "
