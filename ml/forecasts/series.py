@@ -31,6 +31,8 @@ AMOUNTS = """
 
 _LATEST_DAY_OF_A_FIRST_MONTH = 5
 """A history that begins later in a month has that month in part only; it is left out."""
+_LEAST_OF_A_USUAL_MONTH = 0.1
+"""Share of the median month's movements that a month must have for the history to begin with it."""
 
 
 def amounts_sql(measure: str) -> str:
@@ -114,10 +116,25 @@ def cutoff_of(connection: duckdb.DuckDBPyConnection, settings: Settings, client:
 def first_month(
     connection: duckdb.DuckDBPyConnection, client: str, measure: str, cutoff: datetime
 ) -> date | None:
-    """First day of the first month whose movements are all there; None without any movement."""
+    """First day of the first month whose movements are all there; None without any movement.
+
+    A few rows that lie long before all others (a late refund, a date with a slip) are no month of history.
+    """
     found = connection.execute(
-        f"select min(business_date) from ({amounts_sql(measure)})",  # noqa: S608
-        {"client": client, "first": date.min, "last": date.max, "cutoff": cutoff},
+        f"""
+        with months as (
+            select count(*) as movements, min(business_date) as earliest from ({amounts_sql(measure)})
+            group by date_trunc('month', business_date)
+        )
+        select min(earliest) from months where movements >= $least * (select median(movements) from months)
+        """,  # noqa: S608 - our own SQL
+        {
+            "client": client,
+            "first": date.min,
+            "last": date.max,
+            "cutoff": cutoff,
+            "least": _LEAST_OF_A_USUAL_MONTH,
+        },
     ).fetchone()
     earliest: date | None = found[0] if found else None
     if earliest is None:

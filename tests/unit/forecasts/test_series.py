@@ -41,6 +41,15 @@ def test_series_begin_with_their_money_and_add_up(connection: duckdb.DuckDBPyCon
     assert total == pytest.approx(found["client", "", ""].daily.sum())
 
 
+def test_a_history_does_not_begin_with_a_stray_row(connection: duckdb.DuckDBPyConnection) -> None:
+    """A late refund that makes months without any money, after which nothing beats the floor."""
+    connection.execute("""
+        insert into intermediate.int_revenue by name
+        select * replace (date '2023-02-03' as business_date) from intermediate.int_revenue limit 1
+    """)
+    assert series.first_month(connection, CLIENT, "spend", cutoff(LAST)) == FIRST
+
+
 def test_a_month_that_was_seen_in_part_is_left_out(connection: duckdb.DuckDBPyConnection) -> None:
     """A first month of ten days that makes every level and season too low."""
     connection.execute("delete from intermediate.int_revenue where business_date < date '2024-01-20'")
