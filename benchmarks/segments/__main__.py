@@ -72,7 +72,8 @@ def page(client: str, rows: int, customers: int) -> str:
         "segments are described to people; a method that finds other shapes is at a disadvantage there.",
         *compared,
     ]
-    parts += ["", "## A million customers", "", " ".join((million.__doc__ or "").split()), ""]
+    parts += ["", "## A million customers", "", " ".join((million.__doc__ or "").split())]
+    parts += [f"Load average of the last quarter of an hour before: {os.getloadavg()[2]:.1f}.", ""]
     parts += ["| model | customers | wall s (CPU s) | peak GB | |", "|---|---:|---:|---:|---|"]
     for model in MODELS:
         took = million.measure(model, customers)
