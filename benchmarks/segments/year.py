@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from ml.families import TooLittle
 from ml.features import Feature
 from ml.segments import choice, fitting, past, scaling
 from ml.segments.config import Segments
@@ -34,16 +35,21 @@ class Refit:
 def refits(
     connection: duckdb.DuckDBPyConnection, described: Segments, features: Sequence[Feature], client: str
 ) -> list[Refit]:
-    """Fit at the end of each of the last quarters, with what was known then.
+    """Fit at the end of each of the last quarters, with what was known then; the first where that succeeds.
 
     Raises:
-        ml.families.TooLittle: a fit was refused.
+        ml.families.TooLittle: a later fit was refused, or the last one.
     """
     days = month_ends(connection, described, client)
     found: list[Refit] = []
     for day in days[-1 - QUARTER * (QUARTERS - 1) :: QUARTER]:
         before = found[-1].fitted.segmentation if found else None
-        fitted = past.fit_at(connection, described, features, client, day, before)
+        try:
+            fitted = past.fit_at(connection, described, features, client, day, before)
+        except TooLittle:
+            if found or day == days[-1]:
+                raise
+            continue  # the history begins within the year
         found.append(_compared(day, fitted, before, read(connection, described, client, [day])))
     return found
 
