@@ -23,9 +23,10 @@ from ml.protected import says_who, stand_ins
 from nightledger import warehouse
 
 if TYPE_CHECKING:
-    from ml.config import Described, UseCase
+    from ml.config import Described
     from ml.datasets import Rows
     from ml.features import Feature
+    from ml.scores.config import UseCase
 
 PREFIX = "attributes."
 DEFINITION = "1"

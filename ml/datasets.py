@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml.config import UseCase
 from ml.dates import as_of_dates, register_dates
 from ml.features import DatasetError, Feature
 from ml.sampling import sampled_sql
+from ml.scores.config import UseCase
 from ml.statements import module_sql, rows_sql
 from nightledger import warehouse
 from nightledger.settings import Settings

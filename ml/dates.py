@@ -8,8 +8,8 @@ import duckdb
 import pyarrow as pa
 
 from ml import attributes
-from ml.config import UseCase
 from ml.features import DatasetError
+from ml.scores.config import UseCase
 from ml.statements import module_sql, parameters
 from nightledger.clients import load_clients
 from nightledger.settings import Settings

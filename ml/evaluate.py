@@ -25,7 +25,6 @@ from rich.console import Console
 
 from ml import attributes, config, families, registry, scopes
 from ml.artefacts import sha256
-from ml.config import Boosted, UseCase
 from ml.datasets import KEY, Rows, read_publication, read_rows
 from ml.dates import Split, as_of_dates, matured_days
 from ml.families import Job, Refused, TooLittle
@@ -33,6 +32,7 @@ from ml.features import DatasetError, read_features
 from ml.scores import admission, baselines, cards, evaluation, fitting
 from ml.scores import evaluation_files as files
 from ml.scores.baselines import Predicted
+from ml.scores.config import Boosted, UseCase
 from ml.scores.evaluation import Judged, Named
 from ml.statements import lacking
 from nightledger import warehouse

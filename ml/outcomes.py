@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 
 from ml import config
-from ml.config import UseCase
 from ml.dates import covered, register_dates
 from ml.partitions import Pin, partition
+from ml.scores.config import UseCase
 from ml.statements import module_sql, parameters
 from nightledger import warehouse
 from nightledger.settings import Settings

@@ -19,10 +19,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml import stability
-from ml.config import UseCase
 from ml.dates import register_dates
 from ml.features import Feature
 from ml.partitions import Pin, folder, partition
+from ml.scores.config import UseCase
 from ml.statements import chosen_sql, module_sql, vectors_sql
 from nightledger import warehouse
 from nightledger.settings import Settings

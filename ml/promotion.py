@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from ml.config import Forest, Lead, Promotion, UseCase
+from ml.config import Lead
 from ml.registry import Registered
 from ml.scores import metrics
+from ml.scores.config import Forest, Promotion, UseCase
 from ml.scores.evaluation import Unusual
 
 PROMOTED, KEPT, REFUSED, UNCHANGED = "promoted", "kept_as_challenger", "refused", "unchanged"

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from ml import attributes, config, families, outcomes, profiles, scopes
 from ml.artefacts import ModelError, sha256
-from ml.config import UseCase
 from ml.dates import register_dates
 from ml.features import Feature, read_features
 from ml.partitions import BATCH, Pin, folder, partition
 from ml.registry import CHALLENGER, Registry, RegistryError
 from ml.scores import certainty, explanation
+from ml.scores.config import UseCase
 from ml.scores.deviations import USUAL
 from ml.scores.forest import Forest
 from ml.scores.matrix import matrix_of

@@ -24,8 +24,9 @@ from typing import Any
 import duckdb
 
 from ml import attributes
-from ml.config import ConfigError, UseCase
+from ml.config import ConfigError
 from ml.features import DatasetError, Feature
+from ml.scores.config import UseCase
 from nightledger.clients import SEGMENT
 
 ENTITY_KEYS = {

@@ -1,20 +1,15 @@
 """What the YAML of a forecast may say."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from ml.config import Described
+from ml.config import Described, Section, Share
 
 Level = Literal["client", "category", "region", "segment", "segment_category", "customer"]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Prophet(_Section):
+class Prophet(Section):
     """Prophet (Taylor & Letham 2018) on daily sums, added up to months."""
 
     most_series: int = Field(ge=0, description="the largest series; the others are left to the cheap methods")
@@ -29,7 +24,7 @@ class Prophet(_Section):
     mode: Literal["additive", "multiplicative"]
 
 
-class Customers(_Section):
+class Customers(Section):
     """How customers are forecast, all of them in one statement."""
 
     active_months: int = Field(ge=1, description="population: a movement in so many months up to the origin")
@@ -39,7 +34,7 @@ class Customers(_Section):
     least_residuals: int = Field(ge=20, description="a group with fewer has the interval of all groups")
 
 
-class Promotion(_Section):
+class Promotion(Section):
     """What a version must keep."""
 
     over_floor: float = Field(gt=0, description="most of MASE ÷ the floor's, of all series together")

@@ -1,33 +1,27 @@
 """What the YAML of a model that ranks life events may say."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from ml.config import Described, Number
-
-Share = Annotated[float, Field(gt=0, lt=1)]
+from ml.config import Described, Number, Section, Share
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Ranker(_Section):
+class Ranker(Section):
     """Gradient-boosted trees that rank the events of a customer."""
 
     params: dict[str, Number]
     rounds: int = Field(ge=1)
 
 
-class Evaluation(_Section):
+class Evaluation(Section):
     """How intervals are made."""
 
     bootstrap_draws: int = Field(ge=50)
     interval: Share
 
 
-class Promotion(_Section):
+class Promotion(Section):
     """What the lower end of the lead must be above for a ranker to rank."""
 
     over_lists: dict[Literal["popularity", "rules"], float] = Field(min_length=1)

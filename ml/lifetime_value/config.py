@@ -1,19 +1,13 @@
 """What the YAML of a model of lifetime value may say."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from ml.config import Described, Lead
-
-Share = Annotated[float, Field(gt=0, lt=1)]
+from ml.config import Described, Lead, Section, Share
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Minimums(_Section):
+class Minimums(Section):
     """With fewer, nothing is fitted."""
 
     customers: int = Field(ge=1, description="who had a visit before the days that are held out")
@@ -21,7 +15,7 @@ class Minimums(_Section):
     history_days: int = Field(ge=1, description="days of the client's visits before the held-out ones")
 
 
-class Promotion(_Section):
+class Promotion(Section):
     """What a version must be better than, on the days held out."""
 
     metric: Literal["wape"] = "wape"
@@ -29,7 +23,7 @@ class Promotion(_Section):
     over_champion: float = Field(description="what the lower bound of the error saved must exceed")
 
 
-class Evaluation(_Section):
+class Evaluation(Section):
     """How intervals are made."""
 
     bootstrap_draws: int = Field(ge=50)

@@ -21,8 +21,9 @@ is right).
 """
 
 from ml import attributes
-from ml.config import ConfigError, UseCase
+from ml.config import ConfigError
 from ml.models import fraud
+from ml.scores.config import UseCase
 
 KEY = {"customer": "customer_id", "transaction": "transaction_key"}
 """Entities that have feature tables, by the name of their id there."""

@@ -12,7 +12,8 @@ takes nothing back. Of a sensitive category only customers are asked about who a
 date, by an entry `sensitive` among their consents (as dbt's macro `may_be_shown` reads them).
 """
 
-from ml.config import ConfigError, UseCase
+from ml.config import ConfigError
+from ml.scores.config import UseCase
 
 _KNOWN_AT_DATE = """
     and transactions.known_at < dates.cutoff_at

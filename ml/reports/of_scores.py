@@ -10,12 +10,12 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from ml import attributes, scopes
-from ml.config import UseCase
 from ml.datasets import KEY, Rows, read_rows
 from ml.dates import matured_days
 from ml.features import DatasetError, Feature, read_features
 from ml.reports.comparisons import Absent, Comparison, Subject
 from ml.sampling import sampled_sql
+from ml.scores.config import UseCase
 from ml.scores.model import Model
 from nightledger.clients import load_clients
 

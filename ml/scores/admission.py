@@ -10,11 +10,11 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.config import UseCase
 from ml.datasets import Rows
 from ml.dates import Split
 from ml.intervals import Vector
 from ml.scores import metrics
+from ml.scores.config import UseCase
 
 KNOWS_THE_ANSWER = 0.98
 """ROC AUC of a single feature, either way round, from which it is taken for a leak."""

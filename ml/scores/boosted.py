@@ -16,9 +16,9 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from ml import config
-from ml.config import UseCase
 from ml.datasets import Rows
 from ml.scores.certainty import Ground, covariance
+from ml.scores.config import Boosted, Range, UseCase
 from ml.scores.matrix import Matrix, matrix_of
 
 Vector = NDArray[np.float64]
@@ -170,7 +170,7 @@ def platt(margins: Vector, labels: Vector) -> tuple[float, float]:
     return round(a, 6), round(b, 6)
 
 
-def _constraints(estimator: config.Boosted, features: tuple[str, ...]) -> dict[str, Any]:
+def _constraints(estimator: Boosted, features: tuple[str, ...]) -> dict[str, Any]:
     if unknown := sorted(set(estimator.monotone) - set(features)):
         raise config.ConfigError(
             f"estimator.monotone names {', '.join(unknown)}, which the model does not have"
@@ -182,7 +182,7 @@ def _constraints(estimator: config.Boosted, features: tuple[str, ...]) -> dict[s
 
 
 def _train(
-    estimator: config.Boosted, params: Mapping[str, Any], fitted: Rows, held_out: Rows, threads: int
+    estimator: Boosted, params: Mapping[str, Any], fitted: Rows, held_out: Rows, threads: int
 ) -> xgb.Booster:
     booster = xgb.train(
         dict(params),
@@ -258,7 +258,7 @@ def _folds(use_case: UseCase, thinned: Rows, fitted: Rows) -> list[tuple[Rows, R
     return folds
 
 
-def _suggest(trial: Any, name: str, ends: config.Range) -> float | int:
+def _suggest(trial: Any, name: str, ends: Range) -> float | int:
     if ends.whole:
         return int(trial.suggest_int(name, int(ends.low), int(ends.high), log=ends.log))
     return float(trial.suggest_float(name, ends.low, ends.high, log=ends.log))

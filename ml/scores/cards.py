@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from ml import attributes
-from ml.config import UseCase
 from ml.datasets import Rows
 from ml.dates import Split
 from ml.scores.boosted import Fitted
+from ml.scores.config import UseCase
 from ml.scores.evaluation import Judged
 from ml.scores.forest import Forest
 from ml.scores.model import Model

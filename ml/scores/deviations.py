@@ -29,9 +29,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml.config import Forest, UseCase
 from ml.features import Feature
 from ml.scores import reasons
+from ml.scores.config import Forest, UseCase
 from ml.scores.model import Model
 from ml.scores.reasons import Causes
 from ml.statements import module_sql, parameters, vectors_sql

@@ -10,11 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml import stability
-from ml.config import Forest, UseCase
 from ml.datasets import Rows
 from ml.scores import fairness, forest, metrics, reliability
 from ml.scores.alerts import Context
 from ml.scores.baselines import Predicted
+from ml.scores.config import Forest, UseCase
 from ml.scores.model import Model
 from nightledger.clients import load_clients
 from nightledger.settings import Settings

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml.config import UseCase
 from ml.features import Feature
 from ml.scores import adverse_action, deviations, reasons
 from ml.scores.adverse_action import Catalogue
 from ml.scores.boosted import BoostedTrees
+from ml.scores.config import UseCase
 from ml.scores.deviations import LEAST_PEERS, Deviations
 from ml.scores.matrix import Matrix
 from ml.scores.model import Model

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml import attributes
-from ml.config import ConfigError, Forest, UseCase
+from ml.config import ConfigError
 from ml.datasets import Rows, read_rows
 from ml.dates import Split, matured_days, split
 from ml.families import Job, TooLittle
@@ -17,6 +17,7 @@ from ml.features import Feature
 from ml.scores import admission, boosted, forest
 from ml.scores.adverse_action import mean_of_approved
 from ml.scores.certainty import Ground
+from ml.scores.config import Forest, UseCase
 from ml.scores.model import Model
 from ml.statements import lacking
 from nightledger import warehouse

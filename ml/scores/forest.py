@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml import config
 from ml.datasets import Rows
+from ml.scores import config
 from ml.scores.matrix import Matrix, matrix_of
 
 Vector = NDArray[np.float64]

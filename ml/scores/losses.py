@@ -14,9 +14,9 @@ from typing import Any
 import duckdb
 
 from ml import config
-from ml.config import UseCase
 from ml.datasets import read_publication
 from ml.dates import register_dates
+from ml.scores.config import UseCase
 from ml.statements import module_sql, parameters
 from nightledger import warehouse
 from nightledger.clients import Client, load_clients

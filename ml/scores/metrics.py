@@ -14,12 +14,12 @@ from typing import Concatenate, ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.config import Evaluation
 from ml.intervals import Estimate as Estimate
 from ml.intervals import Vector as Vector
 from ml.intervals import bootstrap, estimate
 from ml.scores import alerts
 from ml.scores.alerts import Context as Context
+from ml.scores.config import Evaluation
 
 P = ParamSpec("P")
 

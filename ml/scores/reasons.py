@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.config import UseCase
 from ml.features import Feature
+from ml.scores.config import UseCase
 
 _VALUE = "\0"
 """Stands for the value in a sentence that is finished but for it."""

@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from ml.config import UseCase
 from ml.features import Feature
 from ml.scores.adverse_action import Catalogue
+from ml.scores.config import UseCase
 from ml.scores.matrix import Matrix
 from nightledger.settings import Settings
 

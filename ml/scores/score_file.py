@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from ml import config
-from ml.config import ConfigError, UseCase
+from ml.config import ConfigError
 from ml.registry import Registry, RegistryError
 from ml.scores import certainty
 from ml.scores.adverse_action import Catalogue
+from ml.scores.config import UseCase
 from ml.scores.explanation import Explainer
 from ml.scores.matrix import table_of
 from ml.scores.model import Model

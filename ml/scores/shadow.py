@@ -12,10 +12,10 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from ml.config import UseCase
 from ml.datasets import Rows
 from ml.dates import register_dates
 from ml.scores import evaluation, metrics
+from ml.scores.config import UseCase
 from ml.scores.losses import DAYS
 from ml.statements import exposure_sql, module_sql, parameters
 from nightledger.settings import Settings

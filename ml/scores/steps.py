@@ -13,7 +13,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from ml import attributes, profiles, promotion, scoring
-from ml.config import Boosted, Described, UseCase
+from ml.config import Described
 from ml.datasets import KEY, Rows
 from ml.dates import Split
 from ml.families import Job, Trained
@@ -21,6 +21,7 @@ from ml.features import published_hash, read_features
 from ml.partitions import Pin
 from ml.registry import Registered, Registry
 from ml.scores import baselines, boosted, cards, evaluation, shadow
+from ml.scores.config import Boosted, UseCase
 from ml.scores.fitting import fingerprint, search_and_fit, training_rows
 from ml.scores.model import Model
 from nightledger import warehouse

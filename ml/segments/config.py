@@ -2,18 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from ml.config import Described
-
-Share = Annotated[float, Field(gt=0, lt=1)]
+from ml.config import Described, Section, Share
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Quantiles(_Section):
+class Quantiles(Section):
     """Each column becomes the share of the fitted rows below it, 0 to 1: nobody is far from all others."""
 
     kind: Literal["quantile"]
@@ -22,7 +16,7 @@ class Quantiles(_Section):
     weights: dict[str, float] = Field({}, description="of columns in a distance; 1 where none is given")
 
 
-class LogRatios(_Section):
+class LogRatios(Section):
     """Shares of a whole as centred log-ratios (Aitchison 1986)."""
 
     kind: Literal["log_ratio"]
@@ -34,14 +28,14 @@ class LogRatios(_Section):
     )
 
 
-class Dates(_Section):
+class Dates(Section):
     """Number of month-ends: the latest are judged, those before them fitted."""
 
     training: int = Field(ge=1)
     test: int = Field(1, ge=1)
 
 
-class Clusters(_Section):
+class Clusters(Section):
     """How many segments there are, and what a number of them must keep to be taken."""
 
     least: int = Field(ge=2)
@@ -69,14 +63,14 @@ Text = Annotated[str, Field(pattern=r"^[A-Za-z0-9 -]+$")]
 """Names go into lists, patterns and paths of others."""
 
 
-class Word(_Section):
+class Word(Section):
     """What a segment is called whose mean of a column is low or high; none: nothing is said of that."""
 
     low: Text | None = None
     high: Text | None = None
 
 
-class Names(_Section):
+class Names(Section):
     """How names follow from profiles, and when a segment of a new version is one of the champion's."""
 
     words: dict[str, Word] = Field(description="by column or part")

@@ -50,11 +50,12 @@ def first_model(settings: Settings) -> None:
 def train_churn(settings: Settings, run_id: str, verdict: str, seed: int = 7) -> str | None:
     """Train churn on the current publication and record this verdict, whatever it is worth."""
     from ml import config, training
+    from ml.scores.config import Minimums
 
     churn = config.load("churn")
     easier = churn.model_copy(
         update={
-            "minimums": config.Minimums(events=5, others=5),
+            "minimums": Minimums(events=5, others=5),
             "seed": seed,
         }
     )

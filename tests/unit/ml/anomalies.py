@@ -8,12 +8,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ml import config, scoring, training
+from ml.scores.config import UseCase
 from tests.unit.ml.bank import LAST, Bank
 
 MODEL = "anomaly.tester"
 AMOUNT = "max_transaction_amount_90d"
 OFTEN = "transactions_90d"
-Configure = Callable[..., config.UseCase]
+Configure = Callable[..., UseCase]
 genuine = config.read
 """Use cases as their files have them: every test runs under a changed one."""
 

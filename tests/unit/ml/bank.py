@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from ml import config
+from ml.scores.config import UseCase
 from nightledger import warehouse
 from nightledger.settings import Settings
 
@@ -170,7 +171,7 @@ def publish(home: Path) -> Bank:
     return bank
 
 
-def use_config(patch: pytest.MonkeyPatch, **changes: Any) -> config.UseCase:
+def use_config(patch: pytest.MonkeyPatch, **changes: Any) -> UseCase:
     """The churn use case for a small bank, with changes; a dict changes single keys of a section."""
     load = config.read
     while hasattr(load, "genuine"):
@@ -190,9 +191,9 @@ def use_config(patch: pytest.MonkeyPatch, **changes: Any) -> config.UseCase:
     for change in (small, changes):
         for key, value in change.items():
             values[key] = {**values[key], **value} if isinstance(value, dict) else value
-    use_case = config.UseCase(**values)
+    use_case = UseCase(**values)
 
-    def changed(_model: str, _folder: Path | None = None) -> config.UseCase:
+    def changed(_model: str, _folder: Path | None = None) -> UseCase:
         return use_case
 
     changed.genuine = load  # type: ignore[attr-defined]

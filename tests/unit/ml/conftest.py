@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ml import config, standing, training
+from ml.scores.config import UseCase
 from tests.unit.ml import loans
 from tests.unit.ml.anomalies import Configure, genuine
 from tests.unit.ml.bank import Bank, publish, use_config
@@ -52,7 +53,7 @@ def lender(_lender: Bank, tmp_path: Path) -> Bank:
 
 
 @pytest.fixture(autouse=True)
-def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., config.UseCase]:
+def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., UseCase]:
     """Every test uses the small configuration; calling it changes numbers."""
     use_config(monkeypatch)
     return lambda **changes: use_config(monkeypatch, **changes)
@@ -62,7 +63,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., config.UseCase]:
 def few_trees(monkeypatch: pytest.MonkeyPatch) -> Configure:
     """The anomaly use case with fewer trees; a dict changes single keys of a section."""
 
-    def use(**changes: Any) -> config.UseCase:
+    def use(**changes: Any) -> UseCase:
         values = genuine("anomaly").model_dump(exclude={"bands"})
         few: dict[str, Any] = {"estimator": {"trees": 60, "sample": 256}, "confidence": {"ages": {}}}
         for key, value in (few | changes).items():
@@ -70,7 +71,7 @@ def few_trees(monkeypatch: pytest.MonkeyPatch) -> Configure:
             if key == "estimator":
                 base = base | {"trees": 60, "sample": 256}
             values[key] = {**base, **value} if isinstance(value, dict) else value
-        use_case = config.UseCase(**values)
+        use_case = UseCase(**values)
         monkeypatch.setattr(config, "read", lambda _model, _folder=None: use_case)
         return use_case
 

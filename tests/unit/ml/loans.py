@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ml import config
+from ml.scores.config import UseCase
 from nightledger import warehouse
 from nightledger.settings import Settings
 from tests.unit.ml.bank import Bank, cutoff, month_ends
@@ -46,12 +46,12 @@ USE_CASE: dict[str, Any] = {
 }
 
 
-def use_case(**changes: Any) -> config.UseCase:
+def use_case(**changes: Any) -> UseCase:
     """The lender's use case with changes; a dict changes single keys of a section."""
     values = dict(USE_CASE)
     for key, value in changes.items():
         values[key] = {**values[key], **value} if isinstance(values.get(key), dict) else value
-    return config.UseCase(name="loans", **values)
+    return UseCase(name="loans", **values)
 
 
 def applications(seed: int = 11) -> pd.DataFrame:

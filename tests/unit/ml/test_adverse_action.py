@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.config import UseCase
 from ml.scores.adverse_action import COLUMNS, Catalogue, CatalogueError, mean_of_approved, reasons
 from ml.scores.boosted import BoostedTrees
+from ml.scores.config import UseCase
 from ml.scores.points import Scale
 from nightledger.settings import PROJECT
 

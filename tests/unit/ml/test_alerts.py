@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml import config
-from ml.config import Evaluation
 from ml.datasets import Rows
 from ml.scores import alerts, evaluation, metrics
 from ml.scores.alerts import Context
+from ml.scores.config import Evaluation, UseCase
 
 SETTINGS = Evaluation(budget_share=0.1, calibration_bins=10, bootstrap_draws=60, interval=0.95)
 
@@ -100,7 +100,7 @@ def test_each_day_has_a_budget_of_its_own(one, other, k: int, m: int) -> None:  
 def test_budgets_are_the_clients_and_cards_are_cards() -> None:
     """Catches an evaluation by another budget than the nights cut their queues at, cards of one customer
     that count as one, and cards of two customers that do."""
-    fraud = config.UseCase(name="fraud", **yaml.safe_load((config.MODELS / "fraud.yml").read_text()))
+    fraud = UseCase(name="fraud", **yaml.safe_load((config.MODELS / "fraud.yml").read_text()))
     assert fraud.evaluation is not None
     day = [date(2026, 1, 1)] * 5
     table = {

@@ -9,10 +9,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from ml import config, families, scoring, training
+from ml import families, scoring, training
 from ml import features as columns
 from ml.registry import Registry
 from ml.scores import deviations, fitting
+from ml.scores.config import UseCase
 from nightledger.settings import PROJECT
 from tests.unit.ml.anomalies import (
     AMOUNT,
@@ -114,11 +115,11 @@ def test_the_upper_band_holds_the_quota(bank: Bank, few_trees: Configure) -> Non
     assert (model.scores(fitted.table, 1) >= 0.9).mean() == pytest.approx(0.1, abs=0.005)
     assert (found["scores"]["band"] == "unusual").equals(found["scores"]["score"] >= np.float32(0.9))
     values = genuine("anomaly").model_dump()
-    assert config.UseCase(**values).bands == {"usual": 0.0, "unusual": 0.99}
+    assert UseCase(**values).bands == {"usual": 0.0, "unusual": 0.99}
     with pytest.raises(ValidationError, match=r"follow from estimator\.quota"):
-        config.UseCase(**{**values, "bands": {"usual": 0.0, "unusual": 0.95}})
+        UseCase(**{**values, "bands": {"usual": 0.0, "unusual": 0.95}})
     with pytest.raises(ValidationError, match="must be unusual"):
-        config.UseCase(**{**values, "reasons": {**values["reasons"], "from_band": None}})
+        UseCase(**{**values, "reasons": {**values["reasons"], "from_band": None}})
 
 
 def test_the_feature_that_sets_rows_apart_counts_most(bank: Bank, few_trees: Configure) -> None:

@@ -9,6 +9,7 @@ from ml import config, datasets, families, training
 from ml.features import DatasetError, read_features
 from ml.registry import Registry
 from ml.scores import fitting
+from ml.scores.config import UseCase
 from tests.unit.ml.bank import LAST, Bank, month_ends
 
 BUREAU = ("total_balance", "total_credit_limit", "number_of_open_accounts", "number_of_accounts_in_arrears")
@@ -59,7 +60,7 @@ def lender(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Bank:
     values["dates"] |= {"training": 4}
     values["evaluation"] |= {"bootstrap_draws": 60}
     values["promotion"] |= {"over_baselines": {"best_rule": "measured", "logistic_regression": "measured"}}
-    use_case = config.UseCase(**values)
+    use_case = UseCase(**values)
     monkeypatch.setattr(config, "read", lambda _model, _folder=None: use_case)
     return bank
 
@@ -99,7 +100,7 @@ def test_rows_that_one_table_lacks_are_of_no_other_definition(lender: Bank) -> N
     case = config.read("application_fraud").model_copy(
         update={"features": ["features_customers", "features_credit"]}
     )
-    assert isinstance(case, config.UseCase)
+    assert isinstance(case, UseCase)
 
     def rows() -> datasets.Rows:
         publication = datasets.read_publication(lender.settings)

@@ -12,6 +12,7 @@ from ml import attributes, config, datasets, families, statements
 from ml import dates as calendar
 from ml.features import DatasetError, read_features
 from ml.scores import fitting
+from ml.scores.config import UseCase
 from ml.scores.reasons import words
 from nightledger import warehouse
 from tests.unit.ml.bank import Bank, cutoff
@@ -285,7 +286,7 @@ def test_a_label_that_is_not_described_is_refused(parameters: dict[str, Any], me
 
 
 def test_models_may_lie_outside_the_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configure: Callable[..., config.UseCase]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configure: Callable[..., UseCase]
 ) -> None:
     """Catches a stranger who has to change the code; and two files of one name, of which one is not read."""
     load = config.read.genuine  # type: ignore[attr-defined]

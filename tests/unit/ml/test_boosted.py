@@ -10,10 +10,10 @@ import pytest
 import xgboost as xgb
 
 from ml import config
-from ml.config import UseCase
 from ml.datasets import Rows
 from ml.scores import boosted
 from ml.scores.boosted import BoostedTrees
+from ml.scores.config import Range, Search, UseCase
 
 NAMES = ("one", "two", "noise")
 
@@ -54,9 +54,9 @@ def boosted_case(configure: Callable[..., UseCase]) -> Callable[..., UseCase]:
 
 def test_a_search_is_bounded_and_finds_the_same_again(boosted_case: Callable[..., UseCase]) -> None:
     """Catches an unseeded or unbounded search: the same rows must give the same model."""
-    space = {"max_depth": config.Range(low=1, high=4, whole=True), "eta": config.Range(low=0.01, high=0.3)}
+    space = {"max_depth": Range(low=1, high=4, whole=True), "eta": Range(low=0.01, high=0.3)}
     params = config.load("churn").boosted.params | {"eta": 0.001}
-    use_case = boosted_case(search=config.Search(trials=5, space=space), params=params, rounds=20)
+    use_case = boosted_case(search=Search(trials=5, space=space), params=params, rounds=20)
     fitted, calibration = halves(rows())
     one, two = (boosted.fit(use_case, fitted, calibration, threads) for threads in (1, 2))
     assert len(one.trials) == 5
@@ -73,17 +73,17 @@ def test_a_search_is_bounded_and_finds_the_same_again(boosted_case: Callable[...
 
 def test_a_lucky_trial_does_not_replace_the_yamls_numbers(boosted_case: Callable[..., UseCase]) -> None:
     """Catches numbers chosen by noise: of many trials one always looks best."""
-    space = {"subsample": config.Range(low=0.79, high=0.81)}
+    space = {"subsample": Range(low=0.79, high=0.81)}
     fitted, calibration = halves(rows())
-    fit = boosted.fit(boosted_case(search=config.Search(trials=5, space=space)), fitted, calibration, 2)
+    fit = boosted.fit(boosted_case(search=Search(trials=5, space=space)), fitted, calibration, 2)
     assert min(trial["log_loss"] for trial in fit.trials) < fit.trials[0]["log_loss"]
     assert fit.params["subsample"] == fit.trials[0]["subsample"]
 
 
 def test_the_search_never_sees_the_calibration_days(boosted_case: Callable[..., UseCase]) -> None:
     """Catches numbers chosen on the rows that stop and calibrate, which would flatter both."""
-    space = {"eta": config.Range(low=0.01, high=0.3)}
-    use_case = boosted_case(search=config.Search(trials=3, space=space))
+    space = {"eta": Range(low=0.01, high=0.3)}
+    use_case = boosted_case(search=Search(trials=3, space=space))
     fitted, calibration = halves(rows())
     other = Rows(
         calibration.table.set_column(
@@ -167,7 +167,7 @@ def test_an_infinite_value_is_refused_by_name(boosted_case: Callable[..., UseCas
 
 def test_days_whose_outcomes_overlap_are_not_compared(boosted_case: Callable[..., UseCase]) -> None:
     """Catches a search that rewards knowing customers by heart: neighbouring windows share their answers."""
-    use_case = boosted_case(search=config.Search(trials=1, space={"eta": config.Range(low=0.1, high=0.3)}))
+    use_case = boosted_case(search=Search(trials=1, space={"eta": Range(low=0.1, high=0.3)}))
     near = use_case.model_copy(update={"label": use_case.label.model_copy(update={"horizon_days": 2})})
     far = use_case.model_copy(update={"label": use_case.label.model_copy(update={"horizon_days": 30})})
     fitted, _ = halves(rows())

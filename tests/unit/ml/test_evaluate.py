@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ml import config, datasets, evaluate, families
 from ml.evaluate import Asked, Refused
+from ml.scores.config import UseCase
 from ml.scores.evaluation_files import show
 from tests.unit.ml import loans
 from tests.unit.ml.bank import Bank, cutoff
@@ -22,7 +23,7 @@ YAML: dict[str, Any] = {"attributes": {"exclude": ["note"]}}
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> config.UseCase:
+def small(monkeypatch: pytest.MonkeyPatch) -> UseCase:
     """The lender's use case, as a file of its own would describe it."""
     case = loans.use_case(**YAML)
     monkeypatch.setattr(config, "read", lambda _model, _folder=None: case)
@@ -64,7 +65,7 @@ def test_it_is_what_training_measures_on_the_same_days(
     assert "rows of 1 month-end (2025-09-30" in said
 
 
-def test_nothing_is_registered_or_published(lender: Bank, small: config.UseCase, tmp_path: Path) -> None:
+def test_nothing_is_registered_or_published(lender: Bank, small: UseCase, tmp_path: Path) -> None:
     """Catches a trial that becomes a version, or files outside the folder that was asked for."""
     before = {path: path.stat().st_mtime_ns for path in lender.settings.home.rglob("*")}
     ask(lender, tmp_path)
@@ -75,7 +76,7 @@ def test_nothing_is_registered_or_published(lender: Bank, small: config.UseCase,
     ]
 
 
-def test_the_files_say_what_was_asked_and_found(lender: Bank, small: config.UseCase, tmp_path: Path) -> None:
+def test_the_files_say_what_was_asked_and_found(lender: Bank, small: UseCase, tmp_path: Path) -> None:
     """Catches predictions of other rows, or metrics that do not follow from them."""
     made = ask(lender, tmp_path)
     table = pq.read_table(tmp_path / "out" / "predictions.parquet")
@@ -97,9 +98,7 @@ def test_the_files_say_what_was_asked_and_found(lender: Bank, small: config.UseC
     assert of_model["average_precision"]["value"] > 1.3 * made.base_rate
 
 
-def test_a_label_that_came_later_is_not_learnt_from(
-    lender: Bank, small: config.UseCase, tmp_path: Path
-) -> None:
+def test_a_label_that_came_later_is_not_learnt_from(lender: Bank, small: UseCase, tmp_path: Path) -> None:
     """Catches outcomes of after FROM in the training rows; they may only judge."""
     before = ask(lender, tmp_path)
     assert all((FROM - day).days > loans.DELAY for day in before.dates.training)
@@ -118,7 +117,7 @@ def test_a_label_that_came_later_is_not_learnt_from(
     assert longer.dates.training[-1] < before.dates.training[-1]
 
 
-def test_rows_are_judged_by_what_is_known_by_now(lender: Bank, small: config.UseCase, tmp_path: Path) -> None:
+def test_rows_are_judged_by_what_is_known_by_now(lender: Bank, small: UseCase, tmp_path: Path) -> None:
     """Catches a default that was told late and counts as paid for ever; as of FROM nobody could know it."""
     before = ask(lender, tmp_path)
     loan = before.predictions["entity_id"][0].as_py()
@@ -133,7 +132,7 @@ def test_rows_are_judged_by_what_is_known_by_now(lender: Bank, small: config.Use
     assert (was, now) == (was, 1 - was)
 
 
-def test_the_training_time_can_be_set(lender: Bank, small: config.UseCase, tmp_path: Path) -> None:
+def test_the_training_time_can_be_set(lender: Bank, small: UseCase, tmp_path: Path) -> None:
     """Catches a benchmark of four weeks that learns from a year."""
     made = ask(lender, tmp_path, train_days=100)
     days = made.dates.training
@@ -141,9 +140,7 @@ def test_the_training_time_can_be_set(lender: Bank, small: config.UseCase, tmp_p
     assert len(made.dates.calibration) == 25
 
 
-def test_rows_without_a_known_label_get_a_score_only(
-    lender: Bank, small: config.UseCase, tmp_path: Path
-) -> None:
+def test_rows_without_a_known_label_get_a_score_only(lender: Bank, small: UseCase, tmp_path: Path) -> None:
     """Catches loans of last week that count as paid because nobody has said anything yet."""
     made = ask(lender, tmp_path, last=loans.LAST)
     last_known = max(made.predictions["day"].to_pylist())
@@ -172,7 +169,7 @@ def test_a_model_without_labels_writes_scores_only(
     }  # fmt: skip
     for name in ("label", "baselines", "evaluation", "promotion", "bands"):
         values.pop(name)
-    case = config.UseCase(name="odd", **values)
+    case = UseCase(name="odd", **values)
     monkeypatch.setattr(config, "read", lambda _model, _folder=None: case)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metrics.csv").write_text("of another model")
@@ -184,7 +181,7 @@ def test_a_model_without_labels_writes_scores_only(
     assert not (tmp_path / "out" / "metrics.csv").exists(), "an earlier evaluation left it"
 
 
-def test_a_ceiling_stands_beside_the_model(lender: Bank, small: config.UseCase, tmp_path: Path) -> None:
+def test_a_ceiling_stands_beside_the_model(lender: Bank, small: UseCase, tmp_path: Path) -> None:
     """Catches another's scores that are laid beside the wrong rows."""
     made = ask(lender, tmp_path)
     at = made.predictions.column_names.index("score")
@@ -217,7 +214,7 @@ def test_a_ceiling_stands_beside_the_model(lender: Bank, small: config.UseCase, 
     ],
 )
 def test_what_cannot_be_evaluated_is_said(
-    lender: Bank, small: config.UseCase, tmp_path: Path, changes: dict[str, Any], message: str
+    lender: Bank, small: UseCase, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     """Catches an empty table, or a traceback, where other days would help."""
     with pytest.raises(Refused, match=message):
@@ -235,7 +232,7 @@ def test_a_scope_wants_its_member(lender: Bank, monkeypatch: pytest.MonkeyPatch,
 
 def test_the_command_prints_a_table_or_a_sentence(
     lender: Bank,
-    small: config.UseCase,
+    small: UseCase,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -6,7 +6,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from ml import config, statements
+from ml import statements
+from ml.scores.config import UseCase
 from tests.unit.ml.bank import cutoff
 from tests.unit.ml.loans import use_case
 
@@ -52,7 +53,7 @@ def tell(
     )
 
 
-def case(silence: str = "other", **changes: Any) -> config.UseCase:
+def case(silence: str = "other", **changes: Any) -> UseCase:
     return use_case(
         entity="customer",
         features=["features_credit"],
@@ -66,7 +67,7 @@ def case(silence: str = "other", **changes: Any) -> config.UseCase:
 
 
 def run(
-    connection: duckdb.DuckDBPyConnection, name: str, asked: config.UseCase
+    connection: duckdb.DuckDBPyConnection, name: str, asked: UseCase
 ) -> dict[tuple[str, str], int | None]:
     """Whom a statement gives, with their label where it has one."""
     sql = statements.module_sql(asked, name)
@@ -79,7 +80,7 @@ def run(
     return found
 
 
-def labels(connection: duckdb.DuckDBPyConnection, asked: config.UseCase) -> dict[str, int | None]:
+def labels(connection: duckdb.DuckDBPyConnection, asked: UseCase) -> dict[str, int | None]:
     found = run(connection, "LABEL", asked)
     return {customer: value for (client, customer), value in found.items() if client == "bank"}
 

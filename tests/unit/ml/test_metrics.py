@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from ml.config import Evaluation
 from ml.scores import metrics
+from ml.scores.config import Evaluation
 
 SETTINGS = Evaluation(budget_share=0.1, calibration_bins=10, bootstrap_draws=200, interval=0.95)
 

@@ -3,9 +3,9 @@
 import pytest
 
 from ml import config
-from ml.config import UseCase
 from ml.intervals import Estimate
 from ml.promotion import PROMOTED, REFUSED, verdict
+from ml.scores.config import UseCase
 from ml.scores.metrics import Evaluated
 
 FEW_FRAUDS = Estimate(0.04, -0.03, 0.11)

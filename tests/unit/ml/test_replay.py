@@ -18,6 +18,7 @@ from ml.features import Feature
 from ml.registry import Registry, RegistryError
 from ml.scores import receipts, replay
 from ml.scores.adverse_action import Catalogue
+from ml.scores.config import UseCase
 from ml.scores.receipts import ReceiptError, find
 from ml.scores.replay import ReplayError
 from nightledger.night import completion
@@ -127,7 +128,7 @@ def test_a_publication_that_is_gone_is_not_needed(
 
 
 def test_other_words_and_bands_since_then_change_no_replay(
-    published: tuple[Bank, list[str]], configure: Callable[..., config.UseCase]
+    published: tuple[Bank, list[str]], configure: Callable[..., UseCase]
 ) -> None:
     """Catches a replay by today's YAML: bands and words may change without another version."""
     bank, ids = published
@@ -315,7 +316,7 @@ def test_reasons_from_comparisons_are_replayed(bank: Bank, monkeypatch: pytest.M
     values = genuine("anomaly").model_dump(exclude={"bands"})
     values["estimator"] |= {"trees": 60, "sample": 256, "quota": 0.05}
     values["confidence"] |= {"ages": {}}
-    monkeypatch.setattr(config, "read", lambda _model, _folder=None: config.UseCase(**values))
+    monkeypatch.setattr(config, "read", lambda _model, _folder=None: UseCase(**values))
     for column in bank.columns.values():
         column["config"]["meta"]["allowed_in"] = ["anomaly"]
     bank.write_manifest()
@@ -369,7 +370,7 @@ def test_a_file_of_other_code_is_answered_with_what_to_do(tmp_path: Path) -> Non
 
 
 def test_a_publication_is_compared_with_the_night_that_it_has_the_score_from(
-    published: tuple[Bank, list[str]], configure: Callable[..., config.UseCase]
+    published: tuple[Bank, list[str]], configure: Callable[..., UseCase]
 ) -> None:
     """Catches a night that was rolled back, or a later one with other bands, taken for what readers see."""
     bank, ids = published

@@ -12,6 +12,7 @@ from ml import config
 from ml.datasets import Rows
 from ml.dates import Split
 from ml.scores import fitting
+from ml.scores.config import UseCase
 from nightledger.dbt import reference
 
 PROJECT = Path(__file__).parents[3]
@@ -20,7 +21,7 @@ DAYS = tuple(date(2025, 1, 1) + timedelta(days=n) for n in range(8))
 EACH = 2500
 
 
-def features_of(use_case: config.UseCase) -> tuple[str, ...]:
+def features_of(use_case: UseCase) -> tuple[str, ...]:
     """Names of the columns that the use case may read."""
     allowed = use_case.allowed_as or use_case.name
     return tuple(one.name for one in DEFINITIONS if allowed in one.allowed_in)
@@ -29,7 +30,7 @@ def features_of(use_case: config.UseCase) -> tuple[str, ...]:
 def supervised() -> list[str]:
     """Models with labels."""
     found = [(name, config.read(name)) for name in config.names(config.MODELS)]
-    return [name for name, case in found if isinstance(case, config.UseCase) and case.label is not None]
+    return [name for name, case in found if isinstance(case, UseCase) and case.label is not None]
 
 
 @pytest.mark.parametrize("model", supervised())

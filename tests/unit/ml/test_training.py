@@ -15,6 +15,7 @@ from ml import dates as calendar
 from ml import features as columns
 from ml.registry import Registry
 from ml.scores import baselines, boosted, fitting, metrics
+from ml.scores.config import Baseline
 from nightledger import warehouse
 from tests.unit.ml.bank import Bank
 
@@ -124,9 +125,7 @@ def test_the_linear_baseline_survives_long_tails() -> None:
             "label": (rng.random(4000) < 1 / (1 + np.exp(-truth))).astype(np.int32),
         }
     )
-    use_case = config.load("churn").model_copy(
-        update={"baselines": {"linear": config.Baseline(kind="logistic")}}
-    )
+    use_case = config.load("churn").model_copy(update={"baselines": {"linear": Baseline(kind="logistic")}})
     rows = datasets.Rows(table, ("spend", "count"), "")
     found = baselines.predict(use_case, rows, rows, rows)["linear"].scores
     reached, best = (metrics.average_precision(rows.labels(), s, np.ones(4000)) for s in (found, truth))

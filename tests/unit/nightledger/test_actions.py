@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from ml import config
+from ml.scores.config import UseCase
 from nightledger import actions
 from nightledger.actions import Action, NextBestAction
 from nightledger.clients import Client, ClientError, load_clients
@@ -90,8 +91,8 @@ def test_bands_are_read_as_the_models_themselves_read_them() -> None:
     """Bands of a model whose file leaves them to its quota, or a family that has come to score customers."""
     for name in config.names(config.MODELS):
         model = config.read(name, config.MODELS)
-        scores_customers = isinstance(model, config.UseCase) and model.entity == "customer"
-        bands = list(model.bands) if isinstance(model, config.UseCase) and scores_customers else []
+        scores_customers = isinstance(model, UseCase) and model.entity == "customer"
+        bands = list(model.bands) if isinstance(model, UseCase) and scores_customers else []
         assert actions.bands_of_customers(config.MODELS / f"{name}.yml") == bands, name
 
 

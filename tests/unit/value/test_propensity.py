@@ -8,7 +8,8 @@ import duckdb
 import pytest
 
 from ml import config
-from ml.config import ConfigError, UseCase
+from ml.config import ConfigError
+from ml.scores.config import UseCase
 from ml.statements import lacking, module_sql, parameters
 
 DAY = date(2025, 3, 31)
