@@ -93,6 +93,7 @@ def test_the_page_says_which_incidents_end_when_somebody_has_seen_them(airflow_a
     told = {"about": "churn", "first_date": DAY, "run_id": "nightly/x"}
     missed = incidents.report(Settings(), kind="performance", title="Fewer left.", **told)
     assert "I have seen it: that ends it" in airflow_app.get(PAGE, headers=engineer).text
+    assert "It also ends when another version is champion" in airflow_app.get(PAGE, headers=engineer).text
     airflow_app.post(f"{PAGE}/{missed}/acknowledge", data={"note": "I know why"}, headers=engineer)
     assert "that ends it" not in airflow_app.get(PAGE, headers=engineer).text
 
@@ -123,7 +124,7 @@ def test_a_drift_says_how_much_counts_and_what_to_do_in_words(airflow_app, log_i
     text = airflow_app.get(PAGE, headers=log_in("viewer")).text
     assert "0.050" in text
     assert "From 0.02 on, a challenger is trained" in text
-    assert "not on the last date" in text
+    assert "none on the last date" in text
     assert "0.000" not in text
     assert "<code>required</code>" in text
 

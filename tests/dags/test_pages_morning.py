@@ -99,6 +99,25 @@ def test_old_numbers_are_no_plain_yes(airflow_app, log_in, told, monkeypatch):
     assert answers == [("Yes", False), ("They are right, but old", True)]
 
 
+def test_a_night_that_catches_up_is_not_called_made_up_before_it_is_out(
+    airflow_app, log_in, monkeypatch, tmp_path
+):
+    """Catches a strip on which a night that nobody has seen looks as if it had been published afterwards."""
+    monkeypatch.setenv("NIGHTLEDGER_HOME", str(tmp_path / "catches-up"))
+    told = Told(Settings(), NOW)
+    told.publish(date(2025, 7, 2), datetime(2026, 1, 19, 2))
+
+    def states() -> list[tuple[str, str]]:
+        page = airflow_app.get(PAGE, headers=log_in("viewer")).text
+        return re.findall(r"(0\d Jul)</span><b[^>]*>([\w ]+)</b>", page)
+
+    with told.at(NOW):
+        run = told.open(date(2025, 7, 3), NOW)
+        assert states() == [("02 Jul", "made up later"), ("03 Jul", "running")]
+        told.step(run, "audit", NOW, error="AuditFailed: a row is missing")
+        assert states() == [("02 Jul", "made up later"), ("03 Jul", "failed")]
+
+
 @pytest.fixture
 def address(airflow_app) -> Iterator[str]:
     """The API server where a browser can ask it."""

@@ -15,11 +15,12 @@ from nightledger.settings import Settings
 
 TONES = {
     "on time": "good",
-    "made up": "quiet",
+    "made up later": "quiet",
     "due": "quiet",
     "late": "doubtful",
     "overdue": "bad",
     "failed": "bad",
+    "running": "good",
 }
 STATES = {
     "running": "good",
@@ -111,10 +112,15 @@ def ago(span: timedelta) -> str:
 def _cells(found: Morning) -> list[dict[str, Any]]:
     """The strip of nights: state, tone and how long each took."""
     took = {cost.as_of_date: cost.wall for cost in reversed(found.costs) if cost.state == "published"}
+    running = {run.as_of_date for run in found.at_work if run.state == "running"}
     cells = []
     for night in found.nights:
         state = night.state(found.now)
-        if state in ("due", "overdue") and night.as_of_date in found.failed_dates:
+        if state == "made up":
+            state = "made up later"
+        if night.published_at is None and state != "overdue" and night.as_of_date in running:
+            state = "running"
+        elif night.published_at is None and night.as_of_date in found.failed_dates:
             state = "failed"
         wall = took.get(night.as_of_date)
         cells.append(
