@@ -10,8 +10,12 @@ transactions as (
         and movement in ('purchase', 'refund', 'reversal', 'other')
 ),
 
+-- Of nearer brands some are right; what is further away is a hint, and no reason to ask somebody.
 suggestions as (
-    select * from {{ ref('int_merchant_suggestions') }}
+    select
+        *,
+        coalesce(similarity >= 0.75, false) as is_likely
+    from {{ ref('int_merchant_suggestions') }}
 ),
 
 clients as (
@@ -44,7 +48,7 @@ listed as (
         suggestions.merchant as suggested_merchant,
         suggestions.subcategory as suggested_subcategory,
         case
-            when suggestions.merchant is not null then 'brand_suggested'
+            when suggestions.is_likely then 'brand_suggested'
             when used.merchant_tier = 'unknown' then 'no_name'
             else 'no_category'
         end as reason,
@@ -60,7 +64,7 @@ listed as (
     inner join clients on used.client_id = clients.client_id
     left join suggestions on used.descriptor = suggestions.descriptor
     where
-        suggestions.merchant is not null
+        suggestions.is_likely
         or used.merchant_tier = 'unknown'
         or used.transactions_without_category > 0
 )
