@@ -63,6 +63,10 @@ def _theme(look: Look, *, dark: bool) -> dict[str, Any]:
     shade = look.theme["dark" if dark else "light"]
     return {
         "algorithm": "dark" if dark else "default",
+        # Superset writes on a treemap's fields in the page's own colour of text, whatever the fields have.
+        "echartsOptionsOverridesByChartType": {
+            "treemap_v2": {"series": {"label": {"color": look.theme["on_colour"]}}}
+        },
         "token": {
             "brandLogoAlt": look.theme["name"],
             "brandLogoUrl": logo(look, dark=dark),

@@ -223,7 +223,10 @@ def test_saved_queries_read_what_dbt_describes(tmp_path: Path, bundle: Bundle) -
 
 
 def test_colours_can_be_told_from_both_backgrounds() -> None:
-    """A colour by meaning that is lost on the dark or the light page (WCAG asks for 3:1 of graphics)."""
+    """A colour by meaning that is lost on the dark or the light page, or words that are lost on a colour.
+
+    WCAG asks for 3:1 of graphics and 4.5:1 of words.
+    """
     look = read_look(SUPERSET)
 
     def brightness(colour: str) -> float:
@@ -235,5 +238,8 @@ def test_colours_can_be_told_from_both_backgrounds() -> None:
         for shade in ("light", "dark"):
             pair = sorted([brightness(colour), brightness(look.theme[shade]["surface"])])
             assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 3, (meaning, shade)
+    for colour in look.others:
+        pair = sorted([brightness(colour), brightness(look.theme["on_colour"])])
+        assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, colour  # words, on a field of it
     light, dark = themes(look)
     assert light["token"].keys() == dark["token"].keys()
