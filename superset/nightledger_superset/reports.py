@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from nightledger_superset.build import Bundle
+from nightledger_superset.refreshing import FILTER
 from nightledger_superset.settings import ADMIN, FOLDER, Settings, SupersetError
 
 MARK = "reports.yml"
@@ -20,7 +21,7 @@ MARK = "reports.yml"
 
 FORMATS = ("PDF", "PNG", "CSV")
 KINDS = {"pdf": "application/pdf", "csv": "text/csv"}
-KEYS = {"description", "at", "send", "format", "to", "sql", "when", "active"}
+KEYS = {"description", "at", "send", "client", "format", "to", "sql", "when", "active"}
 COMPARED = ("<", "<=", ">", ">=", "==")
 WARM_MINUTES = 5
 
@@ -110,7 +111,7 @@ def use_browser(settings: Settings) -> None:
     def with_path(self: Any, **words: Any) -> Any:
         return launch(self, **{"executable_path": settings.browser, **words})
 
-    BrowserType.launch = with_path
+    BrowserType.launch = with_path  # type: ignore[method-assign]
 
 
 def apply(settings: Settings, bundle: Bundle) -> int:
@@ -160,11 +161,37 @@ def _wrong(report: dict[str, Any], bundle: Bundle) -> str:
         return f"there is no dashboard or chart {report['send']}"
     if report["format"] == "CSV" and report["send"] in bundle.dashboards:
         return "a dashboard cannot be sent as CSV; name a chart"
+    if "client" in report and not _client_filter(report["send"], bundle):
+        return f"client: {report['send']} is no dashboard with a filter of clients"
     if ("sql" in report) != ("when" in report):
         return "an alert has both sql and when"
     if "when" in report and not re.fullmatch(r"(<|<=|>|>=|==) *-?[0-9.]+", report["when"]):
         return f"when must be one of {', '.join(COMPARED)} and a number"
     return ""
+
+
+def _client_filter(slug: str, bundle: Bundle) -> str:
+    """The id of a dashboard's filter of clients; empty where there is no such filter."""
+    if slug not in bundle.dashboards:
+        return ""
+    page = yaml.safe_load(bundle.files[f"dashboards/{slug}.yaml"])
+    for one in page["metadata"]["native_filter_configuration"]:
+        if one["targets"][0]["column"]["name"] == FILTER:
+            return str(one["id"])
+    return ""
+
+
+def _extra(report: dict[str, Any], bundle: Bundle) -> str:
+    """What Superset keeps of a report beside its columns: the client that its page is to be of."""
+    if "client" not in report:
+        return "{}"
+    chosen = {
+        "nativeFilterId": _client_filter(report["send"], bundle),
+        "filterType": "filter_select",
+        "columnName": FILTER,
+        "filterValues": [report["client"]],
+    }
+    return json.dumps({"dashboard": {"nativeFilters": [chosen]}})
 
 
 def _write(name: str, report: dict[str, Any], bundle: Bundle) -> None:
@@ -186,13 +213,13 @@ def _write(name: str, report: dict[str, Any], bundle: Bundle) -> None:
     row.active = report.get("active", True)
     row.grace_period, row.working_timeout = 60, 900
     row.owners = [security_manager.find_user(ADMIN)]
-    row.extra_json = "{}"
+    row.extra_json = _extra(report, bundle)
     info = bundle.dashboards.get(report["send"])
     row.dashboard = db.session.query(Dashboard).filter_by(uuid=info.uuid).one() if info else None
     chart = None if info else bundle.charts[report["send"]]
     row.chart = db.session.query(Slice).filter_by(uuid=chart).one() if chart else None
     if kind == "Alert":
-        sign, number = re.fullmatch(r"([<>=]+) *(.*)", report["when"]).groups()
+        sign, number = re.findall(r"[<>=]+|-?[0-9.]+", report["when"])
         row.database = db.session.query(Database).filter_by(uuid=bundle.database).one()
         row.sql = report["sql"]
         row.validator_type = "operator"

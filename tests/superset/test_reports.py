@@ -1,4 +1,4 @@
-"""What mails of reports look like to the programs that open them."""
+"""What reports are of, and what their mails look like to the programs that open them."""
 
 from email import message_from_bytes, policy
 
@@ -29,3 +29,25 @@ def test_a_mail_has_its_file_as_an_attachment(monkeypatch, ending, kind):
     assert mail["Subject"] == "Morning"
     assert (file.get_filename(), file.get_content_type()) == (f"Morning-Frauds-merchants.{ending}", kind)
     assert file.get_payload(decode=True) == content
+
+
+def test_a_report_of_a_client_opens_the_page_with_that_client(app, bundle):
+    """Catches a report for one client that is of another: the page's filter would begin with its first."""
+    from nightledger_superset import reports
+    from superset.reports.models import ReportSchedule
+
+    page = {"send": "credit", "client": "demo_lender"}
+    opened, warnings = ReportSchedule(extra_json=reports._extra(page, bundle)).get_native_filters_params()
+    assert warnings == []
+    assert opened.startswith("(NATIVE_FILTER-lending_client:")
+    assert "(col:client_id,op:IN,val:!(demo_lender))" in opened
+    assert reports._extra({"send": "credit"}, bundle) == "{}"
+
+
+def test_a_client_is_refused_where_nothing_can_be_chosen(bundle):
+    """Catches a chart that is sent as if it were of one client: alone, it is of all of them."""
+    from nightledger_superset import reports
+
+    report = {"at": "0 6 * * *", "send": "executive/retention", "format": "CSV", "to": ["a@localhost"]}
+    assert reports._wrong(report, bundle) == ""
+    assert "client" in reports._wrong({**report, "client": "demo_bank"}, bundle)
