@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Error, Locator, Page, Request, sync_playwright
+from playwright.sync_api import Error, FloatRect, Locator, Page, Request, Response, sync_playwright
 
 from nightledger_superset.settings import ADMIN, FOLDER, PROJECT, Settings
 
@@ -98,7 +98,7 @@ class Visitor:
         self._failed: list[str] = []
         page.set_default_timeout(PATIENCE * 1000)
         page.on("request", self._note)
-        page.on("response", lambda reply: reply.status >= 400 and self._failed.append(reply.url))
+        page.on("response", self._note_failure)
 
     def log_in(self, name: str, password: str) -> None:
         """Fill in the page of the log-in."""
@@ -167,8 +167,7 @@ class Visitor:
             self.page.locator('[data-test="drill-by-submenu"]').get_by_text(by, exact=True).click()
         self.page.wait_for_selector('[data-test="drill-by-chart"]')
         self.page.locator('[data-test="close-drill-by-modal"]').last.click()
-        question: dict[str, Any] = told.value.post_data_json
-        return question
+        return told.value.post_data_json or {}
 
     def picture(self) -> bytes:
         """The page as Superset's own menu gives it away."""
@@ -227,6 +226,10 @@ class Visitor:
         if request.method == "POST" and _ASKED in request.url and (body := request.post_data_json):
             self._asked.append(body)
 
+    def _note_failure(self, reply: Response) -> None:
+        if reply.status >= 400:
+            self._failed.append(reply.url)
+
 
 @contextmanager
 def visiting(
@@ -273,7 +276,8 @@ def harvest(settings: Settings, slugs: list[str]) -> tuple[int, list[str]]:
             asked: dict[str, Any] = {}
             for seen in visitor.dashboard(slug):
                 for body in seen.asked:
-                    name = names.get(numbers.get((body.get("form_data") or {}).get("slice_id"), ""))
+                    number = (body.get("form_data") or {}).get("slice_id", 0)
+                    name = names.get(numbers.get(number, ""))
                     if name:
                         asked[name] = {
                             "params": told["charts"][name]["digest"],
@@ -322,7 +326,7 @@ def screenshots(
                     visitor.page.wait_for_timeout(900)  # charts grow into place
                     if width >= LEAST_WIDTH:
                         seen.wrong += visitor.cut()
-                    clip = {"x": 0, "y": 0, "width": width, "height": min(visitor.height(), TALL)}
+                    clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": min(visitor.height(), TALL)}
                     path = folder / f"{slug}-{number}-{width}{'-dark' if dark else ''}.webp"
                     picture = Image.open(io.BytesIO(visitor.page.screenshot(clip=clip)))
                     picture.save(path, quality=80, method=6)

@@ -69,7 +69,7 @@ def mutate(
     return uri.set(database=str(publication() / WAREHOUSE), query=query), params
 
 
-class SecurityManager(SupersetSecurityManager):
+class SecurityManager(SupersetSecurityManager):  # type: ignore[misc]
     """Superset's own, that fails closed about rows and keys every cached answer by publication."""
 
     def get_user_roles(self, user: Any = None) -> list[Any]:

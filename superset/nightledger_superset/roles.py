@@ -60,7 +60,7 @@ def read_users(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
 
 def counting(names: Set[str]) -> set[str]:
     """Those of somebody's roles that count: one of a client outweighs all that are not."""
-    return names & {role.name for role in read_roles() if role.client} or {*names}
+    return {role.name for role in read_roles() if role.client and role.name in names} or {*names}
 
 
 def clears(names: Set[str]) -> bool:

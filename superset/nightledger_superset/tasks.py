@@ -6,7 +6,7 @@ from nightledger_superset import refreshing
 from nightledger_superset.settings import Settings
 
 
-@celery_app.task(name="nightledger.refresh")
+@celery_app.task(name="nightledger.refresh")  # type: ignore[untyped-decorator]
 def refresh() -> str:
     """Compute the answers of the newest publication, once."""
     return refreshing.warm(Settings.from_environment())
