@@ -319,8 +319,9 @@ def _emphasis(chart: Chart, look: Look) -> list[dict[str, Any]]:
 
 def _heatmap(chart: Chart, look: Look) -> dict[str, Any]:
     unit = _unit(chart, look)
+    x = chart.dataset.columns[chart.one("x")]
     return {
-        "x_axis": chart.one("x"),
+        "x_axis": x.name,
         "groupby": chart.one("by"),
         "metric": chart.one("metrics"),
         "time_grain_sqla": chart.stated.get("grain", "P1M"),
@@ -331,9 +332,9 @@ def _heatmap(chart: Chart, look: Look) -> dict[str, Any]:
         # Room for the labels is found from here; "auto" cuts them off.
         "left_margin": 30,
         "bottom_margin": 10,
-        "xscale_interval": -1 if chart.dataset.columns[chart.one("x")].is_time else 1,
+        "xscale_interval": -1 if x.is_time else 1,
         "yscale_interval": 1,
-        "xAxisLabelRotation": 0 if chart.dataset.columns[chart.one("x")].is_time else 45,
+        "xAxisLabelRotation": 45 if x.type.startswith("varchar") else 0,
         "legend_type": "continuous",
         "show_legend": True,
         "show_values": bool(chart.stated.get("labels", False)),
