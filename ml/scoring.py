@@ -5,7 +5,9 @@ as one Parquet file for each kind, model, version and as-of date. A repeated run
 is said of how sure a score is stands in `ml.scores.certainty`.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -247,20 +249,39 @@ def _write(
             kind: stack.enter_context(partition(lake, kind, scorer.pin, schema))
             for kind, schema in schemas.items()
         }
-        for batch in found.to_arrow_reader(BATCH):
-            table = pa.Table.from_batches([batch])
-            for kind, values in of_batch(scorer, explain, table).items():
+        for scored in score_batches(scorer, explain, found.to_arrow_reader(BATCH)):
+            for kind, values in scored.items():
                 writers[kind].write_table(pa.table(values, schema=writers[kind].schema))
-            rows += batch.num_rows
+            rows += len(scored["scores"]["entity_id"])
     return rows
 
 
-def of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -> dict[str, dict[str, Any]]:
+def score_batches(
+    scorer: Scorer, explain: explanation.Explainer, batches: Iterable[pa.RecordBatch]
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """Columns of every kind of file for each batch, in the order of the batches.
+
+    Each batch is one thread's: what stands between the trees, NumPy and hashes, would otherwise leave all
+    cores but one idle. A few batches more than there are threads are held.
+    """
+    waiting: deque[Future[dict[str, dict[str, Any]]]] = deque()
+    # A forest swaps the filters of warnings of the whole process while it works: two would mix them up.
+    threads = 1 if isinstance(scorer.model.estimator, Forest) else scorer.threads
+    with ThreadPoolExecutor(threads) as workers:
+        for batch in batches:
+            waiting.append(workers.submit(_of_batch, scorer, explain, pa.Table.from_batches([batch])))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -> dict[str, dict[str, Any]]:
     """Columns of every kind of file for one batch."""
     pin, use_case, model = scorer.pin, scorer.use_case, scorer.model
     n = table.num_rows
     matrix = matrix_of(table, model.features)
-    told = explain(table, matrix, scorer.threads)
+    told = explain(table, matrix, 1)
     common = {
         "client_id": table["client_id"],
         "model": pa.repeat(pin.name, n),

@@ -5,8 +5,9 @@ threads.
 """
 
 import math
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +27,8 @@ MOST_FOLDS = 3
 """Splits of the fitted days that the search averages over."""
 LEAST_EVENTS = 10
 """Events on either side of a split that the search looks at."""
+_CHANGES = threading.Lock()
+"""Held while a booster takes up a parameter."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class BoostedTrees:
 
     booster: xgb.Booster
     features: tuple[str, ...]
+    _threads: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
+    """How many the booster uses; none: nobody has told it yet."""
 
     def margins(self, rows: pa.Table | Matrix, threads: int) -> Vector:
         """Log-odds of the event for each row, before calibration.
@@ -48,7 +53,7 @@ class BoostedTrees:
         """
         # Straight from the matrix: a DMatrix would be a copy that costs as much as the trees.
         matrix = self._finite(rows)
-        self.booster.set_param({"nthread": threads})
+        self._use(threads)
         found = self.booster.inplace_predict(matrix, predict_type="margin") if len(matrix) else []
         return np.asarray(found, dtype=np.float64)
 
@@ -81,6 +86,15 @@ class BoostedTrees:
         booster = xgb.Booster()
         booster.load_model(bytearray(content))
         return cls(booster, features)
+
+    def _use(self, threads: int) -> None:
+        # Predictions may run beside each other, but not beside a change of a parameter, nor beside the first
+        # prediction after it, in which XGBoost takes it up.
+        with _CHANGES:
+            if self._threads != [threads]:
+                self.booster.set_param({"nthread": threads})
+                self.booster.inplace_predict(np.zeros((1, len(self.features)), np.float32))
+                self._threads[:] = [threads]
 
     def _finite(self, rows: pa.Table | Matrix) -> Matrix:
         # By name and in the model's order: XGBoost would score the wrong columns without a word.
