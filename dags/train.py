@@ -196,7 +196,7 @@ def _tell(new: list[dict[str, Any]], decided: list[dict[str, Any]]) -> None:
             None,
             type=["null", "string"],
             title="Model",
-            description="A file in ml/models, without .yml; none: all of them.",
+            description="A file in ml/models, without .yml, or a variant in one; none: all of them.",
         )
     },
     doc_md=__doc__,

@@ -4,15 +4,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nightledger.model_files import ModelFile, ModelFileError, model_files
 from nightledger.settings import read_settings
 
 if TYPE_CHECKING:
     from ml.scores.config import UseCase
 
 MODELS = Path(__file__).with_name("models")
+"""The project's own files."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Number = str | int | float
@@ -70,9 +71,11 @@ class Described(BaseModel):
 
     family: str = "scores"
     name: str
+    variant_of: str = Field("", description="model whose file has it under `variants`; default: none")
     description: str
     entity: Literal["customer", "account", "loan", "transaction"]
     features: list[str] = Field([], description="models of dbt schema `features`, or attributes.<source>")
+    only: list[str] = Field([], description="columns of them that are used; default: all that may be")
     allowed_as: str | None = Field(
         None, description="what the features' `allowed_in` must name; default: the model's own name"
     )
@@ -80,9 +83,14 @@ class Described(BaseModel):
     scope: Literal["global", "client", "vertical", "client_vertical", "segment"] = "global"
     seed: int
 
+    @property
+    def place(self) -> str:
+        """File and key, for messages."""
+        return f"{self.variant_of}.yml: variants.{self.name}" if self.variant_of else f"{self.name}.yml"
+
 
 def names(folder: Path | None = None) -> list[str]:
-    """The use cases there are, by file: those of the project, and of the folders of NIGHTLEDGER_MODELS."""
+    """The use cases that files and their `variants` describe, of the project and of NIGHTLEDGER_MODELS."""
     return sorted(_files(folder))
 
 
@@ -97,7 +105,7 @@ def load(model: str, folder: Path | None = None) -> "UseCase":
 
     found = read(model, folder)
     if not isinstance(found, UseCase):
-        raise ConfigError(f"{model}.yml: a model of the family {found.family} gives no scores of rows")
+        raise ConfigError(f"{found.place}: a model of the family {found.family} gives no scores of rows")
     return found
 
 
@@ -110,11 +118,14 @@ def read(model: str, folder: Path | None = None) -> Described:
     files = _files(folder)
     if model not in files:
         raise ConfigError(f"no model {model!r}; there are: {', '.join(sorted(files)) or 'none'}")
+    file = files[model]
     try:
-        values = yaml.safe_load(files[model].read_text())
-        return _class_of(values.get("family", "scores"))(name=model, **values)
-    except (ValidationError, yaml.YAMLError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{model}.yml: {error}") from error
+        values = file.said()
+        return _class_of(values.get("family", "scores"))(name=model, variant_of=file.variant_of, **values)
+    except ModelFileError as error:
+        raise ConfigError(str(error)) from error
+    except (ValidationError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{file.place}: {error}") from error
 
 
 def _class_of(family: str) -> type[Described]:
@@ -131,12 +142,8 @@ def _class_of(family: str) -> type[Described]:
     return found
 
 
-def _files(folder: Path | None) -> dict[str, Path]:
-    """The file of each use case."""
-    files: dict[str, Path] = {}
-    for place in [folder] if folder else [MODELS, *read_settings().model_folders]:
-        for path in sorted(place.glob("*.yml")):
-            if path.stem in files:
-                raise ConfigError(f"two files describe the model {path.stem}: {files[path.stem]} and {path}")
-            files[path.stem] = path
-    return files
+def _files(folder: Path | None) -> dict[str, ModelFile]:
+    try:
+        return model_files([folder] if folder else read_settings().folders_of_models)
+    except ModelFileError as error:
+        raise ConfigError(str(error)) from error

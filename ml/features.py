@@ -47,7 +47,7 @@ def read_features(build: Path, described: Described) -> tuple[Feature, ...]:
             `allowed_as`.
 
     Raises:
-        DatasetError: the manifest has no such model, or no column of it is allowed.
+        DatasetError: the manifest has no such model, or no column of it is allowed, or not one that is named.
     """
     open_manifest = build / "target" / "manifest.json"
     manifest = open_manifest if open_manifest.exists() else build / "manifest.json"
@@ -85,7 +85,11 @@ def read_features(build: Path, described: Described) -> tuple[Feature, ...]:
     twice = sorted({f.name for f in features if sum(f.name == other.name for other in features) > 1})
     if twice:
         raise DatasetError(f"{described.name}: two feature tables have a column {', '.join(twice)}")
-    return tuple(features)
+    if lacking := sorted(set(described.only) - {feature.name for feature in features}):
+        raise DatasetError(
+            f"no column {', '.join(lacking)} of {', '.join(described.features)} is allowed in {name}"
+        )
+    return tuple(feature for feature in features if not described.only or feature.name in described.only)
 
 
 def published_hash(

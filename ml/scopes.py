@@ -74,7 +74,7 @@ def asked(settings: Settings, described: D, model: str) -> D:
     if not of_the_file and (client is None or found.scope != _own_scope(client, described.name)):
         wanted = f"{described.name}.<{described.scope}>" if described.scope != "global" else described.name
         raise config.ConfigError(
-            f"{described.name}.yml: scope is {described.scope}; ask for {wanted}, not for {model}"
+            f"{described.place}: scope is {described.scope}; ask for {wanted}, not for {model}"
         )
     return found
 

@@ -51,7 +51,7 @@ def module_sql(use_case: UseCase, name: str, *, optional: bool = False) -> str:
         module: Any = importlib.import_module(file)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{use_case.name}.yml: there is no {file.replace('.', '/')}.py; name the one it uses as `module`"
+            f"{use_case.place}: there is no {file.replace('.', '/')}.py; name the one it uses as `module`"
         ) from error
     found = getattr(module, name, "") if optional else getattr(module, name)
     return str(found(use_case) if callable(found) else found)

@@ -113,7 +113,7 @@ def _everybody(use_case: UseCase) -> str:
         """  # noqa: S608 - made of identifiers that were checked
     if use_case.entity not in KEY:
         raise ConfigError(
-            f"{use_case.name}.yml: there is no feature table of {use_case.entity}s; begin with "
+            f"{use_case.place}: there is no feature table of {use_case.entity}s; begin with "
             "attributes.<source>"
         )
     if use_case.entity == "transaction":
@@ -213,15 +213,15 @@ def _horizon(use_case: UseCase) -> int:
 def _check(use_case: UseCase) -> None:
     given = use_case.parameters
     if not isinstance(given.get("label"), str):
-        raise ConfigError(f"{use_case.name}.yml: parameters.label must name a label of the feed")
+        raise ConfigError(f"{use_case.place}: parameters.label must name a label of the feed")
     if not isinstance(given.get("positive"), list):
         raise ConfigError(
-            f'{use_case.name}.yml: parameters.positive must list the values that are the event: ["1"]'
+            f'{use_case.place}: parameters.positive must list the values that are the event: ["1"]'
         )
 
 
 def _silence(use_case: UseCase) -> str:
     silence = str(use_case.parameters.get("silence", "unknown"))
     if silence not in ("unknown", "other"):
-        raise ConfigError(f"{use_case.name}.yml: parameters.silence is unknown or other, not {silence}")
+        raise ConfigError(f"{use_case.place}: parameters.silence is unknown or other, not {silence}")
     return silence

@@ -106,8 +106,8 @@ def LACKING(use_case: UseCase) -> str:
 def _check(use_case: UseCase) -> None:
     given = use_case.parameters
     if not isinstance(given.get("category"), str):
-        raise ConfigError(f"{use_case.name}.yml: parameters.category must name a category, such as travel")
+        raise ConfigError(f"{use_case.place}: parameters.category must name a category, such as travel")
     for name in ("quiet_days", "active_days"):
         days = given.get(name)
         if not isinstance(days, int) or days < 1:
-            raise ConfigError(f"{use_case.name}.yml: parameters.{name} must be a whole number of days")
+            raise ConfigError(f"{use_case.place}: parameters.{name} must be a whole number of days")

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping, Set
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import duckdb
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from nightledger.model_files import ModelFile
 from nightledger.settings import PROJECT
 
 if TYPE_CHECKING:
@@ -154,11 +153,11 @@ class NextBestAction(BaseModel):
                 )
         return self
 
-    def refuse_vain(self, files: Mapping[str, Path], switched_off: Set[str] = frozenset()) -> None:
+    def refuse_vain(self, files: Mapping[str, ModelFile], switched_off: Set[str] = frozenset()) -> None:
         """Refuse models and bands that would lead to nothing.
 
         Args:
-            files: YAML of each model there is, by its name.
+            files: where each model there is stands, by its name.
             switched_off: models that the client does not use.
 
         Raises:
@@ -188,13 +187,13 @@ class NextBestAction(BaseModel):
                 )
 
 
-def bands_of_customers(file: Path) -> list[str]:
+def bands_of_customers(file: ModelFile) -> list[str]:
     """Bands of a model as its file says them; none when it does not score customers.
 
     Reads the file itself: `ml` needs this package and cannot be needed by it. `ml.config` says what the
     keys mean.
     """
-    said = yaml.safe_load(file.read_text()) or {}
+    said = file.said()
     if said.get("family", "scores") != "scores" or said.get("entity") != "customer":
         return []
     estimator = said.get("estimator") or {}

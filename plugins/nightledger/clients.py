@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -11,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nightledger.actions import NextBestAction
+from nightledger.model_files import ModelFile, ModelFileError, model_files
 from nightledger.settings import Settings
 
 SEGMENT = "segment_"
@@ -152,7 +152,7 @@ def load_clients(settings: Settings) -> dict[str, Client]:
         ClientError: a file is not valid; names the file, the key and what is wrong.
     """
     clients = {}
-    models = _files_of_models(settings)
+    models = _models(settings)
     for path in sorted(settings.clients.glob("*.yml")):
         values = yaml.safe_load(path.read_text()) or {}
         try:
@@ -179,19 +179,21 @@ def uses(settings: Settings, clients: Mapping[str, Client], model: str) -> bool:
         return any(name not in client.switched_off for client in clients.values())
     said = clients[owner].models.get(name, ModelUse())
     asked = "segment" if part.startswith(SEGMENT) else "vertical" if part else "client"
-    file = _files_of_models(settings).get(name)
-    written = (yaml.safe_load(file.read_text()) or {}) if file else {}
+    file = _models(settings).get(name)
+    written = file.said() if file else {}
     # Families other than scores are made for one client each, whether their YAML says so or not.
     own = written.get("scope", "global" if written.get("family", "scores") == "scores" else "client")
     return said.enabled and asked in (said.scope, own)
 
 
-def _files_of_models(settings: Settings) -> dict[str, Path]:
-    folders = (settings.project / "ml" / "models", *settings.model_folders)
-    return {file.stem: file for folder in folders for file in folder.glob("*.yml")}
+def _models(settings: Settings) -> dict[str, ModelFile]:
+    try:
+        return model_files(settings.folders_of_models)
+    except ModelFileError as error:
+        raise ClientError(str(error)) from error
 
 
-def _refuse_unusable(client: Client, files: Mapping[str, Path]) -> None:
+def _refuse_unusable(client: Client, files: Mapping[str, ModelFile]) -> None:
     """Refuse a slip in `models`: it would leave a model on, or without the versions that were asked for."""
     if unknown := sorted(set(client.models) - set(files)):
         raise ClientError(
@@ -199,8 +201,7 @@ def _refuse_unusable(client: Client, files: Mapping[str, Path]) -> None:
             f"{', '.join(sorted(files))}"
         )
     for name, use in client.models.items():
-        said = yaml.safe_load(files[name].read_text()) or {}
-        if use.scope and said.get("family", "scores") != "scores":
+        if use.scope and files[name].said().get("family", "scores") != "scores":
             raise ClientError(
                 f"{client.client_id}.yml: models.{name}.scope: it gives no scores; its versions are of one "
                 "client each already"

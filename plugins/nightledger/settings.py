@@ -135,9 +135,10 @@ class Settings(BaseSettings):
         return PROJECT
 
     @property
-    def model_folders(self) -> list[Path]:
-        """Folders of models' YAML beside those of the project."""
-        return [self._from_project(Path(folder)) for folder in self.models.split(os.pathsep) if folder]
+    def folders_of_models(self) -> list[Path]:
+        """Folders of models' YAML: the project's, and those of NIGHTLEDGER_MODELS."""
+        others = (self._from_project(Path(folder)) for folder in self.models.split(os.pathsep) if folder)
+        return [PROJECT / "ml" / "models", *others]
 
     @property
     def dbt_project(self) -> Path:

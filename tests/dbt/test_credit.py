@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from ml import config
 from ml.models import credit
 from tests.dbt.factory import Warehouse, cutoff
 from tests.dbt.lending import CLIENT, CUSTOMERS, DATES, LAST, Lender, make_lender
@@ -112,9 +113,7 @@ def test_each_feature_of_credit_carries_its_definition(lent: Warehouse) -> None:
     assert {name: sorted(meta) for name, meta in features.items()} == dict.fromkeys(features, META)
     assert {meta["allowed_in"][0] for meta in features.values()} == {"credit"}
     shared = {name for name, meta in features.items() if meta["allowed_in"][1:] == ["application_fraud"]}
-    assert shared == {
-        *("total_balance", "total_credit_limit", "number_of_open_accounts", "number_of_accounts_in_arrears")
-    }
+    assert shared == set(config.read("application_fraud").only)
     assert len({meta["label"] for meta in features.values()}) == len(features) == 20
     others = lent.manifest["nodes"]["model.nightledger.features_customers"]["columns"]
     assert not set(features) & set(others), "a model of both tables would have a column twice"

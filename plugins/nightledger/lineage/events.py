@@ -8,10 +8,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import yaml
 from openlineage.client.event_v2 import InputDataset, OutputDataset, RunEvent, RunState
 from openlineage.client.generated import (
     data_quality_assertions_dataset as assertions,
@@ -34,6 +32,7 @@ from nightledger.lineage.model import (
     warehouse_of,
     written_set,
 )
+from nightledger.model_files import ModelFile, model_files
 from nightledger.settings import Settings
 
 LOADED = "loaded"
@@ -214,7 +213,7 @@ def _of_scoring(settings: Settings, job: JobRun) -> Found:
         kind, model = path.relative_to(build / "lake").parts[:2]
         if kind in warehouse.LAKE_SCHEMAS and kind != "outcomes":  # these judge what was said before
             wrote.setdefault(model.removeprefix("model="), set()).add(kind)
-    files = _files_of_models(settings)
+    files = model_files(settings.folders_of_models)
     found = Found()
     read: set[str] = set()
     now = datetime.now(UTC)
@@ -239,16 +238,9 @@ def _of_scoring(settings: Settings, job: JobRun) -> Found:
     return found
 
 
-def _files_of_models(settings: Settings) -> dict[str, Path]:
-    folders = [settings.project / "ml" / "models", *settings.model_folders]
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yml"))}
-
-
-def _features(file: Path | None) -> list[str]:
+def _features(file: ModelFile | None) -> list[str]:
     """The tables that a model's file names; those of attributes are a source's own, in `raw`."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
-    said = yaml.load(file.read_text(), Loader=loader) if file else None  # noqa: S506 - both are safe loaders
-    named = (said or {}).get("features", [])
+    named = file.said().get("features", []) if file else []
     return [
         f"raw.attributes_{name.removeprefix('attributes.')}"
         if name.startswith("attributes.")

@@ -24,7 +24,9 @@ EACH = 2500
 def features_of(use_case: UseCase) -> tuple[str, ...]:
     """Names of the columns that the use case may read."""
     allowed = use_case.allowed_as or use_case.name
-    return tuple(one.name for one in DEFINITIONS if allowed in one.allowed_in)
+    found = tuple(one.name for one in DEFINITIONS if allowed in one.allowed_in)
+    assert set(use_case.only) <= set(found)
+    return tuple(name for name in found if name in (use_case.only or found))
 
 
 def supervised() -> list[str]:

@@ -15,6 +15,7 @@ from ml.scores.config import UseCase
 from nightledger import actions
 from nightledger.actions import Action, NextBestAction
 from nightledger.clients import Client, ClientError, load_clients
+from nightledger.model_files import model_files
 from nightledger.settings import PROJECT, Settings
 
 SOUND: dict[str, Any] = {"model": "churn", "amount": "10", "response": "0.1", "cost": "1"}
@@ -89,11 +90,12 @@ def test_a_model_or_band_that_leads_to_nothing_is_refused(
 
 def test_bands_are_read_as_the_models_themselves_read_them() -> None:
     """Bands of a model whose file leaves them to its quota, or a family that has come to score customers."""
+    files = model_files([config.MODELS])
     for name in config.names(config.MODELS):
         model = config.read(name, config.MODELS)
         scores_customers = isinstance(model, UseCase) and model.entity == "customer"
         bands = list(model.bands) if isinstance(model, UseCase) and scores_customers else []
-        assert actions.bands_of_customers(config.MODELS / f"{name}.yml") == bands, name
+        assert actions.bands_of_customers(files[name]) == bands, name
 
 
 def test_no_window_is_longer_than_the_pause() -> None:
