@@ -29,16 +29,13 @@ from ml.datasets import KEY, Rows, read_publication, read_rows
 from ml.dates import Split, as_of_dates, matured_days
 from ml.families import Job, Refused, TooLittle
 from ml.features import DatasetError, read_features
-from ml.scores import admission, baselines, cards, evaluation, fitting
+from ml.scores import admission, baselines, cards, ceiling, evaluation, fitting
 from ml.scores import evaluation_files as files
-from ml.scores.baselines import Predicted
 from ml.scores.config import Boosted, UseCase
 from ml.scores.evaluation import Judged, Named
 from ml.statements import lacking
 from nightledger import warehouse
 from nightledger.settings import Settings, SettingsError, read_settings
-
-CEILING = "ceiling"
 
 
 @dataclass(frozen=True)
@@ -239,7 +236,7 @@ def _measured(job: Job[UseCase], rows: Rows, open_rows: Rows, dates: Split, aske
             monotone=use_case.estimator.monotone,
         )
         if asked.ceiling is not None:
-            others[CEILING] = _ceiling(asked.ceiling, test)
+            others[ceiling.NAME] = ceiling.read(asked.ceiling, test)
         costs = evaluation.alert_rules(job.settings)
         judged = evaluation.judge(use_case, named, test, scores, others, None, costs)
         predictions = _scored(test, scores)
@@ -264,37 +261,6 @@ def _measured(job: Job[UseCase], rows: Rows, open_rows: Rows, dates: Split, aske
 def _scored(rows: Rows, scores: Any) -> pa.Table:
     columns = [c for c in (*KEY, "day", "customer_id", "label") if c in rows.table.column_names]
     return rows.table.select(columns).append_column("score", pa.array(scores, pa.float64()))
-
-
-def _ceiling(path: Path, test: Rows) -> Predicted:
-    """Somebody else's probabilities of exactly the rows that are judged."""
-    if not path.exists():
-        raise Refused(f"CEILING={path} is not there")
-    with duckdb.connect() as connection:
-        connection.register(
-            "test", test.table.select(list(KEY)).append_column("_place", pa.array(range(len(test))))
-        )
-        try:
-            given = (
-                connection.read_parquet(str(path))
-                if path.suffix == ".parquet"
-                else connection.read_csv(str(path))
-            )
-            connection.register("given", given.to_arrow_table())
-            scores = connection.execute(
-                "select any_value(given.score)::double as score, count(given.score) as n from test"
-                " left join given on given.client_id = test.client_id and given.entity_id = test.entity_id"
-                " and given.as_of_date::date = test.as_of_date group by _place order by _place"
-            ).to_arrow_table()
-        except duckdb.Error as error:
-            raise Refused(
-                f"CEILING={path} must have the columns {', '.join(KEY)} and score: {error}"
-            ) from error
-    if wrong := int(np.sum(scores["n"].to_numpy() != 1)):
-        raise Refused(f"CEILING={path} does not have exactly one score for {wrong:,} of {len(test):,} rows")
-    return Predicted(
-        scores["score"].to_numpy(), f"Scores of {path.name}, which nobody can have at the time.", {}
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

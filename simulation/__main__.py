@@ -12,7 +12,7 @@ from simulation.drift import DRIFTS, Drift
 from simulation.parameters import Bank
 from simulation.truth import TruthError
 
-TASKS = ("churn", "fraud", "default", "spend", "life")
+TASKS = ("churn", "fraud", "default", "purchase", "spend", "life")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,9 +54,15 @@ def _parser() -> argparse.ArgumentParser:
         help="a truth folder; for predictions of several clients CLIENT=FOLDER, once for each",
     )
     ceiling.add_argument("--task", choices=TASKS, default="churn")
-    ceiling.add_argument("--predictions", type=Path, help="churn, default, fraud: Parquet, labels and scores")
+    ceiling.add_argument(
+        "--predictions", type=Path, help="churn, default, fraud, purchase: Parquet, labels and scores"
+    )
     ceiling.add_argument("--write", type=Path, help="gets the predictions' rows with the true probability")
     ceiling.add_argument("--months", type=int, default=12, help="default: length of the window of outcomes")
+    ceiling.add_argument("--category", default="home_improvement", help="purchase: what is bought")
+    ceiling.add_argument(
+        "--judged-after", type=int, help="fraud: labels are what was reported so many days later"
+    )
     difficulty = commands.add_parser("difficulty", help="how far a threshold on one feature gets, as a table")
     difficulty.add_argument("--seed", type=int, default=7)
     difficulty.add_argument("--difficulty", type=float, default=0.5)
@@ -92,6 +98,14 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
         if given.predictions is None:
             raise ValueError("the ceiling of churn is that of given rows: name them with --predictions")
         return compute_ceiling(_truth(given), given.predictions, write=given.write).as_dict()
+    if given.command == "ceiling" and given.task == "purchase":
+        from simulation.ceilings import purchase_ceiling_of_rows
+
+        if given.predictions is None:
+            raise ValueError("the ceiling of purchases is that of given rows: name them with --predictions")
+        return purchase_ceiling_of_rows(
+            _truth(given), given.predictions, given.category, write=given.write
+        ).as_dict()
     if given.command == "ceiling" and given.task == "default":
         from simulation.ceilings import default_ceiling, default_ceiling_of_rows
 
@@ -105,7 +119,9 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
     if given.command == "ceiling" and given.task == "fraud" and given.predictions:
         from simulation.ceilings import fraud_ceiling_of_rows
 
-        return fraud_ceiling_of_rows(_truth(given), given.predictions, given.write).as_dict()
+        return fraud_ceiling_of_rows(
+            _truth(given), given.predictions, given.write, given.judged_after
+        ).as_dict()
     if given.command == "ceiling":
         from simulation.ceilings import TASKS as ceilings
 

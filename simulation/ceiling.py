@@ -8,7 +8,7 @@ uncertain: a customer who has left may come back, one who pauses may stay away f
 may just happen to be silent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simulation.latent import probability_of_silence
+from simulation.parameters import Bank
 from simulation.truth import Truth, TruthError, read_truth
 
 WINDOW_DAYS = 60
@@ -133,21 +134,48 @@ def true_probabilities(
     Raises:
         TruthError: a customer or date is not in the truth, or a window reaches beyond the simulated days.
     """
-    position = {customer: number for number, customer in enumerate(truth.customer_id)}
+
+    def of_day(day: int) -> npt.NDArray[np.float64]:
+        return probability_of_silence(truth.chain, day, window, truth.state[day], truth.causes[day])
+
+    return of_customers_and_days(truth.bank, truth.customer_id, customer_id, as_of_date, window, of_day)
+
+
+def of_customers_and_days(
+    bank: Bank,
+    customers: Sequence[str],
+    customer_id: Any,
+    as_of_date: Any,
+    window: int,
+    of_day: Callable[[int], npt.NDArray[np.float64]],
+) -> npt.NDArray[np.float64]:
+    """What is true of each row of two Arrow columns.
+
+    Args:
+        bank: whose truth it is.
+        customers: its customers' ids, in their order.
+        customer_id: of the rows.
+        as_of_date: of the rows.
+        window: days after the as-of date that it is about.
+        of_day: what is true of every customer on a simulated day.
+
+    Raises:
+        TruthError: a customer or date is not in the truth, or a window reaches beyond the simulated days.
+    """
+    position = {one: number for number, one in enumerate(customers)}
     customer = np.array([position.get(one, -1) for one in customer_id.to_pylist()], dtype=np.int64)
     if (customer < 0).any():
         raise TruthError(f"{int((customer < 0).sum())} rows have a customer that this bank never had")
     dates = np.array(as_of_date.cast(pa.date32()).to_pylist(), dtype="datetime64[D]")
-    day = (dates - np.datetime64(truth.bank.start, "D")).astype(np.int64)
-    outside = (day < 0) | (day + window >= truth.bank.horizon)
+    day = (dates - np.datetime64(bank.start, "D")).astype(np.int64)
+    outside = (day < 0) | (day + window >= bank.horizon)
     if outside.any():
         raise TruthError(
             f"{int(outside.sum())} rows have an as-of date whose {window} days are outside the "
-            f"{truth.bank.horizon} simulated days from {truth.bank.start}"
+            f"{bank.horizon} simulated days from {bank.start}"
         )
-    probability = np.empty(len(day))
+    found = np.empty(len(day))
     for one in np.unique(day).tolist():
         rows = day == one
-        silence = probability_of_silence(truth.chain, one, window, truth.state[one], truth.causes[one])
-        probability[rows] = silence[customer[rows]]
-    return probability
+        found[rows] = of_day(one)[customer[rows]]
+    return found

@@ -12,13 +12,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from simulation import suspicion
-from simulation.ceiling import Ceiling, judge
+from simulation.ceiling import Ceiling, judge, of_customers_and_days
 from simulation.fraud import Kind
+from simulation.labels import standing_reports
 from simulation.lender_files import Lending, build_lending
 from simulation.lending import DEFAULT, months_of, probability_of_default
 from simulation.life import LAWS, SHOWN, Life, mixture
-from simulation.outlook import expected_spend
-from simulation.parameters import Bank, Parameters
+from simulation.outlook import expected_spend, probability_of_purchase
+from simulation.parameters import CATEGORIES, Bank, Parameters
 from simulation.suspicion import Payments
 from simulation.thresholds import recall_at
 from simulation.truth import BANK, TruthError
@@ -32,7 +33,7 @@ DEFAULT_MONTHS = 12
 MOST_OWED = 1
 """Loans with more instalments owed than this are collected, not predicted."""
 LIFE_BUDGET, LIFE_DAYS = 0.05, 90
-SPEND_DAYS = 30
+SPEND_DAYS = PURCHASE_DAYS = 30
 
 
 def read_identity(truth: Path) -> tuple[Bank, Parameters]:
@@ -104,7 +105,10 @@ def fraud_ceiling(truth: Path) -> dict[str, Any]:
 
 
 def fraud_ceiling_of_rows(
-    truth: Path | Mapping[str, Path], predictions: Path, write: Path | None = None
+    truth: Path | Mapping[str, Path],
+    predictions: Path,
+    write: Path | None = None,
+    judged_after: int | None = None,
 ) -> Ceiling:
     """The ceiling of fraud on exactly the rows of a predictions file.
 
@@ -114,11 +118,22 @@ def fraud_ceiling_of_rows(
             (0/1), score (higher = likelier). A posting counts as the payment that it posts; what no customer
             starts, such as a salary, is never stolen.
         write: see `simulation.ceiling.judge`.
+        judged_after: days from a payment to its label, which is what reports said by then; default: the
+            label is whether it was stolen.
 
     Raises:
         TruthError: the truth knows none of the transactions.
     """
-    return judge(truth, predictions, true_thefts, write)
+
+    def of_rows(folder: Path, rows: pa.Table) -> Floats:
+        stolen = true_thefts(folder, rows)
+        if judged_after is None:
+            return stolen
+        _, parameters = read_identity(folder)
+        found, mistaken = standing_reports(parameters.theft, judged_after)
+        return stolen * found + (1 - stolen) * mistaken
+
+    return judge(truth, predictions, of_rows, write)
 
 
 def true_thefts(truth: Path, rows: pa.Table) -> Floats:
@@ -232,6 +247,43 @@ def true_defaults(truth: Path, customer_id: Any, as_of_date: Any, months: int) -
         hidden = (purses.income[one], purses.purse[one], purses.owed[one])
         probability[rows] = probability_of_default(borrowers, *hidden, months)[who[rows]]
     return probability
+
+
+def purchase_ceiling_of_rows(
+    truth: Path | Mapping[str, Path],
+    predictions: Path,
+    category: str,
+    days: int = PURCHASE_DAYS,
+    write: Path | None = None,
+) -> Ceiling:
+    """The ceiling of buying in a category on exactly the rows of a predictions file.
+
+    Args:
+        truth: a truth folder of a bank with purchases; or one for each `client_id` of the predictions.
+        predictions: Parquet with customer_id, as_of_date, label (0/1), score (higher = likelier).
+        category: as `parameters.CATEGORIES` calls it.
+        days: of the label's window.
+        write: see `simulation.ceiling.judge`.
+
+    Raises:
+        TruthError: no such category, a customer or date is not in the truth, or a window reaches beyond the
+            simulated days.
+    """
+    if category not in (known := [one.name for one in CATEGORIES]):
+        raise TruthError(f"nobody buys {category} here; the categories are {', '.join(known)}")
+
+    def of_rows(folder: Path, rows: pa.Table) -> Floats:
+        world = _world(folder)
+
+        def of_day(day: int) -> Floats:
+            return probability_of_purchase(world, day, days, category)
+
+        customers = world.people.customer_id
+        return of_customers_and_days(
+            world.bank, customers, rows["customer_id"], rows["as_of_date"], days, of_day
+        )
+
+    return judge(truth, predictions, of_rows, write)
 
 
 def spend_ceiling(truth: Path) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from scipy.stats import norm
 
 from simulation import text
-from simulation.parameters import BLOCK_DAYS
+from simulation.parameters import BLOCK_DAYS, Theft
 from simulation.people import Booleans, Integers
 from simulation.randomness import Stream, generator
 from simulation.rows import Kind, Rows
@@ -15,6 +16,8 @@ from simulation.world import World
 HEADER = "txn_id,label,value,reported_at,said_by\n"
 WITHDRAWN_AFTER = 14
 """Days after which half of the mistaken reports are withdrawn."""
+MISTAKEN_WITHIN = 30
+"""Mistaken reports come on one of the days before."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def draw_reports(world: World, in_files: Rows, block: int) -> Reports:
 
     genuine = (in_files.fraud == 0) & ~in_files.is_pending & (in_files.kind == Kind.PUR)
     wrong = np.flatnonzero(genuine & (rng.random(len(in_files)) < theft.mistaken_share))
-    day = in_files.file_day[wrong] + rng.integers(1, 30, len(wrong))
+    day = in_files.file_day[wrong] + rng.integers(1, MISTAKEN_WITHIN, len(wrong))
     second = rng.integers(8 * 3600, 20 * 3600, len(wrong))
     mistaken = Reports(
         in_files.number[wrong],
@@ -78,6 +81,19 @@ def draw_reports(world: World, in_files: Rows, block: int) -> Reports:
         np.ones(len(wrong), dtype=np.bool_),
     ).pick(taken_back)
     return _together([true, mistaken, withdrawn])
+
+
+def standing_reports(theft: Theft, days: int) -> tuple[float, float]:
+    """Shares of stolen and of genuine payments that a report calls stolen so many days later.
+
+    Reports of a payment that is posted later than it was made count from the posting; that is left out.
+    """
+    by_then = norm.cdf(np.log(days / theft.report_days) / theft.report_spread) if days else 0.0
+    found = theft.reported_share * (1.0 if days >= theft.report_days_most else float(by_then))
+    told_on = np.arange(1, MISTAKEN_WITHIN)
+    stands = (told_on <= days) & ~(told_on + WITHDRAWN_AFTER <= days)
+    withdrawn_or_not = (told_on <= days).mean() / 2 + stands.mean() / 2
+    return found, theft.mistaken_share * float(withdrawn_or_not)
 
 
 def _together(parts: list[Reports]) -> Reports:

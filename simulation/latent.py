@@ -230,6 +230,7 @@ def probability_of_silence(
     window: int,
     state: npt.NDArray[np.int8],
     causes: npt.NDArray[np.int64],
+    passes: Floats | None = None,
 ) -> Floats:
     """Probability of no customer-initiated transaction on days `day`+1 … `day`+`window`, for every customer.
 
@@ -242,6 +243,8 @@ def probability_of_silence(
         window: number of days of the label's window.
         state: hidden state of each customer on `day`.
         causes: cause code of each customer on `day`.
+        passes: days of the window × customers: probability that an active day counts as a silent one, where
+            only some transactions are asked about; default: none does.
 
     Raises:
         ValueError: the window reaches beyond the simulated days.
@@ -250,6 +253,8 @@ def probability_of_silence(
         raise ValueError(f"the window of {window} days after day {day} is beyond the simulated days")
     law, of = chain.leaving, chain.of
     count = len(state)
+    if passes is None:
+        passes = np.zeros((window, count))
     active, paused = np.ones((count, CAUSES)), np.ones((PAUSES, count, CAUSES))
     fading = np.ones((3, count))
     left = np.ones(count)
@@ -257,10 +262,12 @@ def probability_of_silence(
     close = np.where(of.closes, law.close_hazard, 0.0)
     for tomorrow in range(day + window, day, -1):
         base = chain.base_visits[tomorrow].astype(np.float64)
+        stray = chain.stray_rate(chain.base_visits[tomorrow]).astype(np.float64)
+        ignored = passes[tomorrow - day - 1]
         # Silence from `tomorrow` on, by the state of `tomorrow`; paused and closed customers are silent.
-        active = active * np.exp(-base[:, None] * chain.visit_factor[None, :])
-        fading = fading * np.exp(-base[None, :] * np.array(law.fading_activity)[:, None])
-        left = left * np.exp(-chain.stray_rate(chain.base_visits[tomorrow]).astype(np.float64))
+        active = active * _silent(base[:, None] * chain.visit_factor[None, :], ignored[:, None])
+        fading = fading * _silent(base[None, :] * np.array(law.fading_activity)[:, None], ignored[None, :])
+        left = left * _silent(stray, ignored)
 
         leave = chain.decision(tomorrow - 1)
         if_active, if_paused = active @ chain.cause_step.T, paused @ chain.cause_step.T
@@ -280,3 +287,9 @@ def probability_of_silence(
     for stage, code in enumerate((State.FADING_1, State.FADING_2, State.FADING_3)):
         silence = np.where(state == code, fading[stage], silence)
     return np.where(state == State.LEFT, left, silence)
+
+
+def _silent(rate: Floats, ignored: Floats) -> Floats:
+    """Probability that a day is silent, or active with nothing that is asked about."""
+    inactive: Floats = np.exp(-rate)
+    return inactive + (1 - inactive) * ignored

@@ -1,9 +1,20 @@
-"""What somebody who knows the hidden state expects a customer to spend: the best forecast there is."""
+"""What somebody who knows the hidden state expects a customer to spend, and on what: the best there is."""
 
 import numpy as np
 import numpy.typing as npt
 
-from simulation.latent import CAUSES, OFFER, PAUSES, PRESSED, SHOCK, Chain, State
+from simulation.latent import (
+    CAUSES,
+    OFFER,
+    PAUSES,
+    PRESSED,
+    SHOCK,
+    Chain,
+    State,
+    probability_of_silence,
+)
+from simulation.life import LAWS, SHOWN, mixture
+from simulation.parameters import CATEGORIES
 from simulation.purchases import RUPEES, SIGMA, SPREE
 from simulation.world import World
 
@@ -31,6 +42,36 @@ def expected_spend(world: World, day: int, window: int) -> Floats:
     visits = expected_visits(world.chain, day, window, world.latent.state[day], causes)
     rupees: Floats = visits * ((1 + people.payments_per_visit) * mean + spree)
     return rupees
+
+
+def probability_of_purchase(world: World, day: int, window: int, category: str) -> Floats:
+    """Probability of buying in a category on `day`+1 … `day`+`window` for each customer, given the `day`.
+
+    Known are tastes, and life events whose weeks have begun; later ones by their chance, as if each day drew
+    anew whether one has begun. Thefts and sprees are left out.
+
+    Raises:
+        ValueError: no such category, or the window reaches beyond the simulated days.
+    """
+    people, lives, horizon = world.people, world.lives, world.bank.horizon
+    number = [one.name for one in CATEGORIES].index(category)
+    tastes = np.diff(people.tastes, axis=1, prepend=0.0)[:, number]
+    everyone = np.arange(len(people))
+    passes = np.empty((window, len(people)))
+    for ahead in range(1, window + 1):
+        share = tastes
+        for kind in SHOWN:
+            has_begun = lives.day[kind] - LAWS[kind].lead <= day
+            is_on = lives.in_window(kind, np.full(len(people), day + ahead), everyone) & has_begun
+            chance, over = lives.chance[kind], min(max(day + LAWS[kind].lead + 1, 0), horizon) / horizon
+            begins = np.where(has_begun, 0.0, chance * ahead / horizon / (1 - chance * over))
+            taken = lives.share[kind] * (is_on + begins)
+            share = share * (1 - taken) + taken * mixture(kind)[number]
+        # An active day has one payment, and a Poisson number of further ones.
+        passes[ahead - 1] = (1 - share) * np.exp(-people.payments_per_visit * share)
+    state, causes = world.latent.state[day], world.latent.causes[day].astype(np.int64)
+    bought: Floats = 1 - probability_of_silence(world.chain, day, window, state, causes, passes)
+    return bought
 
 
 def expected_visits(

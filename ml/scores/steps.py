@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from ml.evaluate import Asked
 
 
+_JUDGED_BY = ("day", "customer_id", "card", "exposure", "label")
+"""Columns of the rows beside the scores: with them others can be judged on the same rows (`ceiling`)."""
+
+
 def train(job: Job[UseCase], member: str, champion: Registered | None) -> Trained:
     """Choose days, read rows, search, fit, calibrate, and judge on days that the model has not seen."""
     rows, dates = training_rows(job, member)
@@ -86,7 +90,7 @@ def train(job: Job[UseCase], member: str, champion: Registered | None) -> Traine
             reason, nights = f"{reason} {looked_back.words()}", looked_back.rows()
     if warning := attributes.warning(job.features):
         reason = f"{reason} To be looked at: {warning}"
-    kept = [c for c in (*KEY, "day", "customer_id", "label") if c in test.table.column_names]
+    kept = [c for c in (*KEY, *_JUDGED_BY) if c in test.table.column_names]
     return Trained(
         files=files,
         heldout=test.table.select(kept).append_column("score", pa.array(scores.astype(np.float32))),

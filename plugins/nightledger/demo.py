@@ -4,7 +4,7 @@
 month-ends that follow; real files get a history up to the day before the last and one night. A second `run`
 changes nothing.
 `next-night` adds one simulated day. `up` starts Airflow as an operator would. `report` and `sql` look at the
-current publication. The Makefile calls these.
+current publication. The Makefile calls these. `truth` writes what `make evaluate` takes as `CEILING=`.
 """
 
 import argparse
@@ -36,6 +36,14 @@ NIGHTS = (date(2026, 4, 30), date(2026, 5, 31), date(2026, 7, 2))
 """Scored by models trained on the history before them. The last makes up for the month-end before it, and
 knows who of the first one's customers has left within the 60 days that churn is about."""
 SEED = 7
+TRUTHS = {
+    "churn": ("churn",),
+    "credit": ("default", "--months", "6"),
+    "fraud": ("fraud", "--judged-after", "30"),
+    "propensity_home_improvement": ("purchase", "--category", "home_improvement"),
+}
+"""Models whose events the simulation knows the true probability of, and what it is asked for: the windows are
+those of the models' labels."""
 ALREADY_DONE = "Nothing to do: the demo is complete, and no file has been changed."
 
 console = Console(highlight=False)
@@ -163,7 +171,7 @@ def _simulate(settings: Settings, through: date | None) -> date:
             *("--clients", "neobank,wallet,lender"),
         ]
         started = time.monotonic()
-        _simulation("make", *arguments)
+        _python("simulation", "make", *arguments)
     inbox = settings.home / "inbox"
     if not inbox.exists():
         inbox.symlink_to("bank/files", target_is_directory=True)
@@ -171,40 +179,75 @@ def _simulate(settings: Settings, through: date | None) -> date:
     return last
 
 
-def _simulation(*arguments: str) -> str:
-    """Run the simulation in a process of its own: nothing of the product may see what it knows."""
-    done = subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "simulation", *arguments], capture_output=True, text=True, check=False
+def _python(module: str, *arguments: str) -> str:
+    """Run a module in a process of its own: nothing of the product may see what the simulation knows."""
+    done = subprocess.run(  # noqa: S603 - our own interpreter and modules
+        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise DemoError(f"the simulation failed:\n{done.stderr.strip()}")
+        raise DemoError(f"{module} failed:\n{done.stderr.strip()}")
     return done.stdout
 
 
-def _ceilings(settings: Settings) -> dict[str, float]:
-    """By model, the average precision that the simulated bank's truth reaches on the out-of-time rows."""
-    truth = settings.home / "bank" / "truth"
-    if not truth.exists():
+def _ceilings(settings: Settings) -> report_models.Ceilings:
+    """By model, what the simulated bank's truth reaches on the out-of-time rows of the last version.
+
+    Nothing of it is registered or published: it is kept beside the truth.
+    """
+    bank = settings.home / "bank"
+    if not (bank / "truth").exists():
         return {}
-    banks = [f"demo_bank={truth}", f"demo_wallet={truth / 'wallet'}", f"demo_lender={truth / 'lender'}"]
-    folders = [word for bank in banks for word in ("--truth", bank)]
-    tasks = {"churn": ("churn",), "credit": ("default", "--months", "6"), "fraud": ("fraud",)}
     found = {}
-    for model, task in tasks.items():
+    for model in TRUTHS:
         decision = ledger.last_decision(settings, model)
         if decision is None or not decision["version"]:
             continue
         predictions = settings.registry / "predictions" / model / f"{decision['version']}.parquet"
         if not predictions.exists():
             continue
-        with tempfile.TemporaryDirectory(prefix="nightledger-ceiling-") as aside:
-            if model == "fraud":
-                predictions = _as_the_files_name_them(settings, predictions, Path(aside) / "rows.parquet")
-            answer: dict[str, Any] = json.loads(
-                _simulation("ceiling", "--task", *task, *folders, "--predictions", str(predictions))
-            )
-        found[model] = float(answer["average_precision"])
+        kept = bank / "ceilings" / model / f"{decision['version']}.json"
+        if not kept.exists():
+            with tempfile.TemporaryDirectory(prefix="nightledger-ceiling-") as aside:
+                scores = Path(aside) / "true.parquet"
+                write_truth(settings, model, predictions, scores)
+                told = _python(
+                    *("ml.scores.ceiling", model, "--predictions", str(predictions)),
+                    *("--scores", str(scores)),
+                )
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(told)
+        found[model] = json.loads(kept.read_text())
     return found
+
+
+def write_truth(settings: Settings, model: str, predictions: Path, target: Path) -> None:
+    """Write the rows of a model's predictions with the true probability of the event as their score.
+
+    Args:
+        settings: of the simulated bank's home.
+        model: one of `TRUTHS`.
+        predictions: Parquet with client_id, entity_id, customer_id, as_of_date, label and score.
+        target: the file to write, Parquet.
+
+    Raises:
+        DemoError: there is no truth here, or it does not know the rows.
+    """
+    truth = settings.home / "bank" / "truth"
+    if not truth.exists():
+        raise DemoError("this home holds real files, not the simulated bank: nobody knows the truth")
+    if model not in TRUTHS:
+        raise DemoError(f"no truth is told of {model}; there is one of {', '.join(TRUTHS)}")
+    if not predictions.exists():
+        raise DemoError(f"{predictions} is not there")
+    banks = [f"demo_bank={truth}", f"demo_wallet={truth / 'wallet'}", f"demo_lender={truth / 'lender'}"]
+    folders = [word for bank in banks for word in ("--truth", bank)]
+    with tempfile.TemporaryDirectory(prefix="nightledger-truth-") as aside:
+        if model == "fraud":
+            predictions = _as_the_files_name_them(settings, predictions, Path(aside) / "rows.parquet")
+        _python(
+            *("simulation", "ceiling", "--task", *TRUTHS[model], *folders),
+            *("--predictions", str(predictions), "--write", str(target)),
+        )
 
 
 def _as_the_files_name_them(settings: Settings, predictions: Path, target: Path) -> Path:
@@ -285,11 +328,17 @@ def _write_state(settings: Settings, content: dict[str, Any]) -> None:
 def main() -> int:
     """Run a command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="nightledger.demo", description=__doc__)
-    parser.add_argument("command", choices=("run", "next-night", "up", "report", "models", "sql"))
-    command = parser.parse_args().command
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("run", "next-night", "up", "report", "models", "sql"):
+        commands.add_parser(name)
+    truth = commands.add_parser("truth", help="the true probabilities of an evaluation's rows, for CEILING=")
+    truth.add_argument("model", help=", ".join(TRUTHS))
+    truth.add_argument("predictions", type=Path, help="predictions.parquet of the evaluation")
+    truth.add_argument("to", type=Path, help="the file to write, Parquet")
+    given = parser.parse_args()
     try:
         settings = read_settings()
-        match command:
+        match given.command:
             case "run":
                 run(settings)
             case "next-night":
@@ -302,6 +351,9 @@ def main() -> int:
                 report.show(settings, console, ceilings=_ceilings(settings))
             case "sql":
                 sql(settings)
+            case "truth":
+                write_truth(settings, given.model, given.predictions, given.to)
+                console.print(f"Files: {given.to}", soft_wrap=True)
     except (DemoError, LauncherError, AirflowError, ingestion.ContractError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -21,15 +21,14 @@ MODEL = "churn"
 
 
 def show(
-    settings: Settings, console: Console, *, ceilings: Mapping[str, float] | None = None, note: str = ""
+    settings: Settings, console: Console, *, ceilings: report_models.Ceilings | None = None, note: str = ""
 ) -> None:
     """Print the report of the current publication.
 
     Args:
         settings: of the installation.
         console: where to.
-        ceilings: by model, the average precision that knowing the simulated bank's truth would reach on the
-            same rows.
+        ceilings: of the simulated bank, of the models whose truth is known.
         note: a sentence to begin with.
     """
     path = warehouse.publication_path(settings)

@@ -57,6 +57,8 @@ LOWER_IS_BETTER = ("mase", "wape")
 NOT_TONIGHT = ("refused", "awaiting_approval")
 LONGEST = 170
 """Characters of a reason in the summary."""
+Ceilings = Mapping[str, Mapping[str, Mapping[str, float | None]]]
+"""By model and metric, value, lo and hi of what knowing the truth would reach on the out-of-time rows."""
 DATASETS = {"out_of_time": "Out of time", "fitted": "On the fitted rows", "client": "The client's totals"}
 
 
@@ -69,14 +71,14 @@ def table_of(title: str, *headings: tuple[str, str]) -> Table:
 
 
 def summary(
-    settings: Settings, description: Mapping[str, Any], ceilings: Mapping[str, float], first: str
+    settings: Settings, description: Mapping[str, Any], ceilings: Ceilings, first: str
 ) -> list[RenderableType]:
     """One line a model, and one of them at length.
 
     Args:
         settings: of the installation.
         description: of the publication; its `models` are those that scored it.
-        ceilings: by model, the average precision that knowing the truth would reach on the same rows.
+        ceilings: of the models whose truth is known.
         first: the model that is shown at length.
     """
     decisions = _last_decisions(settings)
@@ -99,7 +101,7 @@ def summary(
             measure,
             own,
             rival,
-            f"{ceilings[name]:.3f}" if name in ceilings else "",
+            f"{ceilings[name]['average_precision']['value']:.3f}" if name in ceilings else "",
             "yes" if name in pinned else "no",
         )
     table.columns[0].no_wrap = True
@@ -131,7 +133,7 @@ def _in_short(text: str) -> str:
     return shorten(text.split(". ")[0].rstrip(".") + ".", LONGEST, placeholder=" …")
 
 
-def details(settings: Settings, console: Console, ceilings: Mapping[str, float]) -> None:
+def details(settings: Settings, console: Console, ceilings: Ceilings) -> None:
     """Print every model beside its baselines, the champion and the ceiling."""
     decisions = _last_decisions(settings)
     if not decisions:
@@ -224,14 +226,22 @@ def _is_of_all(row: Mapping[str, Any]) -> bool:
     return row["client_id"] in ("", row["model"].partition(".")[2])
 
 
-def _tables(settings: Settings, decision: Mapping[str, Any], ceiling: float | None) -> list[Table]:
+def _tables(
+    settings: Settings, decision: Mapping[str, Any], ceiling: Mapping[str, Mapping[str, Any]] | None
+) -> list[Table]:
     rows = ledger.metrics_of(settings, decision["model"], decision["version"] or "")
     rows = [row for row in rows if _is_of_all(row)]
     shares = {name: [row for row in rows if row["dataset"] == name] for name in DATASETS}
-    return [_table(name, found, ceiling) for name, found in shares.items() if found]
+    return [
+        _table(name, found, ceiling if name == "out_of_time" else None)
+        for name, found in shares.items()
+        if found
+    ]
 
 
-def _table(dataset: str, found: list[dict[str, Any]], ceiling: float | None) -> Table:
+def _table(
+    dataset: str, found: list[dict[str, Any]], ceiling: Mapping[str, Mapping[str, Any]] | None
+) -> Table:
     own = next(row for row in found if row["baseline"] == "")
     names = ["", *sorted({row["baseline"] for row in found} - {""})]
     title = f"\n{DATASETS[dataset]}, {own['window_label']}: {own['n'] or 0:,} rows"
@@ -244,8 +254,7 @@ def _table(dataset: str, found: list[dict[str, Any]], ceiling: float | None) -> 
         if (metric, "") not in values:
             continue
         cells = [interval(values.get((metric, name))) for name in names]
-        reach = f"{ceiling:.3f}" if ceiling is not None and metric == "average_precision" else ""
-        table.add_row(label, *cells, *((reach,) if ceiling is not None else ()))
+        table.add_row(label, *cells, *((interval(ceiling.get(metric)),) if ceiling is not None else ()))
     return table
 
 

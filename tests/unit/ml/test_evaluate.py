@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ml import config, datasets, evaluate, families
 from ml.evaluate import Asked, Refused
+from ml.scores import ceiling
 from ml.scores.config import UseCase
 from ml.scores.evaluation_files import show
 from tests.unit.ml import loans
@@ -192,7 +193,7 @@ def test_a_ceiling_stands_beside_the_model(lender: Bank, small: UseCase, tmp_pat
     (found,) = (
         row["value"]
         for row in again.judged.rows
-        if row["baseline"] == evaluate.CEILING and row["metric"] == "average_precision"
+        if row["baseline"] == ceiling.NAME and row["metric"] == "average_precision"
     )
     assert found == 1.0
     pq.write_table(shuffled.slice(1), tmp_path / "truth.parquet")

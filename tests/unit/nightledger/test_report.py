@@ -1,12 +1,16 @@
 """The page after a night shows texts that strangers wrote: they must not do anything to it."""
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from nightledger import report, report_models, warehouse
+from nightledger import demo, report, report_models, warehouse
+from nightledger.demo import DemoError
+from nightledger.governance import ledger
 from nightledger.ingestion.feeds import create_tables
 from nightledger.night import plan
 from nightledger.settings import Settings
@@ -88,3 +92,53 @@ def test_the_report_says_what_clients_do_otherwise(tmp_path: Path) -> None:
         "bank has switched off: churn",
         "bank has versions of its own: fraud by segment",
     ]
+
+
+def test_every_metric_stands_beside_its_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a ceiling of one measure only, beside which the others look as if nothing limited them."""
+    rows: list[dict[str, Any]] = [
+        {
+            "model": "churn",
+            "client_id": "",
+            "dataset": "out_of_time",
+            "window_label": "2025-12-31",
+            "metric": metric,
+            "baseline": baseline,
+            "value": value,
+            "lo": value - 0.1,
+            "hi": value + 0.1,
+            "n": 100,
+            "base_rate": 0.05,
+        }
+        for metric, value in (("average_precision", 0.3), ("ks", 0.6), ("brier", 0.2))
+        for baseline in ("", "recency")
+    ]
+    decision = {"model": "churn", "version": "v1", "decision": "promoted", "reason": "Better."}
+    monkeypatch.setattr(ledger, "decisions", lambda _settings: [decision])
+    monkeypatch.setattr(ledger, "metrics_of", lambda *_: rows)
+    ceilings: report_models.Ceilings = {
+        "churn": {
+            "average_precision": {"value": 0.632, "lo": 0.503, "hi": 0.732},
+            "ks": {"value": 0.692, "lo": 0.592, "hi": 0.776},
+            "brier": {"value": 0.029, "lo": None, "hi": None},
+        }
+    }
+    settings = Settings(home=tmp_path, clients=tmp_path, _env_file=None)
+    printed = io.StringIO()
+    report_models.details(settings, Console(file=printed, width=160), ceilings)
+    lines = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in printed.getvalue().splitlines()}
+    assert lines["average precision"] == "0.632 (0.503–0.732)"
+    assert lines["Kolmogorov-Smirnov"] == "0.692 (0.592–0.776)"
+    assert lines["Brier score (lower is better)"] == "0.029"
+
+
+def test_nobody_knows_the_truth_of_real_files(tmp_path: Path) -> None:
+    """Catches a traceback of the simulation where somebody asks for the ceiling of files of their own."""
+    settings = Settings(home=tmp_path, _env_file=None)
+    with pytest.raises(DemoError, match="nobody knows the truth"):
+        demo.write_truth(settings, "churn", tmp_path / "predictions.parquet", tmp_path / "true.parquet")
+    (tmp_path / "bank" / "truth").mkdir(parents=True)
+    with pytest.raises(DemoError, match="no truth is told of anomaly; there is one of churn, credit, fraud"):
+        demo.write_truth(settings, "anomaly", tmp_path / "predictions.parquet", tmp_path / "true.parquet")
+    with pytest.raises(DemoError, match=r"predictions.parquet is not there"):
+        demo.write_truth(settings, "churn", tmp_path / "predictions.parquet", tmp_path / "true.parquet")

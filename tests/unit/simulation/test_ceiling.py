@@ -17,13 +17,17 @@ from simulation.ceilings import (
     default_ceiling,
     fraud_ceiling_of_rows,
     fraud_oracle,
+    purchase_ceiling_of_rows,
+    read_identity,
     true_defaults,
     true_thefts,
 )
 from simulation.days import Days
+from simulation.labels import standing_reports
 from simulation.latent import State, probability_of_silence
 from simulation.lender_files import build_lending
-from simulation.parameters import Bank, Parameters
+from simulation.parameters import CATEGORIES, Bank, Parameters
+from simulation.suspicion import read_payments
 from simulation.truth import TruthError, read_truth, write_identity
 from simulation.world import build_world
 
@@ -253,3 +257,94 @@ def test_the_ceiling_of_fraud_is_that_of_the_rows_given(bank_folder: Path, tmp_p
     assert found.average_precision > 3 * found.base_rate
     with pytest.raises(TruthError, match="none of these"):
         true_thefts(truth, table.slice(len(rows) + 1))
+
+
+BUYERS = """
+    with dates as (select unnest(?::date[]) as as_of_date)
+    select customers.customer_id, dates.as_of_date,
+        coalesce(bool_or(payments.day between dates.day + 1 and dates.day + 30), false)::integer as label,
+        0.5 as score
+    from (select *, as_of_date - date '2024-01-01' as day from dates) as dates
+    cross join people as customers
+    left join payments on payments.customer = customers.number
+    where customers.signed_up <= dates.day
+    group by 1, 2
+    order by 1, 2
+"""
+
+
+@pytest.fixture(scope="module")
+def buyers(bank_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Who buys for the home within 30 days of a date, by the payments that were made."""
+    truth = bank_folder / "truth"
+    world = build_world(*read_identity(truth))
+    number = [category.name for category in CATEGORIES].index("home_improvement")
+    made = read_payments(truth)
+    wanted = made.category == number
+    payments = pa.table({"customer": made.customer[wanted], "day": made.day[wanted]})
+    people = pa.table(
+        {
+            "customer_id": world.people.customer_id,
+            "number": range(len(world.people)),
+            "signed_up": world.people.signed_up,
+        }
+    )
+    path = tmp_path_factory.mktemp("buyers") / "rows.parquet"
+    with duckdb.connect() as connection:
+        connection.register("payments", payments)
+        connection.register("people", people)
+        days = [date(2024, 3, 31) + timedelta(days=30 * step) for step in range(6)]
+        pq.write_table(connection.execute(BUYERS, [days]).to_arrow_table(), path)
+    return path
+
+
+def test_the_probability_of_a_purchase_is_calibrated(bank_folder: Path, buyers: Path, tmp_path: Path) -> None:
+    """Catches tastes, life events or active days that the payments do not follow."""
+    told = tmp_path / "true.parquet"
+    found = purchase_ceiling_of_rows(bank_folder / "truth", buyers, "home_improvement", write=told)
+    rows = pq.read_table(told)
+    label, score = rows["label"].to_numpy(), rows["score"].to_numpy()
+    for low, high in ((0.0, 0.05), (0.05, 0.2), (0.2, 0.5), (0.5, 1.01), (0.0, 1.01)):
+        of = (score >= low) & (score < high)
+        assert of.sum() > 50
+        margin = 4 * np.sqrt((score[of] * (1 - score[of])).sum()) + 1
+        assert abs(label[of].sum() - score[of].sum()) <= margin, (low, high)
+    assert found.average_precision > 2 * found.base_rate
+    with pytest.raises(TruthError, match="nobody buys hats here"):
+        purchase_ceiling_of_rows(bank_folder / "truth", buyers, "hats")
+
+
+def test_days_that_pass_for_silent_make_silence_likelier(bank_folder: Path) -> None:
+    """Catches a purchase of one category that is taken for any, and a day that passes for none."""
+    truth = read_truth(bank_folder / "truth")
+    given = (truth.chain, 200, 30, truth.state[200], truth.causes[200])
+    silence = probability_of_silence(*given)
+    passes = np.zeros((30, len(silence)))
+    assert np.array_equal(probability_of_silence(*given, passes), silence)
+    some = probability_of_silence(*given, passes + 0.9)
+    assert (some >= silence).all() and (some > silence).mean() > 0.5
+    assert np.allclose(probability_of_silence(*given, passes + 1), 1)
+
+
+def test_reports_tell_of_a_theft_late_and_not_always(bank_folder: Path, tmp_path: Path) -> None:
+    """Catches a true probability of theft that is laid beside labels which know less."""
+    truth = bank_folder / "truth"
+    theft = read_identity(truth)[1].theft
+    assert standing_reports(theft, 0) == (0.0, 0.0)
+    assert standing_reports(theft, 12)[0] == pytest.approx(theft.reported_share / 2)
+    assert standing_reports(theft, 60) == pytest.approx((theft.reported_share, theft.mistaken_share / 2))
+    payments, oracle = fraud_oracle(truth)
+    stolen = np.flatnonzero(payments.fraud > 0)
+    table = pa.table(
+        {
+            "transaction_id": [f"TX{number}" for number in payments.number[stolen]],
+            "original_transaction_id": pa.nulls(len(stolen), pa.string()),
+            "label": [1] * len(stolen),
+            "score": [0.5] * len(stolen),
+        }
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    fraud_ceiling_of_rows(truth, tmp_path / "rows.parquet", tmp_path / "true.parquet", judged_after=12)
+    told = pq.read_table(tmp_path / "true.parquet")["score"].to_numpy()
+    found, mistaken = standing_reports(theft, 12)
+    assert told == pytest.approx(oracle.score[stolen] * (found - mistaken) + mistaken)

@@ -12,6 +12,7 @@ import pytest
 from simulation.ceilings import default_months, default_oracle, fraud_oracle, life_oracle, spend_ceiling
 from simulation.drift import DRIFTS, Drift
 from simulation.files import make
+from simulation.labels import standing_reports
 from simulation.latent import State
 from simulation.lender_files import build_lending
 from simulation.life import SHOWN
@@ -60,6 +61,19 @@ def test_labels_are_late_noisy_and_incomplete_as_configured(reports: duckdb.Duck
     assert abs(reported / stolen - theft.reported_share) < margin
     assert 6 < wait < 24
     assert longest <= theft.report_days_most
+    (soon,) = _one(
+        reports,
+        """
+        select count(*) from (
+            select distinct customer, day
+            from payments inner join reports as said on payments.txn_id = said.txn_id and said.value = 'yes'
+            where fraud > 0 and file_day < 280
+                and said.reported_at::date <= date '2024-01-01' + payments.file_day::integer + 12
+        )
+        """,
+    )
+    by_the_law, _ = standing_reports(theft, 12)
+    assert abs(soon / stolen - by_the_law) < 4 * np.sqrt(by_the_law * (1 - by_the_law) / stolen)
     mistaken, withdrawn = _one(
         reports,
         """
