@@ -1,5 +1,8 @@
 {{ config(materialized='table') }}
 
+{#- Ranks are dear, and of more values than these the quantiles hardly move. -#}
+{%- set sampled = 100000 %}
+
 with
 
 told as (
@@ -12,26 +15,23 @@ ranked as (
         row_number() over (partition by client_id, entity, feature order by feature_value, entity_id) as value_rank,
         count(*) over (partition by client_id, entity, feature) as value_count
     from told
-    where feature_value is not null
+    where feature_value is not null and place <= {{ sampled }}
 ),
 
--- Terms are cast before they are added, so that the sum does not depend on their order.
 described as (
     select
         client_id,
         entity,
         feature,
-        min(feature_value) as minimum,
         {%- for percent in [5, 25, 50, 75, 95] %}
         max(case when value_rank = ceil(value_count * {{ percent }} / 100.0) then feature_value end) as p{{ percent }},
         {%- endfor %}
-        max(feature_value) as maximum,
-        cast(sum(cast(feature_value as decimal(38, 12))) as double) / count(*) as mean,
         max(case when value_rank = ceil(value_count * 0.5) then entity_id end) as example_entity_id
     from ranked
     group by client_id, entity, feature
 ),
 
+-- Terms are cast before they are added, so that the sum does not depend on their order.
 counted as (
     select
         client_id,
@@ -40,7 +40,10 @@ counted as (
         feature_group,
         as_of_date,
         count(*) as entities,
-        count(feature_value) as values_given
+        count(feature_value) as values_given,
+        min(feature_value) as minimum,
+        max(feature_value) as maximum,
+        cast(sum(cast(feature_value as decimal(38, 12))) as double) / nullif(count(feature_value), 0) as mean
     from told
     group by client_id, entity, feature, feature_group, as_of_date
 ),
@@ -71,9 +74,12 @@ profile as (
         counted.entities,
         counted.values_given,
         cast(1 - counted.values_given / cast(counted.entities as double) as float) as missing_rate,
-        {%- for name in ["minimum", "p5", "p25", "p50", "p75", "p95", "maximum", "mean"] %}
-        cast(described.{{ name }} as float) as {{ name }},
+        cast(counted.minimum as float) as minimum,
+        {%- for percent in [5, 25, 50, 75, 95] %}
+        cast(described.p{{ percent }} as float) as p{{ percent }},
         {%- endfor %}
+        cast(counted.maximum as float) as maximum,
+        cast(counted.mean as float) as mean,
         {%- for place in range(1, 4) %}
         correlated.correlation_{{ place }},
         {%- endfor %}

@@ -22,7 +22,7 @@ in_order as (
         dates.previous_cutoff_at,
         coalesce(lag(dates.cutoff_at) over built, cast('0001-01-01' as timestamp)) as cutoff_before,
         coalesce(lead(dates.cutoff_at) over built, cast('9999-12-31' as timestamp)) as cutoff_after,
-        count(*) over (partition by dates.client_id) = 1 as is_only_date
+        dates.previous_as_of_date is not null and count(*) over (partition by dates.client_id) = 1 as is_one_more
     from dates
     inner join {{ ref('int_dates_to_build') }} as to_build
         on dates.client_id = to_build.client_id and dates.as_of_date = to_build.as_of_date

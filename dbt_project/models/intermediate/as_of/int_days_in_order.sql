@@ -62,7 +62,7 @@ in_order as (
         dates.cutoff_at as first_cutoff_at,
         dates.previous_cutoff_at,
         first_dates.last_cutoff_at,
-        dates.is_only_date,
+        dates.is_one_more,
         {{ local_midnight('first_dates.business_date', 'clients.timezone') }} as starts_at,
         {{ local_midnight("first_dates.business_date + interval '1' day", 'clients.timezone') }}
         - interval '1' microsecond as ends_at

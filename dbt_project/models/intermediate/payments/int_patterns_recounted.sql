@@ -1,5 +1,5 @@
 -- Windows see what the last date sees. Looked at one by one are payments after a row that came late or was superseded,
--- and those of a date that is built alone: they are few, and their history is that of few customers.
+-- and those of one date more: they are few, and their history is that of few customers.
 with
 
 scored as (
@@ -12,7 +12,7 @@ scored as (
         event_at,
         coalesce(event_at, starts_at) as looks_back_from,
         first_seen_on as as_of_date,
-        is_only_date
+        is_one_more
     from {{ ref('int_payments_seen') }}
     where is_scored
 ),
@@ -45,7 +45,7 @@ disturbed as (
     union
     select *
     from scored
-    where is_only_date
+    where is_one_more
 ),
 
 earlier as (

@@ -5,10 +5,10 @@
 
 with
 
--- A night's few transactions are looked at one by one; windows pay where dates share a history.
+-- A night's few transactions are looked at one by one; windows pay where dates share a history, and on a first date.
 payments as (
     select * from {{ ref('int_payments_seen') }}
-    where is_scored or (last_seen_on is null and not is_only_date)
+    where is_scored or (last_seen_on is null and not is_one_more)
 ),
 
 -- What stands on a day only is over at its end and looks back from its beginning.

@@ -29,7 +29,7 @@ placed as (
             or transactions.business_date > days.previous_as_of_date
             or transactions.version_known_at >= days.previous_cutoff_at
         ) as is_new,
-        days.is_only_date,
+        days.is_one_more,
         transactions.known_at >= days.first_cutoff_at as is_late,
         coalesce(transactions.superseded_at < days.last_cutoff_at, false) as has_ended,
         transactions.business_date,

@@ -2,7 +2,7 @@
 
 {%- set version = [
     'client_id', 'customer_id', 'transaction_key', 'version', 'instrument', 'payment_mode', 'city', 'country',
-    'terminal_id', 'latitude', 'longitude', 'amount', 'is_only_date', 'is_late', 'business_date', 'event_at', 'starts_at',
+    'terminal_id', 'latitude', 'longitude', 'amount', 'is_one_more', 'is_late', 'business_date', 'event_at', 'starts_at',
     'ends_at',
 ] %}
 {%- set moments = ['first_date', 'version_known_at', 'known_at', 'superseded_at', 'last_cutoff_at'] %}
