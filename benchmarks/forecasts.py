@@ -115,13 +115,13 @@ def customers(home: Path) -> dict[str, Any]:
 
 def prophet(home: Path) -> dict[str, Any]:
     """The backtest of a training: every method at five origins, and the choice."""
-    from ml.forecasts import fitted, steps
+    from ml.forecasts import fitted
     from nightledger import warehouse
 
     settings = _settings(home)
     rules = _rules(levels=["client", "category"])
     with warehouse.connect(home / "builds" / "open", settings=settings) as connection:
-        asked, truth = steps.begin(connection, settings, rules, "bank", AS_OF)
+        asked, truth = fitted.begin(connection, settings, rules, "bank", AS_OF)
         found, judged = fitted.learn(connection, settings, asked, truth)
     fits = judged.table[judged.table.method == "prophet"].groupby(["entity", "origin"]).ngroups
     return {"what": f"daily series of 730 days, {fits} fits of Prophet", "size": len(found.tiers) - 1}

@@ -24,7 +24,7 @@ from benchmarks.segments import year
 from ml import config
 from ml.families import Job
 from ml.features import read_features
-from ml.forecasts import backtest, fitted, methods, steps
+from ml.forecasts import backtest, fitted, methods
 from ml.forecasts.accuracy import by_dataset, scale
 from ml.forecasts.backtest import SERIES, Said
 from ml.forecasts.config import Forecast
@@ -41,7 +41,7 @@ def categories(job: Job[Forecast], client: str) -> list[dict[str, Any]]:
     """Metrics of a client's categories by day and by week."""
     rules = job.described.model_copy(update={"levels": ["category"]})
     with warehouse.connect(job.publication.path, settings=job.settings) as connection:
-        asked, truth = steps.begin(connection, job.settings, rules, client, job.publication.as_of_date)
+        asked, truth = fitted.begin(connection, job.settings, rules, client, job.publication.as_of_date)
         days, spans, scales = [], [], {}
         for origin in backtest.origins(rules, truth.first, truth.last):
             span = fitted.known_at(connection, job.settings, asked, truth.first, origin)
@@ -117,7 +117,7 @@ def segments(job: Job[Forecast], client: str) -> list[dict[str, Any]]:
         shutil.copyfile(job.publication.path / warehouse.FILE, build / warehouse.FILE)
         with warehouse.connect(build, read_only=False, settings=job.settings) as connection:
             _assign(connection, job.publication.path, rules.segments, client)
-            asked, truth = steps.begin(connection, job.settings, rules, client, job.publication.as_of_date)
+            asked, truth = fitted.begin(connection, job.settings, rules, client, job.publication.as_of_date)
             _, judged = fitted.learn(connection, job.settings, asked, truth)
     return [row for row in judged.metrics if row["dataset"] == "segment"]
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from ml import config, scopes
 from ml.datasets import read_publication
 from ml.families import Job, Refused, TooLittle
-from ml.forecasts import backtest, cards, fitted, series, steps
+from ml.forecasts import backtest, cards, fitted, series
 from ml.forecasts.accuracy import INTERVALS, by_dataset, measure, row
 from ml.forecasts.backtest import SERIES
 from ml.forecasts.config import Forecast
@@ -47,9 +47,9 @@ def evaluate(settings: Settings, asked: "Asked", console: Console) -> None:
     publication = read_publication(settings)
     before = asked.first - timedelta(days=1)
     with warehouse.connect(publication.path, settings=settings) as connection:
-        whose, truth = steps.begin(connection, settings, rules, client, publication.as_of_date)
+        whose, truth = fitted.begin(connection, settings, rules, client, publication.as_of_date)
         try:
-            _, learnable = steps.begin(connection, settings, rules, client, before)
+            _, learnable = fitted.begin(connection, settings, rules, client, before)
             origins = _origins(learnable.last, asked.last, truth.last)
             found, judged = fitted.learn(connection, settings, whose, learnable)
         except TooLittle as error:

@@ -15,9 +15,11 @@ from ml.families import TooLittle
 from ml.forecasts import backtest, customer_backtest, customer_history, customers, methods, series
 from ml.forecasts.accuracy import INTERVALS, Widths, by_dataset, measure, with_intervals
 from ml.forecasts.backtest import CLIENT, Asked, TierKey
+from ml.forecasts.config import Forecast
 from ml.forecasts.customers import Known
 from ml.forecasts.methods import FLOOR
 from ml.forecasts.series import Span, cutoff_of, month_end
+from nightledger.clients import load_clients
 from nightledger.settings import Settings
 
 FORMAT = 1
@@ -112,6 +114,39 @@ class Judged:
     def of_floor(self) -> dict[str, float]:
         """The same of the floor."""
         return measure(self.table[(self.table.grain == "month") & (self.table.method == FLOOR)])
+
+
+def begin(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    rules: Forecast,
+    client: str,
+    last: date,
+    country: str | None = None,
+) -> tuple[Asked, Span]:
+    """Whose forecasts are made, and the complete months that are known on a day.
+
+    Args:
+        connection: on a build or publication.
+        settings: of the installation.
+        rules: of the model.
+        client: whose.
+        last: the day.
+        country: whose holidays count; None: the client's.
+
+    Raises:
+        TooLittle: the client has no settings, or no movement.
+    """
+    clients = load_clients(settings)
+    if client not in clients:
+        raise TooLittle(f"there is no clients/{client}.yml; name a client as {rules.name}.<client>")
+    asked = Asked(rules, client, clients[client].country if country is None else country, settings.threads)
+    cutoff = cutoff_of(connection, settings, client, last)
+    first = series.first_month(connection, client, rules.measure, cutoff)
+    if first is None:
+        raise TooLittle(f"no movement of {client} was known by {last}")
+    end = last if last == month_end(last) else month_end(last, -1)
+    return asked, Span(client, first, end, cutoff)
 
 
 def learn(

@@ -12,17 +12,15 @@ from rich.console import Console
 
 from ml.config import Described
 from ml.families import Job, TooLittle, Trained
-from ml.forecasts import cards, fitted, series
+from ml.forecasts import cards, evaluation, fitted, series
 from ml.forecasts.accuracy import INTERVALS, measure
-from ml.forecasts.backtest import Asked, chosen
+from ml.forecasts.backtest import chosen
 from ml.forecasts.config import Forecast
 from ml.forecasts.fitted import Fitted, Judged
-from ml.forecasts.series import Span
 from ml.partitions import BATCH, Pin, partition
 from ml.promotion import KEPT, PROMOTED, REFUSED
 from ml.registry import Registered, Registry
 from nightledger import warehouse
-from nightledger.clients import load_clients
 from nightledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ def train(job: Job[Forecast], member: str, champion: Registered | None) -> Train
     """Backtest every method on the publication and keep the winners."""
     rules, settings = job.described, job.settings
     with warehouse.connect(job.publication.path, settings=settings) as connection:
-        asked, truth = begin(connection, settings, rules, member, job.publication.as_of_date)
+        asked, truth = fitted.begin(connection, settings, rules, member, job.publication.as_of_date)
         found, judged = fitted.learn(connection, settings, asked, truth)
     files = found.files()
     version = job.version(files)
@@ -86,7 +84,7 @@ def score(
         return 0
     rules, found = cast(Forecast, described), Fitted.from_files(files)
     try:
-        asked, truth = begin(connection, settings, rules, pin.member, pin.as_of_date, found.country)
+        asked, truth = fitted.begin(connection, settings, rules, pin.member, pin.as_of_date, found.country)
     except TooLittle:
         return 0  # nothing is known of the client on that date: there is nothing to forecast
     span = fitted.known_at(connection, settings, asked, truth.first, pin.as_of_date)
@@ -122,42 +120,7 @@ def score(
 
 def evaluate(settings: Settings, asked: "AskedToEvaluate", console: Console) -> None:
     """Learn from what was known before the first day, forecast at the month-ends asked for, and judge."""
-    from ml.forecasts import evaluation
-
     evaluation.evaluate(settings, asked, console)
-
-
-def begin(
-    connection: duckdb.DuckDBPyConnection,
-    settings: Settings,
-    rules: Forecast,
-    client: str,
-    last: date,
-    country: str | None = None,
-) -> tuple[Asked, Span]:
-    """Whose forecasts are made, and the complete months that are known on a day.
-
-    Args:
-        connection: on a build or publication.
-        settings: of the installation.
-        rules: of the model.
-        client: whose.
-        last: the day.
-        country: whose holidays count; None: the client's.
-
-    Raises:
-        TooLittle: the client has no settings, or no movement.
-    """
-    clients = load_clients(settings)
-    if client not in clients:
-        raise TooLittle(f"there is no clients/{client}.yml; name a client as {rules.name}.<client>")
-    asked = Asked(rules, client, clients[client].country if country is None else country, settings.threads)
-    cutoff = series.cutoff_of(connection, settings, client, last)
-    first = series.first_month(connection, client, rules.measure, cutoff)
-    if first is None:
-        raise TooLittle(f"no movement of {client} was known by {last}")
-    end = last if last == series.month_end(last) else series.month_end(last, -1)
-    return asked, Span(client, first, end, cutoff)
 
 
 def guardrails(rules: Forecast, judged: Judged) -> tuple[str, ...]:

@@ -23,7 +23,6 @@ from ml.segments import card, fitting
 from ml.segments.config import Segments
 from ml.segments.fitting import Fitted
 from ml.segments.rows import Rows, month_ends, read
-from ml.segments.steps import assigned
 from nightledger import warehouse
 from nightledger.settings import Settings
 
@@ -69,7 +68,7 @@ def evaluate(settings: Settings, asked: "Asked", console: Console) -> None:
     except TooLittle as refused:
         raise Refused(f"{refused} Choose other days, or change the model's YAML.") from refused
     test = rows.of(test_days)
-    found = assigned(fitted.segmentation, test.table, *fitted.segmentation.assign(test.raw))
+    found = fitted.segmentation.assigned(test.table, test.raw)
     months = _months(described, fitted, test, test_days, found)
     version = job.version(fitted.segmentation.files())
     metrics = [

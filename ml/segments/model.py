@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml.artefacts import SIDECAR, ModelError
@@ -64,6 +65,23 @@ class Segmentation:
             goes to the first; each row is added up by itself, so threads and batches change nothing.
         """
         return nearest(self.scaling(raw), np.asarray(self.centres))
+
+    def assigned(self, customers: pa.Table, raw: Matrix) -> pa.Table:
+        """Who is where: client_id, customer_id, as_of_date, segment_id, name, state, distance.
+
+        Args:
+            customers: the first three, and more.
+            raw: of the same rows; see `assign`.
+        """
+        places, distances = self.assign(raw)
+        at = pa.array(places)
+        return (
+            customers.select(["client_id", "customer_id", "as_of_date"])
+            .append_column("segment_id", pa.array([one.id for one in self.segments], pa.int32()).take(at))
+            .append_column("name", pa.array([one.name for one in self.segments]).take(at))
+            .append_column("state", pa.array([one.state for one in self.segments]).take(at))
+            .append_column("distance", pa.array(distances))
+        )
 
     def differences(self, features: Sequence[Feature], definition_hash: str | None) -> str:
         """How features differ from those of the training, in words; empty when they do not.

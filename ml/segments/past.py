@@ -17,7 +17,6 @@ from ml.segments.config import Segments
 from ml.segments.fitting import Fitted
 from ml.segments.model import Segmentation
 from ml.segments.rows import matrix, month_ends, read, statement
-from ml.segments.steps import assigned
 
 QUARTER = 3
 """Month-ends."""
@@ -89,7 +88,7 @@ def assigned_at(
         day: as-of date.
 
     Returns:
-        See `ml.segments.steps.assigned`.
+        See `Segmentation.assigned`.
     """
     earlier = [one for one in versions if one.as_of < day]
     if not earlier:
@@ -97,4 +96,4 @@ def assigned_at(
     own = earlier[-1]
     chosen, values = statement(described.features[0], own.scaling.columns, own.scaling.kind, client, [day])
     table = connection.execute(chosen, values).to_arrow_table()
-    return assigned(own, table, *own.assign(matrix(table, own.scaling.columns)))
+    return own.assigned(table, matrix(table, own.scaling.columns))

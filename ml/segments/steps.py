@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from rich.console import Console
 
 from ml.config import Described
@@ -19,7 +17,7 @@ from ml.features import published_hash, read_features
 from ml.partitions import BATCH, Pin, partition
 from ml.promotion import KEPT, PROMOTED
 from ml.registry import Registered, Registry
-from ml.segments import card, fitting
+from ml.segments import card, evaluation, fitting
 from ml.segments.config import Segments
 from ml.segments.fitting import Fitted
 from ml.segments.model import NEW, Segmentation
@@ -66,10 +64,9 @@ def train(job: Job[Segments], member: str, champion: Registered | None) -> Train
     files = fitted.segmentation.files()
     differences = present.differences(job.features, rows.definition_hash) if present else ""
     verdict, reason = _verdict(described, fitted, champion, present, differences)
-    places, distances = fitted.segmentation.assign(test.raw)
     return Trained(
         files=files,
-        heldout=assigned(fitted.segmentation, test.table, places, distances),
+        heldout=fitted.segmentation.assigned(test.table, test.raw),
         params={
             "training_rows": len(rows.of(fit_days)),
             "training_dates": f"{fitting.span(fit_days)}, {len(fit_days)}",
@@ -132,7 +129,7 @@ def score(
     with partition(build / "lake", "segments", pin, schema) as writer:
         for batch in connection.execute(chosen, values).to_arrow_reader(BATCH):
             table = pa.Table.from_batches([batch])
-            found = assigned(own, table, *own.assign(matrix(table, own.scaling.columns)))
+            found = own.assigned(table, matrix(table, own.scaling.columns))
             columns = {
                 **{name: found[name] for name in found.column_names},
                 "model": pa.repeat(pin.name, len(found)),
@@ -146,8 +143,6 @@ def score(
 
 def evaluate(settings: Settings, asked: "Asked", console: Console) -> None:
     """Segments of the month-ends before the first day, and how they hold on the days after it."""
-    from ml.segments import evaluation
-
     evaluation.evaluate(settings, asked, console)
 
 
@@ -223,18 +218,4 @@ def _changes(own: Segmentation) -> str:
         + (f"; new: {'; '.join(new)}" if new else "")
         + (f"; retired so far: {'; '.join(gone)}" if gone else "")
         + "."
-    )
-
-
-def assigned(
-    own: Segmentation, table: pa.Table, places: NDArray[np.int64], distances: NDArray[np.float32]
-) -> pa.Table:
-    """Who is where: client_id, customer_id, as_of_date, segment_id, name, state, distance."""
-    at = pa.array(places)
-    return (
-        table.select(["client_id", "customer_id", "as_of_date"])
-        .append_column("segment_id", pa.array([segment.id for segment in own.segments], pa.int32()).take(at))
-        .append_column("name", pa.array([segment.name for segment in own.segments]).take(at))
-        .append_column("state", pa.array([segment.state for segment in own.segments]).take(at))
-        .append_column("distance", pa.array(distances))
     )

@@ -116,11 +116,16 @@ def found(night: Night, lineage: Lineage, known: list[Change]) -> list[Change]:
 
 
 def _emptied(night: Night, known: list[Change]) -> Iterator[Change]:
-    said = list(known)
+    """Columns that became empty or full; the same one is said once in as many days as are compared."""
+    layouts = [change for change in known if change.kind == "layout"]
     for day in night.dates():
-        changes = list(feeds.emptied(night.now, day, said))
-        said += changes
-        yield from changes
+        first = day - timedelta(days=feeds.DAYS)
+        said = {(change.client_id, change.about) for change in layouts if first <= change.as_of_date < day}
+        for client, feed, source, column, what in feeds.emptied(night.now, day):
+            change = Change(day, "layout", client, f"{source}.{column}", what, (f"raw.{feed}.{column}",))
+            if (client, change.about) not in said:
+                layouts.append(change)
+                yield change
 
 
 def _files(night: Night) -> Iterator[Change]:

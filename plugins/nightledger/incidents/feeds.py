@@ -1,16 +1,13 @@
 """What a night's records say of their own feed: days that were told again, and columns that became empty."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 
 from nightledger import operations
 from nightledger.settings import Settings
-
-if TYPE_CHECKING:
-    from nightledger.incidents.changes import Change
 
 LEAST_ROWS = 50
 """Records of a day below which a share says nothing."""
@@ -69,32 +66,22 @@ def corrected(
     return found
 
 
-def emptied(
-    connection: duckdb.DuckDBPyConnection, day: date, known: Iterable["Change"]
-) -> Iterator["Change"]:
+def emptied(connection: duckdb.DuckDBPyConnection, day: date) -> Iterator[tuple[str, str, str, str, str]]:
     """Columns of a feed that are much emptier or fuller on a day than its kinds of records used to be.
 
     Args:
         connection: on the publication.
         day: the business date to look at.
-        known: changes recorded before; the same column is said once in as many days as are compared.
-    """
-    from nightledger.incidents.changes import Change
 
-    said = {
-        (change.client_id, change.about)
-        for change in known
-        if change.kind == "layout" and day - timedelta(days=DAYS) <= change.as_of_date < day
-    }
+    Yields:
+        Client, feed, source, column, and a sentence.
+    """
     for feed, mix in _MIX.items():
         for client, source, column, usual, now in _shares(connection, feed, mix, day):
-            about = f"{source}.{column}"
-            if (client, about) in said:
-                continue
             way = "empty" if now > usual else "filled"
             was, is_now = (usual, now) if now > usual else (1 - usual, 1 - now)
             what = f"{column} is {way} in {is_now:.0%} of the records of {source}; usual was {was:.0%}."
-            yield Change(day, "layout", client, about, what, (f"raw.{feed}.{column}",))
+            yield client, feed, source, column, what
 
 
 def _shares(
