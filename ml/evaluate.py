@@ -152,7 +152,6 @@ def _split(days: Sequence[date], asked: Asked, use_case: UseCase) -> Split:
         before = [day for day in before if day + gap >= asked.first - timedelta(days=asked.train_days)]
     test = [day for day in ordered if asked.first <= day <= asked.last]
     numbers = use_case.dates
-    unit = numbers.unit
     if not ordered:
         label = use_case.label
         asked_about = f"No row that {use_case.name} asks about"
@@ -163,12 +162,12 @@ def _split(days: Sequence[date], asked: Asked, use_case: UseCase) -> Split:
             f"tells it was not delivered, or the history is shorter than the {label.matures_after} days "
             "until it is known."
         )
-    span = f"{len(ordered)} {unit} can be judged, {ordered[0]} to {ordered[-1]}"
+    span = f"{numbers.count(len(ordered))} can be judged, {ordered[0]} to {ordered[-1]}"
     if len(before) < 2:
         raise Refused(
-            f"{len(before)} {unit} to learn from: their labels must have been known before {asked.first}, "
-            f"{use_case.matures_after} days after them. In all, {span}. Choose a later FROM, a shorter "
-            "LABEL_DELAY or more TRAIN_DAYS."
+            f"{numbers.count(len(before))} to learn from: their labels must have been known before "
+            f"{asked.first}, {use_case.matures_after} days after them. In all, {span}. Choose a later FROM, "
+            "a shorter LABEL_DELAY or more TRAIN_DAYS."
         )
     if not test:
         raise Refused(f"no rows to judge from {asked.first} to {asked.last}. In all, {span}.")
@@ -263,16 +262,27 @@ def _scored(rows: Rows, scores: Any) -> pa.Table:
     return rows.table.select(columns).append_column("score", pa.array(scores, pa.float64()))
 
 
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2026-03-31") from error
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days, 0 or more")
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Evaluate and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="ml.evaluate", description=__doc__)
     parser.add_argument("model")
-    parser.add_argument(
-        "--from", dest="first", type=date.fromisoformat, required=True, help="first day scored"
-    )
-    parser.add_argument("--to", dest="last", type=date.fromisoformat, required=True, help="last day scored")
-    parser.add_argument("--label-delay", type=int, help="days until a label is known")
-    parser.add_argument("--train-days", type=int, help="days that are learnt from")
+    parser.add_argument("--from", dest="first", type=_day, required=True, help="first day scored")
+    parser.add_argument("--to", dest="last", type=_day, required=True, help="last day scored")
+    parser.add_argument("--label-delay", type=_days, help="days until a label is known")
+    parser.add_argument("--train-days", type=_days, help="days that are learnt from")
     parser.add_argument("--out", type=Path, help="directory to write to")
     parser.add_argument("--ceiling", type=Path, help="another's probabilities of the same rows")
     given = parser.parse_args(arguments)

@@ -209,7 +209,7 @@ def test_a_ceiling_stands_beside_the_model(lender: Bank, small: UseCase, tmp_pat
             "no rows to judge from 2031-01-01 to 2031-02-01",
         ),
         ({"first": date(2024, 1, 20)}, "0 days to learn from: their labels must have been known before"),
-        ({"train_days": 1}, "1 days to learn from"),
+        ({"train_days": 1}, "1 day to learn from"),
         ({"last": date(2024, 1, 1)}, "TO=2024-01-01 lies before FROM"),
         ({"train_days": 4}, "Too few outcomes to learn from"),
     ],
@@ -247,5 +247,12 @@ def test_the_command_prints_a_table_or_a_sentence(
     assert "logistic regression" in said
     assert "average precision" in said
     assert evaluate.main([*words, "--train-days", "1"]) == 1
-    assert "days to learn from" in capsys.readouterr().err
+    assert "1 day to learn from" in capsys.readouterr().err
+    for slip, message in (
+        (["--label-delay", "-3"], "'-3' is no number of days, 0 or more"),
+        (["--to", "2024-02-31"], "'2024-02-31' is no day; write 2026-03-31"),
+    ):
+        with pytest.raises(SystemExit):
+            evaluate.main([*words, *slip])
+        assert message in capsys.readouterr().err
     assert families.TooLittle.__name__ not in said
