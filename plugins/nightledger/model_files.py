@@ -72,6 +72,8 @@ def model_files(folders: Iterable[Path]) -> dict[str, ModelFile]:
 
 
 def _variants(path: Path) -> list[str]:
+    if "variants" not in path.read_text():
+        return []  # the names of models are asked for often, and reading YAML takes a while
     try:
         found = _read(path).get("variants", {})
     except ModelFileError:
