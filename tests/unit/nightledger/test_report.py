@@ -128,7 +128,7 @@ def test_every_metric_stands_beside_its_ceiling(tmp_path: Path, monkeypatch: pyt
     report_models.details(settings, Console(file=printed, width=160), ceilings)
     lines = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in printed.getvalue().splitlines()}
     assert lines["average precision"] == "0.632 (0.503–0.732)"
-    assert lines["Kolmogorov-Smirnov"] == "0.692 (0.592–0.776)"
+    assert lines["KS"] == "0.692 (0.592–0.776)"
     assert lines["Brier score (lower is better)"] == "0.029"
 
 
