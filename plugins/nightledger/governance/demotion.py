@@ -107,10 +107,14 @@ def _target(
         if not (problem := why_not(version)):
             return version
         problems.append(f"{version} cannot score any more: {problem}")
+    without = (
+        f'To score with nothing: make demote MODEL={model} TO={NONE} REASON="..."'
+        if champion
+        else "Nothing scores now."
+    )
     raise GovernanceError(
         f"{model} has no earlier champion to go back to"
-        f"{''.join(f'; {problem}' for problem in problems)}. To score with nothing: "
-        f'make demote MODEL={model} TO={NONE} REASON="..."'
+        f"{''.join(f'; {problem}' for problem in problems)}. {without}"
     )
 
 

@@ -384,8 +384,13 @@ def test_a_demotion_needs_a_reason_and_a_champion(settings):
     with pytest.raises(GovernanceError, match="nothing was ever decided about a model chrun"):
         demote(settings, "chrun", reason="a slip", by="ada", run_id="demote/1")
     record_training(settings, outcome("v1"), "train/1")
-    with pytest.raises(GovernanceError, match="churn has no earlier champion"):
+    with pytest.raises(
+        GovernanceError, match=r"churn has no earlier champion .* To score with nothing: make"
+    ):
         go_back(settings)
+    go_back(settings, "demote/2", to="none")
+    with pytest.raises(GovernanceError, match=r"v1 was demoted, so name it .*\. Nothing scores now\."):
+        go_back(settings, "demote/3")
 
 
 BREACH = {"model": "churn", "version": "v2", "reason": "c lost 0.3 %.", "clients": [{"share": 0.003}]}
