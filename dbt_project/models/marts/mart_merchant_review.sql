@@ -10,12 +10,8 @@ transactions as (
         and movement in ('purchase', 'refund', 'reversal', 'other')
 ),
 
--- Of nearer brands some are right; what is further away is a hint, and no reason to ask somebody.
 suggestions as (
-    select
-        *,
-        coalesce(similarity >= 0.75, false) as is_likely
-    from {{ ref('int_merchant_suggestions') }}
+    select * from {{ ref('int_merchant_suggestions') }}
 ),
 
 clients as (
@@ -38,35 +34,50 @@ used as (
     group by client_id, descriptor, merchant, merchant_tier, merchant_confidence
 ),
 
+-- A near brand that does not begin like the name shares only a word of its kind (electronics, hardware): another shop.
+compared as (
+    select
+        used.*,
+        suggestions.merchant as nearest_brand,
+        suggestions.subcategory as suggested_subcategory,
+        suggestions.similarity,
+        coalesce(
+            suggestions.similarity >= 0.75
+            and substring(lower(used.merchant), 1, 3) = substring(lower(suggestions.merchant), 1, 3),
+            false
+        ) as is_likely
+    from used
+    left join suggestions on used.descriptor = suggestions.descriptor
+),
+
 -- A clean name whose category the source or the merchant category code tells needs nobody.
 listed as (
     select
-        used.client_id,
-        used.descriptor,
-        used.merchant,
-        used.merchant_tier,
-        suggestions.merchant as suggested_merchant,
-        suggestions.subcategory as suggested_subcategory,
+        compared.client_id,
+        compared.descriptor,
+        compared.merchant,
+        compared.merchant_tier,
+        case when compared.is_likely then compared.nearest_brand end as suggested_merchant,
+        compared.suggested_subcategory,
         case
-            when suggestions.is_likely then 'brand_suggested'
-            when used.merchant_tier = 'unknown' then 'no_name'
+            when compared.is_likely then 'brand_suggested'
+            when compared.merchant_tier = 'unknown' then 'no_name'
             else 'no_category'
         end as reason,
         clients.base_currency as currency,
-        used.merchant_confidence,
-        suggestions.similarity,
-        used.transactions,
-        used.transactions_without_category,
-        used.amount,
-        used.first_date,
-        used.last_date
-    from used
-    inner join clients on used.client_id = clients.client_id
-    left join suggestions on used.descriptor = suggestions.descriptor
+        compared.merchant_confidence,
+        case when compared.is_likely then compared.similarity end as similarity,
+        compared.transactions,
+        compared.transactions_without_category,
+        compared.amount,
+        compared.first_date,
+        compared.last_date
+    from compared
+    inner join clients on compared.client_id = clients.client_id
     where
-        suggestions.is_likely
-        or used.merchant_tier = 'unknown'
-        or used.transactions_without_category > 0
+        compared.is_likely
+        or compared.merchant_tier = 'unknown'
+        or compared.transactions_without_category > 0
 )
 
 select * from listed
