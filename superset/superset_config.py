@@ -5,7 +5,7 @@ import sys
 from datetime import timedelta
 
 from flask_caching.backends.filesystemcache import FileSystemCache
-from nightledger_superset import look, reading, reports
+from nightledger_superset import keeping, look, reading, reports
 from nightledger_superset.roles import GUEST
 from nightledger_superset.settings import FOLDER, Settings
 from superset.config import DISALLOWED_SQL_FUNCTIONS as _DISALLOWED
@@ -63,6 +63,7 @@ CACHE_CONFIG = {**_cache, "CACHE_KEY_PREFIX": "nightledger_", "CACHE_DEFAULT_TIM
 DATA_CACHE_CONFIG = CACHE_CONFIG
 FILTER_STATE_CACHE_CONFIG = CACHE_CONFIG
 EXPLORE_FORM_DATA_CACHE_CONFIG = CACHE_CONFIG
+FLASK_APP_MUTATOR = keeping.keep
 RESULTS_BACKEND = FileSystemCache(
     str(_settings.state / "results"), threshold=1_000, default_timeout=CACHE_DEFAULT_TIMEOUT
 )

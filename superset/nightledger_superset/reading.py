@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flask import g, has_app_context
+from flask import g, has_app_context, has_request_context
 from sqlalchemy.engine.url import URL
 from superset.security import SupersetSecurityManager
 
@@ -80,6 +80,16 @@ class SecurityManager(SupersetSecurityManager):  # type: ignore[misc]
         held = super().get_user_roles(user)
         names = roles.counting({role.name for role in held})
         return [role for role in held if role.name in names]
+
+    def exist_permission_on_roles(self, view_name: str, permission_name: str, role_ids: list[int]) -> bool:
+        """Whether a role has a permission; within a request the metadata is asked once."""
+        if not has_request_context():
+            return bool(super().exist_permission_on_roles(view_name, permission_name, role_ids))
+        known: dict[tuple[str, str, frozenset[int]], bool] = g.setdefault("nightledger_permissions", {})
+        asked = (view_name, permission_name, frozenset(role_ids))
+        if asked not in known:
+            known[asked] = bool(super().exist_permission_on_roles(view_name, permission_name, role_ids))
+        return known[asked]
 
     def raise_for_access(self, *given: Any, **asked: Any) -> None:
         """Refuse a query on a data set that no role of the asker names, whatever dashboard it comes from.

@@ -95,6 +95,32 @@ def test_no_answer_outlives_its_publication(
     assert asked()["data"] == second["data"]
 
 
+def test_the_currency_of_an_answer_is_looked_up_once_for_each_reader(
+    people: Callable[..., Person], ids: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a Superset that asks the warehouse beside every cached answer, and a memory that tells one
+    reader what another's rows are in.
+    """
+    from superset.connectors.sqla.models import SqlaTable
+
+    asked: list[Any] = []
+    query = SqlaTable.query
+    monkeypatch.setattr(SqlaTable, "query", lambda self, told: asked.append(told) or query(self, told))
+
+    def ask(role: str, client: str) -> tuple[str, int]:
+        asked.clear()
+        only = {"filters": [{"col": "client_id", "op": "IN", "val": [client]}]}
+        shown = {"form_data": {"currency_format": {"symbol": "AUTO"}}}
+        answer = people(role).data(ids["datasets"]["mart_portfolio"], only, **shown)
+        assert answer.status == 200, answer.text
+        return answer.content["result"][0]["detected_currency"], len(asked)
+
+    assert ask("Analyst", "demo_bank") == ("INR", 2), "the answer and its currency"
+    assert ask("Analyst", "demo_bank") == ("INR", 0)
+    assert ask("Analyst", "demo_wallet") == ("INR", 2)
+    assert ask("Analyst · demo_bank", "demo_wallet") == (None, 2), "no row, hence no currency"
+
+
 def test_one_request_reads_one_publication(home: Path, app: Any) -> None:
     """Catches an answer of the new publication that is kept under the key of the old one."""
     from nightledger_superset import reading

@@ -1,0 +1,70 @@
+"""Keeps what Superset works out anew for every answer though it cannot have changed.
+
+`superset_config.py` hands `keep` to Superset as FLASK_APP_MUTATOR.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+
+def keep(_app: object) -> None:
+    """Have Superset look once for the currency of an answer's rows, and for the tables that SQL reads.
+
+    It does both for every answer, also where the answer itself comes from the cache: the one is a query of
+    its own in the warehouse, the other parses the SQL. Together they cost more than all else.
+    """
+    from superset.common import query_actions
+    from superset.utils import rls
+
+    query_actions.detect_currency = kept_currency(query_actions.detect_currency)
+    rls.collect_rls_predicates_for_sql = predicates
+
+
+def kept_currency(detect: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Superset's `detect_currency` with a memory: of these rows, for readers with the same rules, on this
+    publication (`reading.SecurityManager.get_rls_cache_key`).
+    """
+
+    def currency(datasource: Any, **asked: Any) -> str | None:
+        from superset.extensions import cache_manager, security_manager
+
+        rules = security_manager.get_rls_cache_key(datasource)
+        told = [datasource.uid, str(datasource.changed_on), rules, asked]
+        digest = hashlib.sha256(json.dumps(told, default=str, sort_keys=True).encode()).hexdigest()
+        known: dict[str, str | None] | None = cache_manager.data_cache.get(f"currency-{digest}")
+        if known is None:
+            known = {"currency": detect(datasource=datasource, **asked)}
+            cache_manager.data_cache.set(f"currency-{digest}", known)
+        return known["currency"]
+
+    return currency
+
+
+def predicates(sql: str, database: Any, catalog: str | None, schema: str) -> list[str]:
+    """Superset's `collect_rls_predicates_for_sql`: the reader's rules on each table that the SQL reads.
+
+    Rules are asked for each time; what the SQL reads is not. As there, SQL that cannot be parsed has none:
+    its query fails.
+    """
+    from superset.exceptions import SupersetParseError
+    from superset.utils.rls import get_predicates_for_table
+
+    try:
+        tables = _tables(sql, database.db_engine_spec.engine)
+    except SupersetParseError:
+        return []
+    named = {table.qualify(catalog=catalog, schema=schema) for table in tables}
+    default = database.get_default_catalog()
+    return sorted({rule for table in named for rule in get_predicates_for_table(table, database, default)})
+
+
+@lru_cache(maxsize=1024)
+def _tables(sql: str, engine: str) -> frozenset[Any]:
+    from superset.sql.parse import SQLScript
+
+    return frozenset(
+        table for statement in SQLScript(sql, engine=engine).statements for table in statement.tables
+    )
