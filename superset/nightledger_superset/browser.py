@@ -55,22 +55,21 @@ _WRONG = """() => [...document.querySelectorAll('.dashboard-component-chart-hold
         const number = e.querySelector('.header-line')?.innerText === 'No data';
         return e.querySelector('.ant-empty') || rows || number ? [[title, 'no data', '']] : [];
     })"""
-# A table with pages is a list: people turn its pages, or scroll. All else must fit.
 _CUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')]
     .filter(e => e.offsetParent)
     .flatMap(e => {
         const title = e.querySelector('[data-test="editable-title"], .header-title')?.innerText || '?';
-        const list = e.querySelector('.dt-controls, .dt-pagination, .ant-pagination');
         return [...e.querySelectorAll('*')]
             .filter(p => p.clientWidth > 8 && p.clientHeight > 8 && !p.closest('svg, canvas, .ant-badge'))
             .filter(p => {
                 const style = getComputedStyle(p);
                 const wide = style.overflowX !== 'visible' && p.scrollWidth > p.clientWidth + 2;
                 const tall = style.overflowY !== 'visible' && p.scrollHeight > p.clientHeight + 2;
-                return wide || tall && !list;
+                return wide || tall;
             })
             .slice(0, 1)
-            .map(p => [title, 'cut off', `${p.className} ${p.innerText}`.slice(0, 80)]);
+            .map(p => [p.scrollWidth - p.clientWidth, p.scrollHeight - p.clientHeight, p.innerText])
+            .map(([wide, tall, text]) => [title, 'cut off', `${wide} × ${tall} px: ${text.slice(0, 40)}`]);
     })"""
 
 
@@ -178,7 +177,7 @@ class Visitor:
         return told.value.path().read_bytes()
 
     def cut(self) -> list[tuple[str, str, str]]:
-        """What is shown and does not fit: titles, numbers, texts, tables that are no lists."""
+        """What is shown and does not fit: titles, numbers, texts, tables."""
         return [(title, kind, said) for title, kind, said in self.page.evaluate(_CUT)]
 
     def charts_of(self, slug: str) -> dict[int, str]:
@@ -354,7 +353,7 @@ def main() -> int:
         return 0
     widths = [int(width) for width in arguments.widths.split(",")]
     seen = screenshots(settings, arguments.slugs, widths, arguments.folder, dark=arguments.dark)
-    return 1 if any(tab.wrong for tab in seen) else 0
+    return 1 if any(tab.wrong or tab.failed for tab in seen) else 0
 
 
 if __name__ == "__main__":

@@ -243,10 +243,9 @@ class _Maker:
         if problems:
             raise DefinitionError("\n".join(problems))
         layout.check(path.name, tabs)
-        height = stated.get("header", True)
-        header = self.header if height else None
-        if header and height is not True:  # pages of all clients have a row of each
-            header = replace(header, height=int(height))
+        header = self.header
+        if header and "header" in stated:  # pages of all clients have a row of each
+            header = replace(header, height=int(stated["header"]))
         own = {
             f"{slug}/{item.chart.key}": item.uuid
             for tab in tabs
@@ -306,7 +305,7 @@ class _Maker:
         data = self.datasets[HEADER]
         stated = {
             "kind": "table",
-            "columns": [name for name in data.columns if name not in ("client_id", "records")],
+            "columns": [name for name in data.columns if name != "client_id"],
             "sort": ["client_name"],
             "limit": 50,
         }

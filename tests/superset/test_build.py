@@ -76,9 +76,9 @@ def test_every_dashboard_has_its_charts_and_every_chart_its_data_set(bundle: Bun
             if isinstance(node, dict) and node["type"] == "CHART"
         }
         assert {str(uuid) for uuid in dashboard.charts.values()} <= placed <= set(charts), slug
-        about = {str(bundle.datasets[name].uuid) for name in ("about_publication", "publication_facts")}
-        told = {uuid for uuid in placed if charts[uuid]["dataset_uuid"] in about}
-        assert told, f"{slug} does not say what it is of"
+        header = str(bundle.charts["all/header"])
+        assert header in placed, f"{slug} does not say what it is of"
+        assert charts[header]["slice_name"] in files[f"dashboards/{slug}.yaml"]["css"], slug
         for filter_ in files[f"dashboards/{slug}.yaml"]["metadata"]["native_filter_configuration"]:
             for target in filter_["targets"]:
                 columns = {column["column_name"] for column in datasets[target["datasetUuid"]]["columns"]}
