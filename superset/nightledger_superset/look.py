@@ -75,7 +75,7 @@ def _theme(look: Look, *, dark: bool) -> dict[str, Any]:
             "brandLogoHeight": "26px",
             "brandAppName": look.theme["name"],
             "colorPrimary": look.colours["actual"],
-            "colorLink": look.colours["actual"],
+            "colorLink": shade["link"],
             "colorInfo": look.colours["actual"],
             "colorSuccess": look.colours["good"],
             "colorWarning": look.colours["watch"],
