@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -232,12 +233,6 @@ def _write(
     connection: duckdb.DuckDBPyConnection, lake: Path, scorer: Scorer, explain: explanation.Explainer
 ) -> int:
     """Score the rows in key order, write all kinds of files, and return how many rows there were."""
-    names = warehouse.LAKE_SCHEMAS["scores"].names
-    key = pa.schema([warehouse.LAKE_SCHEMAS["scores"].field(name) for name in names if name in _OF_VECTORS])
-    schemas = {kind: warehouse.LAKE_SCHEMAS[kind] for kind in warehouse.SCORE_KINDS}
-    schemas["vectors"] = pa.schema([*key, *((name, pa.float32()) for name in scorer.model.features)])
-    if isinstance(scorer.model.estimator, Forest):
-        schemas["usual"] = USUAL
     columns = ", ".join(f'"{name}"' for name in (explain.group, *scorer.model.features))
     found = connection.execute(
         f"select client_id, entity_id, as_of_date, exposure::double as exposure, {columns} from _rows"  # noqa: S608
@@ -247,41 +242,63 @@ def _write(
     with ExitStack() as stack:
         writers = {
             kind: stack.enter_context(partition(lake, kind, scorer.pin, schema))
-            for kind, schema in schemas.items()
+            for kind, schema in _schemas(scorer.model).items()
         }
         for scored in score_batches(scorer, explain, found.to_arrow_reader(BATCH)):
-            for kind, values in scored.items():
-                writers[kind].write_table(pa.table(values, schema=writers[kind].schema))
-            rows += len(scored["scores"]["entity_id"])
+            for kind, table in scored.items():
+                writers[kind].write_table(table)
+            rows += scored["scores"].num_rows
     return rows
+
+
+def _schemas(model: Model) -> dict[str, pa.Schema]:
+    """Of every kind of file that a model's scores have."""
+    names = warehouse.LAKE_SCHEMAS["scores"].names
+    key = pa.schema([warehouse.LAKE_SCHEMAS["scores"].field(name) for name in names if name in _OF_VECTORS])
+    schemas = {kind: warehouse.LAKE_SCHEMAS[kind] for kind in warehouse.SCORE_KINDS}
+    schemas["vectors"] = pa.schema([*key, *((name, pa.float32()) for name in model.features)])
+    if isinstance(model.estimator, Forest):
+        schemas["usual"] = USUAL
+    return schemas
 
 
 def score_batches(
     scorer: Scorer, explain: explanation.Explainer, batches: Iterable[pa.RecordBatch]
-) -> Iterator[dict[str, dict[str, Any]]]:
-    """Columns of every kind of file for each batch, in the order of the batches.
+) -> Iterator[dict[str, pa.Table]]:
+    """What every kind of file gets of each batch, in the order of the batches.
 
     Each batch is one thread's: what stands between the trees, NumPy and hashes, would otherwise leave all
-    cores but one idle. A few batches more than there are threads are held.
+    cores but one idle. A few batches more than there are threads are held. A single batch has all threads.
     """
-    waiting: deque[Future[dict[str, dict[str, Any]]]] = deque()
+    given = iter(batches)
+    first = list(islice(given, 2))
+    each = scorer.threads if len(first) == 1 else 1
+    schemas = _schemas(scorer.model)
+
+    def work(batch: pa.RecordBatch) -> dict[str, pa.Table]:
+        said = _of_batch(scorer, explain, pa.Table.from_batches([batch]), each)
+        return {kind: pa.table(values, schema=schemas[kind]) for kind, values in said.items()}
+
     # A forest swaps the filters of warnings of the whole process while it works: two would mix them up.
-    threads = 1 if isinstance(scorer.model.estimator, Forest) else scorer.threads
-    with ThreadPoolExecutor(threads) as workers:
-        for batch in batches:
-            waiting.append(workers.submit(_of_batch, scorer, explain, pa.Table.from_batches([batch])))
-            if len(waiting) > threads:
+    workers = 1 if isinstance(scorer.model.estimator, Forest) else scorer.threads
+    waiting: deque[Future[dict[str, pa.Table]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for batch in chain(first, given):
+            waiting.append(pool.submit(work, batch))
+            if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _of_batch(scorer: Scorer, explain: explanation.Explainer, table: pa.Table) -> dict[str, dict[str, Any]]:
+def _of_batch(
+    scorer: Scorer, explain: explanation.Explainer, table: pa.Table, threads: int
+) -> dict[str, dict[str, Any]]:
     """Columns of every kind of file for one batch."""
     pin, use_case, model = scorer.pin, scorer.use_case, scorer.model
     n = table.num_rows
     matrix = matrix_of(table, model.features)
-    told = explain(table, matrix, 1)
+    told = explain(table, matrix, threads)
     common = {
         "client_id": table["client_id"],
         "model": pa.repeat(pin.name, n),

@@ -46,7 +46,7 @@ class BoostedTrees:
         Args:
             rows: the features as columns in any order, which are taken by name; or rows × features in the
                 model's order, missing as nan.
-            threads: of XGBoost; does not change the result.
+            threads: of XGBoost; does not change the result. Calls beside each other must ask for as many.
 
         Raises:
             ValueError: a value is infinite.
