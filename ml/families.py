@@ -21,6 +21,7 @@ from ml.datasets import Publication
 from ml.features import Feature
 from ml.partitions import Pin
 from ml.registry import Registered, version_id
+from nightledger import revision
 from nightledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +54,14 @@ class Job(Generic[D_co]):
     def version(self, files: Mapping[str, bytes]) -> str:
         """Id of the version whose artefact these files are."""
         return version_id(self.publication.as_of_date, sha256(files))
+
+    def origin(self) -> list[tuple[str, str]]:
+        """Rows of a model card: on what it is trained, and by which code."""
+        publication = self.publication
+        return [
+            ("publication", f"{publication.id} (made by code {publication.code_revision})"),
+            ("trained by code", revision.of(self.settings)),
+        ]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ml.families import Job, TooLittle
 from ml.features import read_features
 from ml.promotion import REFUSED, UNCHANGED
 from ml.registry import Registry
-from nightledger import warehouse
+from nightledger import revision, warehouse
 from nightledger.settings import Settings
 
 
@@ -138,7 +138,8 @@ def _judged(
         params={
             "publication_id": job.publication.id,
             "content_hash": job.publication.content_hash,
-            "code_revision": job.publication.code_revision,
+            "publication_code_revision": job.publication.code_revision,
+            "code_revision": revision.of(job.settings),
             **trained.params,
         },
         metrics=trained.numbers(),

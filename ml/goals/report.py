@@ -78,7 +78,7 @@ def card(job: Job[Goals], version: str, learnt: Learnt, reason: str) -> str:
         _markdown(
             ("", ""),
             [
-                ("publication", f"{job.publication.id} (code {job.publication.code_revision})"),
+                *job.origin(),
                 ("cases with an event", f"{result.learnt:,}"),
                 ("popularity goes by", goes_by),
                 ("trees", f"{rules.ranker.rounds}, {rules.ranker.params.get('objective', '')}"),

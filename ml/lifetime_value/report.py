@@ -68,7 +68,7 @@ def card(
         _lines(
             ("", ""),
             [
-                ("publication", f"{job.publication.id} (code {job.publication.code_revision})"),
+                *job.origin(),
                 ("known until", f"the end of {origin}"),
                 ("customers", f"{len(who):,}, of whom {int(who.is_closed.sum()):,} had closed"),
                 ("came again", f"{int((who.visits > 0).sum()):,}"),

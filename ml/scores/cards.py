@@ -75,7 +75,7 @@ def write(
     importances: dict[str, float],
 ) -> str:
     """The card as Markdown."""
-    use_case, publication = job.described, job.publication
+    use_case = job.described
     label = use_case.label
     parts = [
         f"# {job.name} {version}",
@@ -99,7 +99,7 @@ def write(
         _table(
             ("", ""),
             [
-                ("publication", f"{publication.id} (code {publication.code_revision})"),
+                *job.origin(),
                 (
                     "label",
                     f"{label.event} within {label.horizon_days} days, judged {label.delay_days} days later"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -180,7 +180,7 @@ def uses(settings: Settings, clients: Mapping[str, Client], model: str) -> bool:
     said = clients[owner].models.get(name, ModelUse())
     asked = "segment" if part.startswith(SEGMENT) else "vertical" if part else "client"
     file = _models(settings).get(name)
-    written = file.said() if file else {}
+    written = _said(file) if file else {}
     # Families other than scores are made for one client each, whether their YAML says so or not.
     own = written.get("scope", "global" if written.get("family", "scores") == "scores" else "client")
     return said.enabled and asked in (said.scope, own)
@@ -193,6 +193,13 @@ def _models(settings: Settings) -> dict[str, ModelFile]:
         raise ClientError(str(error)) from error
 
 
+def _said(file: ModelFile) -> dict[str, Any]:
+    try:
+        return file.said()
+    except ModelFileError as error:
+        raise ClientError(str(error)) from error
+
+
 def _refuse_unusable(client: Client, files: Mapping[str, ModelFile]) -> None:
     """Refuse a slip in `models`: it would leave a model on, or without the versions that were asked for."""
     if unknown := sorted(set(client.models) - set(files)):
@@ -201,7 +208,7 @@ def _refuse_unusable(client: Client, files: Mapping[str, ModelFile]) -> None:
             f"{', '.join(sorted(files))}"
         )
     for name, use in client.models.items():
-        if use.scope and files[name].said().get("family", "scores") != "scores":
+        if use.scope and _said(files[name]).get("family", "scores") != "scores":
             raise ClientError(
                 f"{client.client_id}.yml: models.{name}.scope: it gives no scores; its versions are of one "
                 "client each already"

@@ -190,7 +190,7 @@ def _python(module: str, *arguments: str) -> str:
 
 
 def _ceilings(settings: Settings) -> report_models.Ceilings:
-    """By model, what the simulated bank's truth reaches on the out-of-time rows of the last version.
+    """By model, what the simulated bank's truth reaches on the out-of-time rows of the version shown.
 
     Nothing of it is registered or published: it is kept beside the truth.
     """
@@ -199,13 +199,11 @@ def _ceilings(settings: Settings) -> report_models.Ceilings:
         return {}
     found = {}
     for model in TRUTHS:
-        decision = ledger.last_decision(settings, model)
-        if decision is None or not decision["version"]:
-            continue
-        predictions = settings.registry / "predictions" / model / f"{decision['version']}.parquet"
+        version = report_models.version_to_show(settings, model)
+        predictions = settings.registry / "predictions" / model / f"{version}.parquet"
         if not predictions.exists():
             continue
-        kept = bank / "ceilings" / model / f"{decision['version']}.json"
+        kept = bank / "ceilings" / model / f"{version}.json"
         if not kept.exists():
             with tempfile.TemporaryDirectory(prefix="nightledger-ceiling-") as aside:
                 scores = Path(aside) / "true.parquet"
@@ -215,7 +213,9 @@ def _ceilings(settings: Settings) -> report_models.Ceilings:
                     *("--scores", str(scores)),
                 )
             kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(told)
+            part = kept.with_suffix(".part")
+            part.write_text(told)
+            part.replace(kept)
         found[model] = json.loads(kept.read_text())
     return found
 

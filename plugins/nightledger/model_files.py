@@ -44,7 +44,13 @@ class ModelFile:
             ModelFileError: the file cannot be read, or the variant does not name a baseline to train.
         """
         said = _read(self.path)
-        variants = said.pop("variants", {})
+        variants = said.pop("variants", None) or {}
+        if not isinstance(variants, dict):
+            raise ModelFileError(f"{self.path.name}: variants must be models by name")
+        if strange := [name for name in variants if not _is_name(name)]:
+            raise ModelFileError(
+                f"{self.path.name}: variants: {strange[0]!r} must be a name like application_fraud"
+            )
         if not self.variant_of:
             return said
         try:
@@ -57,7 +63,7 @@ def model_files(folders: Iterable[Path]) -> dict[str, ModelFile]:
     """Every model that the files of some folders describe, by name.
 
     Raises:
-        ModelFileError: two files describe one model, or `variants` is no mapping.
+        ModelFileError: two files describe one model.
     """
     found: dict[str, ModelFile] = {}
     for folder in folders:
@@ -72,24 +78,24 @@ def model_files(folders: Iterable[Path]) -> dict[str, ModelFile]:
 
 
 def _variants(path: Path) -> list[str]:
-    if "variants" not in path.read_text():
+    """Names of a file's variants. What is wrong with it is told when one of its models is asked for."""
+    if b"variants" not in path.read_bytes():
         return []  # the names of models are asked for often, and reading YAML takes a while
     try:
-        found = _read(path).get("variants", {})
+        found = _read(path).get("variants")
     except ModelFileError:
-        return []  # told when the model itself is asked for: it keeps nobody from the others
-    if not isinstance(found, dict):
-        raise ModelFileError(f"{path.name}: variants must be models by name")
-    for name in found:
-        if not (isinstance(name, str) and name.isidentifier()):
-            raise ModelFileError(f"{path.name}: variants: {name!r} must be a name like application_fraud")
-    return list(found)
+        return []
+    return [name for name in found if _is_name(name)] if isinstance(found, dict) else []
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name.isidentifier()
 
 
 def _read(path: Path) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
     try:
-        said = yaml.load(path.read_text(), Loader=loader)  # noqa: S506 - both are safe loaders
+        said = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 - both are safe loaders
     except yaml.YAMLError as error:
         raise ModelFileError(f"{path.name}: {error}") from error
     if not isinstance(said, dict):

@@ -101,7 +101,7 @@ def summary(
             measure,
             own,
             rival,
-            f"{ceilings[name]['average_precision']['value']:.3f}" if name in ceilings else "",
+            _ceiling_of(ceilings.get(name, {}).get("average_precision", {}).get("value")),
             "yes" if name in pinned else "no",
         )
     table.columns[0].no_wrap = True
@@ -113,7 +113,7 @@ def summary(
     if first in decisions:
         parts.append(Text(f"\n{first}: {decisions[first]['reason']}"))
     if first in decisions:
-        parts += _tables(settings, decisions[first], ceilings.get(first))
+        parts += _tables(settings, first, ceilings.get(first))
     return parts
 
 
@@ -147,7 +147,10 @@ def details(settings: Settings, console: Console, ceilings: Ceilings) -> None:
             f"[bold]{name}[/bold] {decision['version'] or ''} {decision['decision'].replace('_', ' ')}"
         )
         console.print(Text(decision["reason"]))
-        for part in _tables(settings, decision, ceilings.get(name)):
+        version = version_to_show(settings, name)
+        if version != (decision["version"] or ""):
+            console.print(f"The champion stays. When {version} was trained:")
+        for part in _tables(settings, name, ceilings.get(name)):
             console.print(part)
         if beside := [row for row in shadows if row["model"] == name.partition(".")[0]]:
             console.print(_shadows(beside))
@@ -199,6 +202,17 @@ def _last_decisions(settings: Settings) -> dict[str, dict[str, Any]]:
     return {row["model"]: row for row in ledger.decisions(settings)}
 
 
+def version_to_show(settings: Settings, model: str) -> str:
+    """The version of the last decision; the champion where nothing was trained; empty: neither is there."""
+    decision = ledger.last_decision(settings, model)
+    judged = decision["version"] if decision else None
+    return judged or ledger.champions(settings).get(model, "")
+
+
+def _ceiling_of(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
 def _headline(rows: list[dict[str, Any]]) -> tuple[str, str, str]:
     """What is measured first of the model, its value, and that of its best baseline."""
     for metric, (dataset, words) in FIRST.items():
@@ -226,10 +240,8 @@ def _is_of_all(row: Mapping[str, Any]) -> bool:
     return row["client_id"] in ("", row["model"].partition(".")[2])
 
 
-def _tables(
-    settings: Settings, decision: Mapping[str, Any], ceiling: Mapping[str, Mapping[str, Any]] | None
-) -> list[Table]:
-    rows = ledger.metrics_of(settings, decision["model"], decision["version"] or "")
+def _tables(settings: Settings, model: str, ceiling: Mapping[str, Mapping[str, Any]] | None) -> list[Table]:
+    rows = ledger.metrics_of(settings, model, version_to_show(settings, model))
     rows = [row for row in rows if _is_of_all(row)]
     shares = {name: [row for row in rows if row["dataset"] == name] for name in DATASETS}
     return [

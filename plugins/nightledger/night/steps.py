@@ -7,14 +7,13 @@ The steps, in order: `take_lock`, `open_night`, `ingest`, `run_dbt` (merchants),
 import json
 import logging
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from nightledger import cases, ingestion, operations, publications, warehouse
+from nightledger import cases, ingestion, operations, publications, revision, warehouse
 from nightledger.clients import Client, load_clients
 from nightledger.dbt import runner
 from nightledger.ingestion import holds, removal
@@ -134,7 +133,7 @@ def open_night(
                 night_of=as_of_date.isoformat(),
                 base=base,
                 publication_id=publications.next_id(settings, max(as_of_date, published or as_of_date)),
-                code_revision=_code_revision(settings),
+                code_revision=revision.of(settings),
                 since=since.isoformat() if since else None,
                 full_tests=full_tests or plan.tests_are_full(kind, as_of_date, published),
                 month_ends=month_ends,
@@ -196,24 +195,6 @@ def _horizon(settings: Settings, base: str | None) -> date | None:
     if base is None:
         return None
     return date.fromisoformat(publications.describe(settings.builds / base)["as_of_date"])
-
-
-def _code_revision(settings: Settings) -> str:
-    """Commit of the checkout, with `+` when files differ from it; `unknown` outside git."""
-    if settings.code_revision:
-        return settings.code_revision
-    git = ["git", "-C", str(settings.project)]
-    try:
-        commit, changed = (
-            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-            for words in (
-                ["rev-parse", "--short=12", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no"],
-            )
-        )
-    except (subprocess.CalledProcessError, FileNotFoundError):
-        return "unknown"
-    return f"{commit}{'+' if changed else ''}"
 
 
 def _copy(settings: Settings, night: Night, build: Path) -> None:

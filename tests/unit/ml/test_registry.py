@@ -7,6 +7,7 @@ import pytest
 
 from ml import training
 from ml.registry import Registry, RegistryError
+from nightledger import revision
 from tests.unit.ml.bank import FEATURES, Bank
 
 Trained = tuple[Bank, training.TrainingOutcome]
@@ -23,7 +24,8 @@ def test_a_version_says_what_it_was_made_from(trained: Trained) -> None:
     run = client.get_run(version.run_id)
     told = run.data.params
     assert told["publication_id"] == bank.build.name
-    assert told["code_revision"] == "abc123"
+    assert told["publication_code_revision"] == "abc123"
+    assert told["code_revision"] == revision.of(bank.settings) != "abc123"
     assert told["data_fingerprint"].startswith(f"{told['training_rows']} rows, ")
     assert int(told["feature_count"]) == len(FEATURES)
     assert json.loads(told["hyper_parameters"])["max_depth"]

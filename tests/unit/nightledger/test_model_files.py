@@ -82,30 +82,40 @@ def test_a_variant_that_cannot_be_is_named_with_its_key(
 
 
 @pytest.mark.parametrize(
-    ("variants", "message"),
+    ("model", "variants", "message"),
     [
-        (["false_names"], "borrowing.yml: variants must be models by name"),
-        ({"false names": OWN}, "borrowing.yml: variants: 'false names' must be a name"),
-        ({"borrowing": OWN}, "two files describe the model borrowing"),
-        ({"false_names": "published"}, "borrowing.yml: variants.false_names: it must hold keys"),
+        ("borrowing", ["false_names"], "borrowing.yml: variants must be models by name"),
+        ("borrowing", {"false names": OWN}, "borrowing.yml: variants: 'false names' must be a name"),
+        ("borrowing", {"borrowing": OWN}, "two files describe the model borrowing"),
+        ("false_names", {"false_names": "published"}, "borrowing.yml: variants.false_names: it must hold"),
     ],
 )
-def test_variants_are_models_by_name(tmp_path: Path, variants: Any, message: str) -> None:
+def test_variants_are_models_by_name(tmp_path: Path, model: str, variants: Any, message: str) -> None:
     """Catches a variant that takes the name of another model, and a list where names are needed."""
     (tmp_path / "borrowing.yml").write_text(yaml.safe_dump(CREDIT | {"variants": variants}, sort_keys=False))
     with pytest.raises(config.ConfigError) as refused:
-        config.read("false_names", tmp_path)
+        config.read(model, tmp_path)
     assert message in str(refused.value)
+
+
+def test_no_variants_are_none(tmp_path: Path) -> None:
+    """Catches a key that was left empty and stops its model, and with it every client."""
+    (tmp_path / "borrowing.yml").write_text(yaml.safe_dump(CREDIT | {"variants": None}, sort_keys=False))
+    assert config.names(tmp_path) == ["borrowing"]
+    assert config.read("borrowing", tmp_path).name == "borrowing"
 
 
 def test_a_file_that_is_no_yaml_keeps_nobody_from_the_others(tmp_path: Path) -> None:
     """Catches one slip in a stranger's file that stops every model of the installation."""
     write(tmp_path)
     (tmp_path / "broken.yml").write_text("features: [a\n")
-    assert config.names(tmp_path) == ["borrowing", "broken", "false_names"]
+    (tmp_path / "latin.yml").write_bytes("description: variants für später\n".encode("latin-1"))
+    (tmp_path / "listed.yml").write_text("variants: [one]\n")
+    assert config.names(tmp_path) == ["borrowing", "broken", "false_names", "latin", "listed"]
     assert config.read("false_names", tmp_path).name == "false_names"
-    with pytest.raises(config.ConfigError, match=r"^broken.yml: "):
-        config.read("broken", tmp_path)
+    for name in ("broken", "latin", "listed"):
+        with pytest.raises(config.ConfigError, match=rf"^{name}.yml: "):
+            config.read(name, tmp_path)
 
 
 def test_a_client_switches_a_variant_off_by_its_name(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from nightledger import demo, report, report_models, warehouse
 from nightledger.demo import DemoError
-from nightledger.governance import ledger
+from nightledger.governance.promotion import record_training
 from nightledger.ingestion.feeds import create_tables
 from nightledger.night import plan
 from nightledger.settings import Settings
@@ -94,11 +94,28 @@ def test_the_report_says_what_clients_do_otherwise(tmp_path: Path) -> None:
     ]
 
 
-def test_every_metric_stands_beside_its_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches a ceiling of one measure only, beside which the others look as if nothing limited them."""
+def trained(version: str | None, verdict: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a training of `churn` gives."""
+    return {
+        "model": "churn",
+        "version": version,
+        "verdict": verdict,
+        "standing": verdict,
+        "reason": "Better." if version else "Too few rows.",
+        "publication_id": "2026-01-31.1",
+        "trained_on_as_of": "2026-01-31",
+        "known_at": "2026-02-01T02:00:00",
+        "artefact_sha256": "0" * 64 if version else None,
+        "guardrails": [],
+        "importances": [],
+        "metrics": rows,
+    }
+
+
+def test_every_metric_stands_beside_its_ceiling(tmp_path: Path) -> None:
+    """Catches a ceiling of one measure only, and a champion without a table after a training of nothing."""
     rows: list[dict[str, Any]] = [
         {
-            "model": "churn",
             "client_id": "",
             "dataset": "out_of_time",
             "window_label": "2025-12-31",
@@ -113,9 +130,6 @@ def test_every_metric_stands_beside_its_ceiling(tmp_path: Path, monkeypatch: pyt
         for metric, value in (("average_precision", 0.3), ("ks", 0.6), ("brier", 0.2))
         for baseline in ("", "recency")
     ]
-    decision = {"model": "churn", "version": "v1", "decision": "promoted", "reason": "Better."}
-    monkeypatch.setattr(ledger, "decisions", lambda _settings: [decision])
-    monkeypatch.setattr(ledger, "metrics_of", lambda *_: rows)
     ceilings: report_models.Ceilings = {
         "churn": {
             "average_precision": {"value": 0.632, "lo": 0.503, "hi": 0.732},
@@ -124,12 +138,19 @@ def test_every_metric_stands_beside_its_ceiling(tmp_path: Path, monkeypatch: pyt
         }
     }
     settings = Settings(home=tmp_path, clients=tmp_path, _env_file=None)
-    printed = io.StringIO()
-    report_models.details(settings, Console(file=printed, width=160), ceilings)
-    lines = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in printed.getvalue().splitlines()}
-    assert lines["average precision"] == "0.632 (0.503–0.732)"
-    assert lines["KS"] == "0.692 (0.592–0.776)"
-    assert lines["Brier score (lower is better)"] == "0.029"
+    champion = {"model": "churn", "version": "v1"}
+    record_training(settings, trained("v1", "promoted", [row | champion for row in rows]), "train/1")
+    for run, stays in ((None, False), ("train/2", True)):
+        if run:
+            record_training(settings, trained(None, "refused", []), run, compared_with="v1")
+        printed = io.StringIO()
+        report_models.details(settings, Console(file=printed, width=160), ceilings)
+        text = printed.getvalue()
+        lines = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in text.splitlines()}
+        assert lines["average precision"] == "0.632 (0.503–0.732)"
+        assert lines["KS"] == "0.692 (0.592–0.776)"
+        assert lines["Brier score (lower is better)"] == "0.029"
+        assert ("The champion stays. When v1 was trained:" in text) is stays
 
 
 def test_nobody_knows_the_truth_of_real_files(tmp_path: Path) -> None:
