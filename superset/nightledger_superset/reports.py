@@ -66,6 +66,9 @@ def config(settings: Settings) -> dict[str, Any]:
         "ALERT_REPORTS_EXECUTORS": [FixedExecutor(ADMIN)],
         "WEBDRIVER_OPTION_ARGS": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
         "WEBDRIVER_WINDOW": {"dashboard": (1440, 2000), "slice": (1440, 900), "pixel_density": 1},
+        # Drawn in tiles, a page is as tall as its charts and not as the window.
+        "SCREENSHOT_TILED_CHART_THRESHOLD": 1,
+        "SCREENSHOT_TILED_VIEWPORT_HEIGHT": 600,
         "EMAIL_REPORTS_SUBJECT_PREFIX": "",
         "EMAIL_REPORTS_CTA": "Open it",
         "EMAIL_HEADER_MUTATOR": readable,
