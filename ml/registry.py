@@ -111,6 +111,11 @@ class Registry:
         """File of a version's predictions of its out-of-time rows."""
         return self._root / "predictions" / model / f"{version}.parquet"
 
+    def known_names(self, model: str) -> list[str]:
+        """Under which names versions of a model are registered: its own, and `<model>.<member>`."""
+        found = self._client.search_registered_models(f"name like '{model}%'", max_results=1000)
+        return sorted(one.name for one in found if one.name.partition(".")[0] == model)
+
     def champion(self, model: str) -> Registered | None:
         """The champion, or None before the first one."""
         return self._by_alias(model, CHAMPION)

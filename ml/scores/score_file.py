@@ -91,7 +91,7 @@ def score_file(
     champion = registry.champion(model)
     chosen = version or (champion.version if champion else None)
     if chosen is None:
-        raise RegistryError(f"model {model} has no champion; say which: VERSION=…")
+        raise RegistryError(_no_champion(model, use_case, registry))
     loaded = registry.load(model, chosen)
     by_name = {
         feature.name: feature
@@ -146,6 +146,8 @@ class _Rows:
         if twice := sorted(name for name, n in Counter(self.header).items() if n > 1):
             raise FileRefused(f"line 1: two columns are called {', '.join(map(repr, twice))}")
         self.missing = tuple(name for name in model.features if name not in self.header)
+        if self.missing and len(self.header) == 1 and (sign := _other_separator(self.header[0])):
+            raise FileRefused(f"line 1: the header is one cell with {sign}; part the cells by commas")
         if self.missing and not allow_missing:
             raise FileRefused(
                 f"line 1: the file has no column {', '.join(self.missing)}. Add it, or let it count as a "
@@ -211,6 +213,12 @@ def _lines(source: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
             yield line, cells
 
 
+def _other_separator(cell: str) -> str:
+    """What parts a cell that should have been several, in words; empty: nothing known does."""
+    signs = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    return next((name for sign, name in signs.items() if sign in cell), "")
+
+
 def _number(text: str) -> float:
     """The number that a text says.
 
@@ -258,6 +266,19 @@ def _said(value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return str(value).lower()
     return "" if value is None or np.isnan(value) else str(value)
+
+
+def _no_champion(model: str, use_case: UseCase, registry: Registry) -> str:
+    """What to ask for where nothing scores under a name."""
+    names = registry.known_names(use_case.name)
+    if model in names:
+        return f"model {model} has no champion; say which: VERSION=…"
+    if names:
+        return f"there is no version of {model}; there are of {', '.join(names)}: ask for one of these"
+    return (
+        f"no version of {use_case.name} is registered: it was never trained, or every training was refused "
+        "(`make models` says why)"
+    )
 
 
 def _catalogue(settings: Settings, use_case: UseCase) -> Catalogue | None:

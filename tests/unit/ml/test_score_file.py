@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from ml import config, scoring, training
@@ -134,6 +135,10 @@ def test_a_text_that_is_no_number_is_refused_with_its_place(
     [
         (b"", "line 1: there is no header"),
         (b"a,a\n1,2\n", "line 1: two columns are called 'a'"),
+        (
+            ";".join(FEATURES).encode() + b"\n1;2;3;4\n",
+            "line 1: the header is one cell with semicolons; part the cells",
+        ),
         (b"score," + ",".join(FEATURES).encode() + b"\n", "line 1: the file has a column score already"),
         (",".join(FEATURES).encode() + b"\n1,2\n", "line 2: 2 cells, and the header has 4"),
         (",".join(FEATURES).encode() + b'\n1,2,3,"4\n', "line 2: unexpected end of data"),
@@ -191,6 +196,25 @@ def test_a_named_version_scores_and_an_unknown_one_is_answered(trained: Trained,
     with pytest.raises(RegistryError, match="has no champion"):
         score_file.score_file(bank.settings, "churn", file)
     assert score_file.score_file(bank.settings, "churn", file, version=outcome.version).role == ""
+    with pytest.raises(RegistryError, match=r"no version of churn\.demo_bank; there are of churn: ask"):
+        score_file.score_file(bank.settings, "churn.demo_bank", file)
+
+
+def test_a_family_names_its_members_and_a_model_never_trained_says_so(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches advice to name a version where none is called so."""
+    bank, outcome = trained
+    file = write(tmp_path / "f.csv", GOOD)
+    monkeypatch.setattr(config, "read", config.read.genuine)  # type: ignore[attr-defined]
+    with pytest.raises(RegistryError, match="no version of anomaly is registered: it was never trained"):
+        score_file.score_file(bank.settings, "anomaly", file)
+    registry, version = Registry(bank.settings), str(outcome.version)
+    files, rows = registry.files("churn", version), pq.read_table(registry.predictions("churn", version))
+    for name in ("anomaly.b", "anomaly.a", "anomaly_transactions.a"):
+        registry.save(name, version, files, rows, {}, {}, {})
+    with pytest.raises(RegistryError, match=r"no version of anomaly; there are of anomaly\.a, anomaly\.b:"):
+        score_file.score_file(bank.settings, "anomaly", file)
 
 
 def test_the_answer_lands_in_no_folder_of_the_night(trained: Trained, tmp_path: Path) -> None:
