@@ -1,7 +1,6 @@
 """A stranger's table becomes a judged model by YAML alone, exactly as the how-to page says."""
 
 import json
-import re
 import runpy
 import shutil
 from datetime import date
@@ -13,17 +12,11 @@ import pytest
 from ml import evaluate, training
 from nightledger import warehouse
 from nightledger.governance import promotion
-from nightledger.settings import PROJECT, Settings
+from nightledger.settings import Settings
+from tests.helpers.page import files_of_the_page
 from tests.helpers.steps import run_night
 
-PAGE = PROJECT / "docs" / "how-to" / "bring-your-own-data.md"
 LAST = date(2024, 3, 31)
-
-
-def files_of_the_page() -> dict[str, str]:
-    """Every block of the page that begins with the name of its file."""
-    blocks = re.findall(r"```(?:yaml|python)\n# mydata/(\S+)\n(.*?)```", PAGE.read_text(), re.S)
-    return dict(blocks)
 
 
 @pytest.fixture(scope="module")

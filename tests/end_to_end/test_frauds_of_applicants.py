@@ -1,4 +1,5 @@
-"""The published model of four bureau columns on labels `fraud`: from files to what `make evaluate` says."""
+"""The published model of four bureau columns on labels `fraud`, by the how-to page's contracts: from files to
+what `make evaluate` says."""
 
 import csv
 import json
@@ -10,39 +11,11 @@ import pytest
 
 from ml import evaluate
 from nightledger.settings import Settings
+from tests.helpers.page import files_of_the_page
 from tests.helpers.steps import run_night
 
 FIRST, LAST = date(2023, 1, 31), date(2025, 7, 31)
 CUSTOMERS = 1500
-CLIENT = "name: Quick Loans\nbase_currency: EUR\n"
-CONTRACTS = {
-    "customers": """
-        customers:
-          known_at: {mode: event, lag: 1h}
-          columns: {customer_id: who, signed_up_on: since}
-    """,
-    "bureau": """
-        credit_bureau:
-          known_at: {mode: event, lag: 5d}
-          columns:
-            customer_id: who
-            reported_on: day
-            total_balance: balance
-            total_credit_limit: limit
-            number_of_open_accounts: accounts
-            number_of_accounts_in_arrears: arrears
-    """,
-    "frauds": """
-        labels:
-          known_at: {mode: event, lag: 10d}
-          columns:
-            entity: {constant: customer}
-            entity_id: who
-            label: {constant: fraud}
-            value: {constant: "true"}
-            event_at: {column: day, format: "%Y-%m-%d"}
-    """,
-}
 
 pytestmark = pytest.mark.slow
 
@@ -60,14 +33,14 @@ def write_files(inbox: Path) -> None:
         if (day + timedelta(days=1)).day == 1
     ]
     rows: dict[str, list[list[object]]] = {
-        "customers": [["who", "since"]],
+        "applicants": [["who", "since"]],
         "bureau": [["who", "day", "balance", "limit", "accounts", "arrears"]],
         "frauds": [["who", "day"]],
     }
     for number in range(CUSTOMERS):
         who, used, limit = f"Q{number:04d}", rng.random(), rng.choice([2000, 5000, 9000])
         accounts, arrears = rng.randint(1, 8), rng.choice([0, 0, 1, 2])
-        rows["customers"].append([who, FIRST - timedelta(days=rng.randint(1, 900))])
+        rows["applicants"].append([who, FIRST - timedelta(days=rng.randint(1, 900))])
         for day in month_ends:
             balance = round(limit * min(used * rng.uniform(0.9, 1.1), 1), 2)
             rows["bureau"].append([who, day, balance, limit, accounts, arrears])
@@ -85,11 +58,9 @@ def lender(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     for name in ("inbox", "clients", "sources"):
         (folder / name).mkdir()
     write_files(folder / "inbox")
-    (folder / "clients" / "quick.yml").write_text(CLIENT)
-    for name, feed in CONTRACTS.items():
-        (folder / "sources" / f"quick_{name}.yml").write_text(
-            f'client: quick\nsource: {name}\nfiles: "{name}_*.csv"\nformat: {{type: csv}}\nfeeds:{feed}'
-        )
+    for name, text in files_of_the_page().items():
+        if "quick" in name:
+            (folder / name).write_text(text)
     settings = Settings(
         home=folder / "var",
         **{name: folder / name for name in ("inbox", "clients", "sources")},
