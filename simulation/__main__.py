@@ -59,9 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     ceiling.add_argument("--write", type=Path, help="gets the predictions' rows with the true probability")
     ceiling.add_argument("--months", type=int, default=12, help="default: length of the window of outcomes")
+    ceiling.add_argument("--days", type=int, help="churn, purchase: length of the window of outcomes")
     ceiling.add_argument("--category", default="home_improvement", help="purchase: what is bought")
     ceiling.add_argument(
         "--judged-after", type=int, help="fraud: labels are what was reported so many days later"
+    )
+    ceiling.add_argument(
+        "--judged-on", type=date.fromisoformat, help="fraud: labels are what was reported by this day"
     )
     difficulty = commands.add_parser("difficulty", help="how far a threshold on one feature gets, as a table")
     difficulty.add_argument("--seed", type=int, default=7)
@@ -93,18 +97,20 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
         world = build_world(*read_identity(given.out / "truth"))
         return contact(world, given.out, given.targets, given.on, given.uplift)
     if given.command == "ceiling" and given.task == "churn":
-        from simulation.ceiling import compute_ceiling
+        from simulation.ceiling import WINDOW_DAYS, compute_ceiling
 
         if given.predictions is None:
             raise ValueError("the ceiling of churn is that of given rows: name them with --predictions")
-        return compute_ceiling(_truth(given), given.predictions, write=given.write).as_dict()
+        return compute_ceiling(
+            _truth(given), given.predictions, given.days or WINDOW_DAYS, given.write
+        ).as_dict()
     if given.command == "ceiling" and given.task == "purchase":
-        from simulation.ceilings import purchase_ceiling_of_rows
+        from simulation.ceilings import PURCHASE_DAYS, purchase_ceiling_of_rows
 
         if given.predictions is None:
             raise ValueError("the ceiling of purchases is that of given rows: name them with --predictions")
         return purchase_ceiling_of_rows(
-            _truth(given), given.predictions, given.category, write=given.write
+            _truth(given), given.predictions, given.category, given.days or PURCHASE_DAYS, given.write
         ).as_dict()
     if given.command == "ceiling" and given.task == "default":
         from simulation.ceilings import default_ceiling, default_ceiling_of_rows
@@ -120,7 +126,7 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
         from simulation.ceilings import fraud_ceiling_of_rows
 
         return fraud_ceiling_of_rows(
-            _truth(given), given.predictions, given.write, given.judged_after
+            _truth(given), given.predictions, given.write, given.judged_after, given.judged_on
         ).as_dict()
     if given.command == "ceiling":
         from simulation.ceilings import TASKS as ceilings

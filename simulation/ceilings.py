@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,7 @@ def fraud_ceiling_of_rows(
     predictions: Path,
     write: Path | None = None,
     judged_after: int | None = None,
+    judged_on: date | None = None,
 ) -> Ceiling:
     """The ceiling of fraud on exactly the rows of a predictions file.
 
@@ -120,6 +121,8 @@ def fraud_ceiling_of_rows(
         write: see `simulation.ceiling.judge`.
         judged_after: days from a payment to its label, which is what reports said by then; default: the
             label is whether it was stolen.
+        judged_on: in place of it the day by whose end the reports of every row were in; the predictions have
+            day, or as_of_date, then.
 
     Raises:
         TruthError: the truth knows none of the transactions.
@@ -127,10 +130,16 @@ def fraud_ceiling_of_rows(
 
     def of_rows(folder: Path, rows: pa.Table) -> Floats:
         stolen = true_thefts(folder, rows)
-        if judged_after is None:
+        if judged_on is not None:
+            paid_on = rows["day" if "day" in rows.column_names else "as_of_date"].cast(pa.date32())
+            days = [(judged_on - day).days for day in paid_on.to_pylist()]
+        elif judged_after is not None:
+            days = [judged_after] * len(stolen)
+        else:
             return stolen
         _, parameters = read_identity(folder)
-        found, mistaken = standing_reports(parameters.theft, judged_after)
+        told = {after: standing_reports(parameters.theft, max(after, 0)) for after in set(days)}
+        found, mistaken = np.array([told[after] for after in days], dtype=np.float64).reshape(-1, 2).T
         return stolen * found + (1 - stolen) * mistaken
 
     return judge(truth, predictions, of_rows, write)

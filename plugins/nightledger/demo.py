@@ -27,6 +27,7 @@ from nightledger.airflow import launcher
 from nightledger.airflow.client import AirflowError
 from nightledger.airflow.supervisor import LauncherError, read_state
 from nightledger.governance import ledger
+from nightledger.model_files import ModelFileError, model_files
 from nightledger.settings import Settings, SettingsError, read_settings
 
 CUSTOMERS = 2000
@@ -37,13 +38,12 @@ NIGHTS = (date(2026, 4, 30), date(2026, 5, 31), date(2026, 7, 2))
 knows who of the first one's customers has left within the 60 days that churn is about."""
 SEED = 7
 TRUTHS = {
-    "churn": ("churn",),
-    "credit": ("default", "--months", "6"),
-    "fraud": ("fraud", "--judged-after", "30"),
-    "propensity_home_improvement": ("purchase", "--category", "home_improvement"),
+    "churn": "churn",
+    "credit": "default",
+    "fraud": "fraud",
+    "propensity_home_improvement": "purchase",
 }
-"""Models whose events the simulation knows the true probability of, and what it is asked for: the windows are
-those of the models' labels."""
+"""Models whose events the simulation knows the true probability of, and what it calls them."""
 ALREADY_DONE = "Nothing to do: the demo is complete, and no file has been changed."
 
 console = Console(highlight=False)
@@ -220,34 +220,69 @@ def _ceilings(settings: Settings) -> report_models.Ceilings:
     return found
 
 
-def write_truth(settings: Settings, model: str, predictions: Path, target: Path) -> None:
+def write_truth(
+    settings: Settings, model: str, predictions: Path, target: Path, judged_on: date | None = None
+) -> None:
     """Write the rows of a model's predictions with the true probability of the event as their score.
+
+    What the event is says the model's file: its horizon, delay and category.
 
     Args:
         settings: of the simulated bank's home.
         model: one of `TRUTHS`.
         predictions: Parquet with client_id, entity_id, customer_id, as_of_date, label and score.
         target: the file to write, Parquet.
+        judged_on: labels are what was told by the end of this day, as an evaluation judges; default: the
+            model's delay after each row, as a training does. It matters for frauds only: the other truths
+            know what happened, whenever it was told.
 
     Raises:
-        DemoError: there is no truth here, or it does not know the rows.
+        DemoError: there is no truth here, it does not know the rows or the event, or the target is called
+            otherwise than Parquet.
     """
     truth = settings.home / "bank" / "truth"
     if not truth.exists():
         raise DemoError("this home holds real files, not the simulated bank: nobody knows the truth")
     if model not in TRUTHS:
         raise DemoError(f"no truth is told of {model}; there is one of {', '.join(TRUTHS)}")
+    if target.suffix != ".parquet":
+        raise DemoError(f"{target}: the truth is written as Parquet; give it a name that ends with .parquet")
     if not predictions.exists():
         raise DemoError(f"{predictions} is not there")
+    asked = _asked_of_the_truth(settings, model, judged_on)
     banks = [f"demo_bank={truth}", f"demo_wallet={truth / 'wallet'}", f"demo_lender={truth / 'lender'}"]
     folders = [word for bank in banks for word in ("--truth", bank)]
     with tempfile.TemporaryDirectory(prefix="nightledger-truth-") as aside:
         if model == "fraud":
             predictions = _as_the_files_name_them(settings, predictions, Path(aside) / "rows.parquet")
         _python(
-            *("simulation", "ceiling", "--task", *TRUTHS[model], *folders),
+            *("simulation", "ceiling", "--task", *asked, *folders),
             *("--predictions", str(predictions), "--write", str(target)),
         )
+
+
+def _asked_of_the_truth(settings: Settings, model: str, judged_on: date | None) -> tuple[str, ...]:
+    """The simulation's name of a model's event and its windows, as the model's file has them."""
+    try:
+        said = model_files(settings.folders_of_models)[model].said()
+    except ModelFileError as error:
+        raise DemoError(str(error)) from error
+    horizon, delay = said["label"]["horizon_days"], said["label"]["delay_days"]
+    task = TRUTHS[model]
+    match task:
+        case "fraud" if judged_on is not None:
+            return task, "--judged-on", judged_on.isoformat()
+        case "fraud":
+            return task, "--judged-after", str(delay)
+        case "default":
+            months = round(horizon * 12 / 365)
+            if abs(horizon - months * 365 / 12) > 3:  # dues of another month would lie in the window
+                raise DemoError(f"{model}: the truth knows whole months, and {horizon} days are none")
+            return task, "--months", str(months)
+        case "purchase":
+            return task, "--category", str(said["parameters"]["category"]), "--days", str(horizon)
+        case _:
+            return task, "--days", str(horizon)
 
 
 def _as_the_files_name_them(settings: Settings, predictions: Path, target: Path) -> Path:
@@ -334,7 +369,7 @@ def main() -> int:
     truth = commands.add_parser("truth", help="the true probabilities of an evaluation's rows, for CEILING=")
     truth.add_argument("model", help=", ".join(TRUTHS))
     truth.add_argument("predictions", type=Path, help="predictions.parquet of the evaluation")
-    truth.add_argument("to", type=Path, help="the file to write, Parquet")
+    truth.add_argument("to", type=Path, help="the file to write, .parquet")
     given = parser.parse_args()
     try:
         settings = read_settings()
@@ -352,7 +387,7 @@ def main() -> int:
             case "sql":
                 sql(settings)
             case "truth":
-                write_truth(settings, given.model, given.predictions, given.to)
+                write_truth(settings, given.model, given.predictions, given.to, report.latest_as_of(settings))
                 console.print(f"Files: {given.to}", soft_wrap=True)
     except (DemoError, LauncherError, AirflowError, ingestion.ContractError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")

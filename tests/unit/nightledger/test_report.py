@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,44 @@ def test_nobody_knows_the_truth_of_real_files(tmp_path: Path) -> None:
         demo.write_truth(settings, "anomaly", tmp_path / "predictions.parquet", tmp_path / "true.parquet")
     with pytest.raises(DemoError, match=r"predictions.parquet is not there"):
         demo.write_truth(settings, "churn", tmp_path / "predictions.parquet", tmp_path / "true.parquet")
+    with pytest.raises(DemoError, match=r"true.csv: the truth is written as Parquet"):
+        demo.write_truth(settings, "churn", tmp_path / "predictions.parquet", tmp_path / "true.csv")
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "judged_on", "asked"),
+    [
+        ("churn", {"horizon_days": 45}, date(2026, 7, 2), ["churn", "--days", "45"]),
+        ("credit", {"horizon_days": 365}, None, ["default", "--months", "12"]),
+        ("credit", {"horizon_days": 180}, date(2026, 7, 2), ["default", "--months", "6"]),
+        ("credit", {"horizon_days": 45}, None, None),
+        ("fraud", {"delay_days": 14}, None, ["fraud", "--judged-after", "14"]),
+        ("fraud", {"delay_days": 14}, date(2026, 7, 2), ["fraud", "--judged-on", "2026-07-02"]),
+        (
+            "propensity_home_improvement",
+            {"horizon_days": 60},
+            None,
+            ["purchase", "--category", "fuel", "--days", "60"],
+        ),
+    ],
+)
+def test_the_truth_is_asked_for_what_the_models_file_says(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    said: dict[str, int],
+    judged_on: date | None,
+    asked: list[str] | None,
+) -> None:
+    """Catches a ceiling of another window, delay or category than the model's rows are judged by."""
+    monkeypatch.setattr(demo, "TRUTHS", {f"my_{name}": task for name, task in demo.TRUTHS.items()})
+    label = {"horizon_days": 0, "delay_days": 0} | said
+    (tmp_path / f"my_{model}.yml").write_text(
+        json.dumps({"label": label, "parameters": {"category": "fuel"}})
+    )
+    settings = Settings(home=tmp_path, models=str(tmp_path), _env_file=None)
+    if asked is None:
+        with pytest.raises(DemoError, match="the truth knows whole months, and 45 days are none"):
+            demo._asked_of_the_truth(settings, f"my_{model}", judged_on)
+    else:
+        assert list(demo._asked_of_the_truth(settings, f"my_{model}", judged_on)) == asked

@@ -348,3 +348,28 @@ def test_reports_tell_of_a_theft_late_and_not_always(bank_folder: Path, tmp_path
     told = pq.read_table(tmp_path / "true.parquet")["score"].to_numpy()
     found, mistaken = standing_reports(theft, 12)
     assert told == pytest.approx(oracle.score[stolen] * (found - mistaken) + mistaken)
+
+
+def test_reports_by_a_day_tell_more_of_older_payments(bank_folder: Path, tmp_path: Path) -> None:
+    """Catches an evaluation's truth that knows of yesterday's payment what is known of last month's."""
+    truth = bank_folder / "truth"
+    theft = read_identity(truth)[1].theft
+    payments, oracle = fraud_oracle(truth)
+    stolen = np.flatnonzero(payments.fraud > 0)[:3]
+    judged, after = date(2025, 3, 31), (40, 12, -1)
+    table = pa.table(
+        {
+            "transaction_id": [f"TX{number}" for number in payments.number[stolen]],
+            "original_transaction_id": pa.nulls(len(stolen), pa.string()),
+            "day": [judged - timedelta(days=days) for days in after],
+            "label": [1] * len(stolen),
+            "score": [0.5] * len(stolen),
+        }
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    fraud_ceiling_of_rows(truth, tmp_path / "rows.parquet", tmp_path / "true.parquet", judged_on=judged)
+    told = pq.read_table(tmp_path / "true.parquet")["score"].to_pylist()
+    for score, days, one in zip(told, after, stolen, strict=True):
+        found, mistaken = standing_reports(theft, max(days, 0))
+        assert score == pytest.approx(oracle.score[one] * (found - mistaken) + mistaken)
+    assert told[0] > told[1] > told[2] == 0
