@@ -22,6 +22,8 @@ ML_MAY_READ = {
     "nightledger.clients",
     "nightledger.drift_reports",  # where they lie
     "nightledger.exports",  # how a cell of a CSV is written
+    "nightledger.model_files",  # which models the YAML files describe
+    "nightledger.revision",
     "nightledger.settings",
     "nightledger.warehouse",
 }

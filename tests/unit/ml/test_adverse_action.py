@@ -15,6 +15,7 @@ from ml.scores.adverse_action import COLUMNS, Catalogue, CatalogueError, mean_of
 from ml.scores.boosted import BoostedTrees
 from ml.scores.config import UseCase
 from ml.scores.points import Scale
+from nightledger.model_files import model_files
 from nightledger.settings import PROJECT
 
 SEED = PROJECT / "dbt_project" / "seeds" / "adverse_action_reasons.csv"
@@ -71,8 +72,8 @@ def test_no_reason_is_protected_or_stands_in_for_it(catalogue: Catalogue) -> Non
 def test_the_model_is_held_to_the_directions_of_the_catalogue(catalogue: Catalogue) -> None:
     """A reason that tells an applicant to improve what would not help: a constraint missing or turned."""
     # Not by `load`: the tests of this folder put a smaller configuration in its place.
-    content = yaml.safe_load((PROJECT / "ml" / "models" / "credit.yml").read_text())
-    use_case = UseCase(name="credit", **content)
+    file = model_files([PROJECT / "ml" / "models"])["credit"]
+    use_case = UseCase(name="credit", **file.said())
     monotone = use_case.boosted.monotone
     assert {name: monotone.get(name) for name in catalogue.directions} == catalogue.directions
     assert set(monotone) <= set(catalogue.directions) | catalogue.withheld

@@ -173,7 +173,7 @@ def test_the_first_model_that_beats_its_baselines_becomes_champion(
     path = bank.settings.registry / "predictions" / "churn" / f"{outcome.version}.parquet"
     predictions = pq.read_table(path)
     assert predictions.column_names == [
-        *("client_id", "entity_id", "as_of_date", "day", "customer_id", "label", "score")
+        *("client_id", "entity_id", "as_of_date", "day", "customer_id", "exposure", "label", "score")
     ]
     assert len(predictions) == told["metrics"][0]["n"]
 
