@@ -22,6 +22,7 @@ HEADLINE = (
     ("savings_share", "saved of what fraud costs"),
     ("savings_of_greatest", "saved of what can be saved"),
     ("roc_auc", "ROC AUC"),
+    ("gini", "Gini"),
     ("ks", "KS"),
     ("brier", "Brier score (lower is better)"),
     ("calibration_error", "calibration error (lower is better)"),
