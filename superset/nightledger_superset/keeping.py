@@ -9,6 +9,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+UNKNOWN_FOR = 60
+"""Seconds for which rows without a currency are not asked for it again."""
+
 
 def keep(_app: object) -> None:
     """Have Superset look once for the currency of an answer's rows, and for the tables that SQL reads.
@@ -37,7 +40,9 @@ def kept_currency(detect: Callable[..., str | None]) -> Callable[..., str | None
         known: dict[str, str | None] | None = cache_manager.data_cache.get(f"currency-{digest}")
         if known is None:
             known = {"currency": detect(datasource=datasource, **asked)}
-            cache_manager.data_cache.set(f"currency-{digest}", known)
+            # None may only mean that the question failed: Superset does not tell.
+            brief = None if known["currency"] else UNKNOWN_FOR
+            cache_manager.data_cache.set(f"currency-{digest}", known, timeout=brief)
         return known["currency"]
 
     return currency

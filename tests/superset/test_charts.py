@@ -1,6 +1,7 @@
 """Every chart answers on a real publication, and what it answers is of the newest one."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,9 @@ def test_the_currency_of_an_answer_is_looked_up_once_for_each_reader(
     people: Callable[..., Person], ids: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches a Superset that asks the warehouse beside every cached answer, and a memory that tells one
-    reader what another's rows are in.
+    reader what another's rows are in, or keeps a failure for a week.
     """
+    from nightledger_superset import keeping
     from superset.connectors.sqla.models import SqlaTable
 
     asked: list[Any] = []
@@ -118,7 +120,11 @@ def test_the_currency_of_an_answer_is_looked_up_once_for_each_reader(
     assert ask("Analyst", "demo_bank") == ("INR", 2), "the answer and its currency"
     assert ask("Analyst", "demo_bank") == ("INR", 0)
     assert ask("Analyst", "demo_wallet") == ("INR", 2)
+    monkeypatch.setattr(keeping, "UNKNOWN_FOR", 1)
     assert ask("Analyst · demo_bank", "demo_wallet") == (None, 2), "no row, hence no currency"
+    assert ask("Analyst · demo_bank", "demo_wallet") == (None, 0)
+    time.sleep(1.5)
+    assert ask("Analyst · demo_bank", "demo_wallet") == (None, 1), "it may have been a question that failed"
 
 
 def test_one_request_reads_one_publication(home: Path, app: Any) -> None:
