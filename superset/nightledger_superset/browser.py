@@ -29,6 +29,9 @@ TALL = 3200
 LEAST_WIDTH = 1440
 """Pixels from which on nothing may be cut off."""
 
+NARROW = ("start", "executive", "customers")
+"""Dashboards on which nothing may be cut off in narrower windows either, but by a box that scrolls."""
+
 PATIENCE = 90.0
 """Seconds after which something that should be there is missed; a busy machine needs most of them."""
 
@@ -55,7 +58,7 @@ _WRONG = """() => [...document.querySelectorAll('.dashboard-component-chart-hold
         const number = e.querySelector('.header-line')?.innerText === 'No data';
         return e.querySelector('.ant-empty') || rows || number ? [[title, 'no data', '']] : [];
     })"""
-_CUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')]
+_CUT = """narrow => [...document.querySelectorAll('.dashboard-component-chart-holder')]
     .filter(e => e.offsetParent)
     .flatMap(e => {
         const title = e.querySelector('[data-test="editable-title"], .header-title')?.innerText || '?';
@@ -63,6 +66,8 @@ _CUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder
             .filter(p => p.clientWidth > 8 && p.clientHeight > 8 && !p.closest('svg, canvas, .ant-badge'))
             .filter(p => {
                 const style = getComputedStyle(p);
+                const scrolls = style => narrow && ['auto', 'scroll'].includes(style);
+                if (scrolls(style.overflowX) || scrolls(style.overflowY)) return false;
                 const wide = style.overflowX !== 'visible' && p.scrollWidth > p.clientWidth + 2;
                 const tall = style.overflowY !== 'visible' && p.scrollHeight > p.clientHeight + 2;
                 return wide || tall;
@@ -70,6 +75,28 @@ _CUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder
             .slice(0, 1)
             .map(p => [p.scrollWidth - p.clientWidth, p.scrollHeight - p.clientHeight, p.innerText])
             .map(([wide, tall, text]) => [title, 'cut off', `${wide} × ${tall} px: ${text.slice(0, 40)}`]);
+    })"""
+
+_BROKEN = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')]
+    .filter(e => e.offsetParent)
+    .flatMap(e => {
+        const title = e.querySelector('[data-test="editable-title"], .header-title');
+        const texts = document.createTreeWalker(title || e, NodeFilter.SHOW_TEXT);
+        const broken = [];
+        while (title && texts.nextNode()) {
+            for (const word of texts.currentNode.data.matchAll(/\\S+/g)) {
+                const range = document.createRange();
+                range.setStart(texts.currentNode, word.index);
+                range.setEnd(texts.currentNode, word.index + word[0].length);
+                const lines = new Set([...range.getClientRects()].map(line => Math.round(line.top)));
+                if (lines.size > 1) broken.push([title.innerText, 'cut off', `the title breaks ${word[0]}`]);
+            }
+        }
+        const drawn = e.querySelector('canvas');
+        if (drawn && drawn.clientWidth < 280) {
+            broken.push([title?.innerText || '?', 'cut off', `drawn only ${drawn.clientWidth} px wide`]);
+        }
+        return broken;
     })"""
 
 
@@ -176,9 +203,12 @@ class Visitor:
             self.page.get_by_text("Download as Image", exact=True).last.click()
         return told.value.path().read_bytes()
 
-    def cut(self) -> list[tuple[str, str, str]]:
-        """What is shown and does not fit: titles, numbers, texts, tables."""
-        return [(title, kind, said) for title, kind, said in self.page.evaluate(_CUT)]
+    def cut(self, *, narrow: bool = False) -> list[tuple[str, str, str]]:
+        """What is shown and does not fit: titles, numbers, texts, tables. In a narrow window a box may
+        scroll, but no title may break within a word, and no chart be narrower than the window.
+        """
+        found = self.page.evaluate(_CUT, narrow) + (self.page.evaluate(_BROKEN) if narrow else [])
+        return [(title, kind, said) for title, kind, said in found]
 
     def charts_of(self, slug: str) -> dict[int, str]:
         """Of a dashboard, the uuid of each chart by the number that this server gave it."""
@@ -323,8 +353,8 @@ def screenshots(
             for slug in slugs or listed()["dashboards"]:
                 for number, seen in enumerate(visitor.dashboard(slug), start=1):
                     visitor.page.wait_for_timeout(900)  # charts grow into place
-                    if width >= LEAST_WIDTH:
-                        seen.wrong += visitor.cut()
+                    if width >= LEAST_WIDTH or slug in NARROW:
+                        seen.wrong += visitor.cut(narrow=width < LEAST_WIDTH)
                     clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": min(visitor.height(), TALL)}
                     path = folder / f"{slug}-{number}-{width}{'-dark' if dark else ''}.webp"
                     picture = Image.open(io.BytesIO(visitor.page.screenshot(clip=clip)))
