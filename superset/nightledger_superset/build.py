@@ -19,7 +19,7 @@ import yaml
 from nightledger_superset import charts, layout
 from nightledger_superset.charts import Chart
 from nightledger_superset.datasets import Dataset, DefinitionError, read_dataset, read_yaml
-from nightledger_superset.described import relations
+from nightledger_superset.described import Relation, relations
 from nightledger_superset.look import Look, read_look
 
 HEADER = "about_publication"  # the data set behind the first row of every dashboard
@@ -83,8 +83,8 @@ def build(folder: Path, project: Path, database_uri: str) -> Bundle:
         charts read a
             column that is no more, it names all of them.
     """
-    look = read_look(folder)
     described = relations(project)
+    look = _naming_features(read_look(folder), described)
     datasets = _datasets(folder, described, look)
     contexts = json.loads(path.read_text()) if (path := folder / "query_contexts.json").exists() else {}
     filters = read_yaml(
@@ -150,7 +150,7 @@ def listing(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _datasets(folder: Path, described: dict[str, Any], look: Look) -> dict[str, Dataset]:
+def _datasets(folder: Path, described: dict[str, Relation], look: Look) -> dict[str, Dataset]:
     """Every data set; a failure also names the charts that read it."""
     found: dict[str, Dataset] = {}
     problems = []
@@ -162,6 +162,17 @@ def _datasets(folder: Path, described: dict[str, Any], look: Look) -> dict[str, 
     if problems:
         raise DefinitionError("\n".join(problems))
     return found
+
+
+def _naming_features(look: Look, described: dict[str, Relation]) -> Look:
+    """The look with what dbt calls each feature among its words."""
+    features = {
+        column.name: column.label[:1].upper() + column.label[1:]
+        for relation in described.values()
+        for column in relation.columns.values()
+        if column.label
+    }
+    return replace(look, words={**look.words, "features": features})
 
 
 def _readers(folder: Path, dataset: str) -> str:
@@ -406,6 +417,7 @@ def _dataset_yaml(dataset: Dataset, look: Look) -> dict[str, Any]:
                 "groupby": True,
                 "filterable": True,
                 "description": column.description,
+                "expression": column.expression,
             }
             for column in dataset.columns.values()
         ],

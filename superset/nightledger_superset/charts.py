@@ -95,8 +95,12 @@ def _filters(chart: Chart) -> list[dict[str, Any]]:
     if chart.dataset.time:
         # The slot that a dashboard's time filter fills.
         found.append(_simple(chart.dataset.time, "TEMPORAL_RANGE", "No filter"))
-    for column, value in chart.stated.get("only", {}).items():
-        found.append(_simple(column, "IN" if isinstance(value, list) else "==", value))
+    for name, value in chart.stated.get("only", {}).items():
+        column = chart.dataset.columns[name]
+        if isinstance(value, list):
+            found.append(_simple(name, "IN", [column.in_words(one) for one in value]))
+        else:
+            found.append(_simple(name, "==", column.in_words(value)))
     if condition := chart.stated.get("where"):
         found.append({"clause": "WHERE", "expressionType": "SQL", "sqlExpression": condition})
     return found
@@ -300,18 +304,22 @@ def _column_config(chart: Chart, unit: dict[str, Any]) -> dict[str, Any]:
 
 
 def _emphasis(chart: Chart, look: Look) -> list[dict[str, Any]]:
-    """`emphasis: {column: [">", 0.5, bad]}` colours the cell by meaning; `=` compares words."""
+    """`emphasis: {column: [">", 0.5, bad]}` colours the cell by meaning, or in the shade of a value; `=`
+    compares words.
+    """
+    colours = {**look.colours, **look.shades}
     rules = []
     for column, stated in chart.stated.get("emphasis", {}).items():
+        known = chart.dataset.columns.get(column)
         for operator, value, meaning in stated if isinstance(stated[0], list) else [stated]:
-            if meaning not in look.colours:
+            if meaning not in colours:
                 raise DefinitionError(f"{chart.where}: emphasis: {column}: no colour means {meaning}.")
             rules.append(
                 {
                     "column": column,
                     "operator": operator,
-                    "targetValue": value,
-                    "colorScheme": look.colours[meaning],
+                    "targetValue": known.in_words(value) if known else value,
+                    "colorScheme": colours[meaning],
                 }
             )
     return rules
@@ -450,6 +458,8 @@ _KINDS: dict[str, tuple[str, Callable[[Chart, Look], dict[str, Any]]]] = {
     "band": ("echarts_timeseries_line", _line),
     "bar": ("echarts_timeseries_bar", _bar),
     "table": ("table", _table),
+    # One row of text, drawn as a number is (pages.css): what it is, and what it stands beside.
+    "figure": ("table", _table),
     "heatmap": ("heatmap_v2", _heatmap),
     "treemap": ("treemap_v2", _treemap),
     "sankey": ("sankey_v2", _sankey),

@@ -28,18 +28,38 @@ class DefinitionError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """A column as charts see it. `unit` names a number format of `look.yml`, or is empty."""
+    """A column as charts see it. `unit` names a number format of `look.yml`, or is empty. `words` are what
+    people read in place of its codes, or None where it has none.
+    """
 
     name: str
     type: str
     label: str
     description: str
     unit: str
+    words: dict[str, str] | None = None
 
     @property
     def is_time(self) -> bool:
         """True for dates and timestamps."""
         return self.type.startswith(("date", "timestamp"))
+
+    @property
+    def expression(self) -> str | None:
+        """SQL that says the codes in words, as `in_words` does; None for other columns."""
+        if self.words is None:
+            return None
+        plain = f"replace(replace({self.name}, '_', ' '), '.', ', ')"
+        written = f"upper(left({plain}, 1)) || substring({plain}, 2)"
+        whens = [f"when '{_quoted(code)}' then '{_quoted(word)}'" for code, word in self.words.items()]
+        return f"case {self.name} {' '.join(sorted(whens))} else {written} end" if whens else written
+
+    def in_words(self, value: Any) -> Any:
+        """What charts show for a value of this column: `emi_loans` is Loan instalments."""
+        if self.words is None or not isinstance(value, str):
+            return value
+        plain = value.replace("_", " ").replace(".", ", ")
+        return self.words.get(value, plain[:1].upper() + plain[1:])
 
 
 @dataclass(frozen=True)
@@ -138,6 +158,10 @@ def read_yaml(path: Path, keys: set[str]) -> dict[str, Any]:
     return stated
 
 
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
 def label_of(name: str) -> str:
     """`spend_30d` as people read it: Spend 30d. An id is called by what it is of."""
     return name.removesuffix("_id").replace("_", " ").strip().capitalize()
@@ -193,7 +217,7 @@ def _columns_of_query(
 
 
 def _column(path: Path, name: str, kind: str, description: str, own: dict[str, Any], look: Look) -> Column:
-    if unknown := set(own) - {"label", "description", "unit", "type"}:
+    if unknown := set(own) - {"label", "description", "unit", "type", "words"}:
         raise DefinitionError(f"{path.name}: columns: {name}: unknown key {sorted(unknown)[0]}.")
     for key, value in own.items():
         if not isinstance(value, str):
@@ -209,7 +233,12 @@ def _column(path: Path, name: str, kind: str, description: str, own: dict[str, A
     elif not unit and kind in ("integer", "bigint", "int", "hugeint", "smallint"):
         unit = "count"
     _known_unit(path, f"columns: {name}", unit, look)
-    return Column(name, kind, own.get("label", label_of(name)), own.get("description", description), unit)
+    codes = own.get("words", look.worded.get(name, ""))
+    if codes and codes not in look.words:
+        raise DefinitionError(f"{path.name}: columns: {name}: look.yml has no words of {codes}.")
+    words = look.words[codes] if codes and kind.startswith("varchar") else None
+    label = own.get("label", label_of(name))
+    return Column(name, kind, label, own.get("description", description), unit, words)
 
 
 def _metric(path: Path, name: str, stated: dict[str, Any], columns: dict[str, Column], look: Look) -> Metric:

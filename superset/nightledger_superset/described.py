@@ -21,12 +21,13 @@ _DOC = re.compile(r"""{{\s*doc\(["'](\w+)["']\)\s*}}""")
 @dataclass(frozen=True)
 class Column:
     """A column as the project describes it; `type` is lower case, and empty where only dbt's sources know
-    it.
+    it. `label` is what a feature is called, and empty for all else.
     """
 
     name: str
     type: str
     description: str
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def _relation(schema: str, stated: dict[str, Any], docs: dict[str, str]) -> Rela
             column["name"],
             str(column.get("data_type", types.get(column["name"], ""))).lower(),
             said(column.get("description", "")),
+            column.get("config", {}).get("meta", {}).get("label", ""),
         )
         for column in stated.get("columns", [])
     }

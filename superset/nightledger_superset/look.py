@@ -22,7 +22,9 @@ _LOGO = (
 
 @dataclass(frozen=True)
 class Look:
-    """The file's content: `units` by name, `colours` by meaning, `others`, and the themes' settings."""
+    """The file's content: `units` by name, `colours` by meaning, `others`, the `words` of codes by kind, the
+    kind of codes of each `worded` column, and the themes' settings.
+    """
 
     units: dict[str, dict[str, Any]]
     dates: dict[str, str]
@@ -32,6 +34,8 @@ class Look:
     alarming: list[str]
     meanings: dict[str, list[str]]
     shades: dict[str, str]
+    words: dict[str, dict[str, str]]
+    worded: dict[str, str]
     theme: dict[str, Any]
 
     def label_colours(self) -> dict[str, str]:
@@ -65,7 +69,8 @@ def _theme(look: Look, *, dark: bool) -> dict[str, Any]:
         "algorithm": "dark" if dark else "default",
         # Superset writes on a treemap's fields in the page's own colour of text, whatever the fields have.
         "echartsOptionsOverridesByChartType": {
-            "treemap_v2": {"series": {"label": {"color": look.theme["on_colour"]}}}
+            "treemap_v2": {"series": {"label": {"color": look.theme["on_colour"]}}},
+            "heatmap_v2": {"visualMap": {"textStyle": {"color": shade["text"]}}},
         },
         "token": {
             "brandLogoAlt": look.theme["name"],
@@ -80,6 +85,9 @@ def _theme(look: Look, *, dark: bool) -> dict[str, Any]:
             "colorSuccess": look.colours["good"],
             "colorWarning": look.colours["watch"],
             "colorError": look.colours["bad"],
+            # What Superset derives from these two would be pure black and white.
+            "colorBgBase": shade["surface"],
+            "colorTextBase": shade["text"],
             "colorBgLayout": shade["background"],
             "colorBgContainer": shade["surface"],
             "colorBgElevated": shade["surface"],

@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 from nightledger_superset.build import Bundle, build, params_digest
-from nightledger_superset.datasets import DefinitionError, read_dataset
+from nightledger_superset.datasets import Column, DefinitionError, read_dataset
 from nightledger_superset.described import relations
 from nightledger_superset.look import read_look, themes
 
@@ -220,6 +221,24 @@ def test_saved_queries_read_what_dbt_describes(tmp_path: Path, bundle: Bundle) -
         path = tmp_path / f"{name}.yml"
         path.write_text(yaml.safe_dump({"sql": (SUPERSET / "queries" / f"{name}.sql").read_text()}))
         read_dataset(path, relations(DBT), read_look(SUPERSET))
+
+
+def test_codes_are_said_in_words(small: Path) -> None:
+    """SQL that says a code in other words than what `only` asks for: the chart would find nothing."""
+    words = {"emi_loans": "Loan instalments", "car": "A customer's car"}
+    column = Column("category", "varchar", "Category", "", "", words)
+    codes = ["emi_loans", "car", "home_improvement", "keep_customer.2026-04", "", None]
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"select category, {column.expression} from (select unnest(?) as category)", [codes]
+        ).fetchall()
+    assert rows == [(code, column.in_words(code)) for code in codes]
+    assert [said for _, said in rows[:4]] == [*words.values(), "Home improvement", "Keep customer, 2026-04"]
+    write(small, [[{**CHART, "only": {"client_id": "demo_bank"}}]])
+    stated = {**DATASET, "columns": {"client_id": {"words": "categories"}}}
+    (small / "datasets" / "mart_portfolio.yml").write_text(yaml.safe_dump(stated))
+    asked = yaml.safe_load(build(small, DBT, URI).files["charts/page.active.yaml"])["params"]["adhoc_filters"]
+    assert [one["comparator"] for one in asked if one["subject"] == "client_id"] == ["Demo bank"]
 
 
 def test_colours_can_be_told_from_both_backgrounds() -> None:
