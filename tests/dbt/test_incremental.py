@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,8 @@ FIRST = date(2026, 3, 1)
 NIGHTS = 4
 KINDS = ["new"] * 3 + ["face"] * 3 + ["correct", "move", "post", "again"]
 MODELS = (
-    *("build", "--select", "+int_transactions", "+int_touched_days"),
+    *("build", "--select", "+int_transactions", "+int_touched_days", "fct_balance_breaks", "int_account_days"),
+    "int_reopened_bookings",
     *("--resource-type", "model", "--resource-type", "seed"),
 )
 HASH = """
@@ -25,6 +26,7 @@ HASH = """
     ) as t
     group by business_date order by business_date
 """
+BALANCES = ("intermediate.int_account_days", "marts.fct_balance_breaks")
 TOUCHED = "select distinct business_date from intermediate.int_touched_days"
 SEEN = """
     select count(*) as n, sum(hash(t)) as content from (
@@ -82,6 +84,9 @@ class Deliveries:
         shop = f"SHOP {self.rng.choice('abc')}"
         status = self.rng.choice(["pending", "posted"])
         day, amount = self._day(), -self.rng.randint(1, 99)
+        booked_at = datetime.combine(day, time(12)) + timedelta(days=self.rng.choice([0, 0, 1, 3]))
+        balance = self.rng.choice([None, self.rng.randint(-20, 20)])
+        common |= dict(booked_at=booked_at, balance_after=balance)
         return common | dict(description=shop, business_date=day, amount=amount, status=status)
 
     def _facing(self, before: dict[str, Any], key: str) -> dict[str, Any]:
@@ -129,6 +134,10 @@ def test_touched_days_give_what_all_days_give(home: Any, copy_of: CopyOf, seed: 
     whole = copy_of(warehouse)
     whole.dbt(*MODELS, "--full-refresh")
     assert content(warehouse) == content(whole)
+    for table in BALANCES:
+        rows = warehouse.frame(f"from {table} order by all").to_csv()
+        assert rows.count("\n") > 9, table
+        assert rows == whole.frame(f"from {table} order by all").to_csv()
     counts = warehouse.frame("""
         select count(superseded_at) as ended, count(refunded_key) as refunds, count(paired_key) as legs,
                count(*) filter (is_reinterpreted) as parts

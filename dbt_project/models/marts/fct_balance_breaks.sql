@@ -1,42 +1,56 @@
-{{ config(materialized='table') }}
-
-{%- set order = ['booked_at', 'version_known_at', '_load_id', '_record'] %}
-{%- set is_booked = "told.superseded_at is null and coalesce(told.status, 'posted') <> 'pending'" %}
+-- depends_on: {{ ref('int_reopened_bookings') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="
+            {% if is_incremental() %}
+            delete from {{ this }} as known
+            where exists (
+                select 1 from {{ ref('int_reopened_bookings') }} as reopened
+                where known.client_id = reopened.client_id and known.broken_date >= reopened.reopened_from
+            )
+            {% endif %}
+        ",
+    )
+}}
 
 with
 
--- Transactions are read twice: what few of them need is not carried through the sums of all. A balance belongs to the
--- day of booking, which for a card is often later than the purchase.
-booked as (
+{%- if is_incremental() %}
+
+-- The last balance before the days that are looked at again.
+anchors as (
     select
-        told.client_id,
-        told.account_id,
-        told.currency,
-        told.amount,
-        told.balance_after,
-        told.booking_date as balance_date,
-        coalesce(told.booked_at, told.event_at) as booked_at,
-        told.version_known_at,
-        told._load_id,
-        told._record
-    from {{ ref('int_transactions') }} as told
-    where {{ is_booked }}
+        days.client_id,
+        days.account_id,
+        days.currency,
+        max(days.balance_date) as balance_date
+    from {{ ref('int_account_days') }} as days
+    inner join {{ ref('int_reopened_bookings') }} as reopened
+        on days.client_id = reopened.client_id and days.balance_date < reopened.reopened_from
+    where days.closing_balance is not null
+    group by days.client_id, days.account_id, days.currency
 ),
 
--- Statements run from the oldest row to the newest or the other way, and dates alone do not tell which: a balance is
--- broken when it follows in neither way.
 days as (
-    select
-        client_id,
-        account_id,
-        currency,
-        balance_date,
-        sum(amount) as moved,
-        {{ value_at_last('balance_after', order) }} as closing_balance,
-        {{ value_at_first('balance_after', order) }} as closing_if_reversed
-    from booked
-    group by client_id, account_id, currency, balance_date
+    select days.*
+    from {{ ref('int_account_days') }} as days
+    inner join {{ ref('int_reopened_bookings') }} as reopened on days.client_id = reopened.client_id
+    left join anchors
+        on
+            days.client_id = anchors.client_id
+            and days.account_id = anchors.account_id
+            and days.currency = anchors.currency
+    where days.balance_date >= coalesce(anchors.balance_date, reopened.reopened_from)
 ),
+{%- else %}
+
+days as (
+    select * from {{ ref('int_account_days') }}
+),
+{%- endif %}
 
 cumulated as (
     select
@@ -57,6 +71,7 @@ followed as (
     window days_of_account as (partition by client_id, account_id, currency order by balance_date)
 ),
 
+-- Statements run from the oldest row to the newest or the other way: a balance is broken when it follows in neither.
 broken as (
     select * from followed
     where closing_balance - previous_balance <> moved_since and change_if_reversed <> moved_since
@@ -84,15 +99,14 @@ listed as (
         told._load_id,
         told._record
     from broken
-    inner join {{ ref('int_transactions') }} as told
+    inner join {{ ref('int_movements') }} as told
         on
             broken.client_id = told.client_id
             and broken.account_id = told.account_id
             and broken.currency = told.currency
-    where
-        {{ is_booked }}
-        and told.booking_date > broken.previous_date
-        and told.booking_date <= broken.balance_date
+            and broken.previous_date < told.booking_date
+            and broken.balance_date >= told.booking_date
+    where told.valid_to is null and coalesce(told.status, 'posted') <> 'pending'
 )
 
 select * from listed

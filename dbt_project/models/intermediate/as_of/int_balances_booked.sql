@@ -15,4 +15,4 @@ select
 from {{ ref('int_transactions') }} as transactions
 inner join {{ ref('stg_clients') }} as clients
     on transactions.client_id = clients.client_id and transactions.currency = clients.base_currency
-where transactions.balance_after is not null
+where transactions.balance_after is not null and coalesce(transactions.status, 'posted') <> 'pending'

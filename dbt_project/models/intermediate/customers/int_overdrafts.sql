@@ -1,5 +1,3 @@
-{%- set order = ['booked_at', 'version_known_at', '_load_id', '_record', 'known_at'] %}
-
 with
 
 horizon as (
@@ -15,38 +13,27 @@ accounts as (
     where accounts.superseded_at is null and accounts.type in ('current', 'savings', 'wallet')
 ),
 
-known as (
+closings as (
     select
-        booked.*,
+        days.client_id,
+        days.account_id,
+        days.closing_balance as balance_after,
+        days.balance_date,
         cast({{ dbt.dateadd('day', 1, 'horizon.as_of_date') }} as date) as known_to
-    from {{ ref('int_balances_booked') }} as booked
-    inner join horizon
-        on
-            booked.client_id = horizon.client_id
-            and booked.balance_date <= horizon.as_of_date
-            and booked.known_at < horizon.cutoff_at
-            and coalesce(booked.superseded_at, cast('9999-12-31' as timestamp)) >= horizon.cutoff_at
+    from {{ ref('int_account_days') }} as days
+    inner join {{ ref('stg_clients') }} as clients
+        on days.client_id = clients.client_id and days.currency = clients.base_currency
+    inner join horizon on days.client_id = horizon.client_id and days.balance_date <= horizon.as_of_date
+    where days.closing_balance is not null
 ),
 
--- The others have no overdraft, and need not be closed day by day.
+-- The others have no overdraft, and need not be followed day by day.
 overdrawn as (
     select distinct
         client_id,
         account_id
-    from known
+    from closings
     where balance_after < 0
-),
-
-closings as (
-    select
-        known.client_id,
-        known.account_id,
-        {{ value_at_last('known.balance_after', order) }} as balance_after,
-        known.balance_date,
-        known.known_to
-    from known
-    inner join overdrawn using (client_id, account_id)
-    group by known.client_id, known.account_id, known.balance_date, known.known_to
 ),
 
 -- A closing holds until the next one of the account.
@@ -57,6 +44,7 @@ carried as (
             lead(balance_date) over (partition by client_id, account_id order by balance_date), known_to
         ) as next_date
     from closings
+    inner join overdrawn using (client_id, account_id)
 ),
 
 changes as (

@@ -1,0 +1,60 @@
+-- depends_on: {{ ref('int_reopened_bookings') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="
+            {% if is_incremental() %}
+            delete from {{ this }} as known
+            where exists (
+                select 1 from {{ ref('int_reopened_bookings') }} as reopened
+                where known.client_id = reopened.client_id and known.balance_date >= reopened.reopened_from
+            )
+            {% endif %}
+        ",
+    )
+}}
+
+{%- set order = ['booked_at', 'version_known_at', '_load_id', '_record'] %}
+
+with
+
+-- A balance belongs to the day of booking, which for a card is often later than the purchase.
+booked as (
+    select
+        movements.client_id,
+        movements.account_id,
+        movements.currency,
+        movements.amount,
+        movements.balance_after,
+        movements.booking_date as balance_date,
+        coalesce(
+            movements.booked_at, movements.event_at, cast(movements.business_date as timestamp)
+        ) as booked_at,
+        movements.known_at as version_known_at,
+        movements._load_id,
+        movements._record
+    from {{ ref('int_movements') }} as movements
+    {%- if is_incremental() %}
+    inner join {{ ref('int_reopened_bookings') }} as reopened
+        on movements.client_id = reopened.client_id and movements.booking_date >= reopened.reopened_from
+    {%- endif %}
+    where movements.valid_to is null and coalesce(movements.status, 'posted') <> 'pending'
+),
+
+-- Statements run from the oldest row to the newest or the other way, and dates alone do not tell which.
+days as (
+    select
+        client_id,
+        account_id,
+        currency,
+        cast(sum(amount) as decimal(18, 4)) as moved,
+        {{ value_at_last('balance_after', order) }} as closing_balance,
+        {{ value_at_first('balance_after', order) }} as closing_if_reversed,
+        balance_date
+    from booked
+    group by client_id, account_id, currency, balance_date
+)
+
+select * from days
