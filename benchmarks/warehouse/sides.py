@@ -136,7 +136,7 @@ def from_file(work: Path) -> dict[str, Any]:
 
 
 ROLLING = """
-    create or replace table main.rolling as
+    create temp table rolling as
     select
         customer_id, event_at, base_amount,
         {% for days in [1, 7, 30] %}
@@ -150,13 +150,16 @@ ROLLING = """
     )
     window {% for days in [1, 7, 30] %}
         last_{{ days }} as (partition by customer_id order by moment
-            range between {{ days * 86_400_000_000 }} preceding and 1 preceding)
+            range between {{ days * 86_400_000_000 }} preceding and current row exclude group)
         {{ ',' if not loop.last }}{% endfor %}
 """
 
 
 def rolling(work: Path) -> dict[str, Any]:
-    """Count and sum of each transaction's 1, 7 and 30 days before it, by RANGE windows over microseconds."""
+    """Count and sum of each transaction's 1, 7 and 30 days before it, by RANGE windows over microseconds.
+
+    The result stays in memory, as those of pandas and Polars do.
+    """
     from jinja2 import Template
 
     settings = settings_for(work / "home")
