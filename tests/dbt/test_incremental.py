@@ -16,8 +16,8 @@ FIRST = date(2026, 3, 1)
 NIGHTS = 4
 KINDS = ["new"] * 3 + ["face"] * 3 + ["correct", "move", "post", "again"]
 MODELS = (
-    *("build", "--select", "+int_transactions", "+int_touched_days", "fct_balance_breaks", "int_account_days"),
-    "int_reopened_bookings",
+    *("build", "--select", "+int_transactions", "+int_touched_days"),
+    *("int_reopened_bookings", "int_account_days", "fct_balance_breaks"),
     *("--resource-type", "model", "--resource-type", "seed"),
 )
 HASH = """

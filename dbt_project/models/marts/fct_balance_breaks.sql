@@ -23,27 +23,27 @@ with
 -- The last balance before the days that are looked at again.
 anchors as (
     select
-        days.client_id,
-        days.account_id,
-        days.currency,
-        max(days.balance_date) as balance_date
-    from {{ ref('int_account_days') }} as days
+        told_days.client_id,
+        told_days.account_id,
+        told_days.currency,
+        max(told_days.balance_date) as balance_date
+    from {{ ref('int_account_days') }} as told_days
     inner join {{ ref('int_reopened_bookings') }} as reopened
-        on days.client_id = reopened.client_id and days.balance_date < reopened.reopened_from
-    where days.closing_balance is not null
-    group by days.client_id, days.account_id, days.currency
+        on told_days.client_id = reopened.client_id and told_days.balance_date < reopened.reopened_from
+    where told_days.closing_balance is not null
+    group by told_days.client_id, told_days.account_id, told_days.currency
 ),
 
 days as (
-    select days.*
-    from {{ ref('int_account_days') }} as days
-    inner join {{ ref('int_reopened_bookings') }} as reopened on days.client_id = reopened.client_id
+    select told_days.*
+    from {{ ref('int_account_days') }} as told_days
+    inner join {{ ref('int_reopened_bookings') }} as reopened on told_days.client_id = reopened.client_id
     left join anchors
         on
-            days.client_id = anchors.client_id
-            and days.account_id = anchors.account_id
-            and days.currency = anchors.currency
-    where days.balance_date >= coalesce(anchors.balance_date, reopened.reopened_from)
+            told_days.client_id = anchors.client_id
+            and told_days.account_id = anchors.account_id
+            and told_days.currency = anchors.currency
+    where told_days.balance_date >= coalesce(anchors.balance_date, reopened.reopened_from)
 ),
 {%- else %}
 

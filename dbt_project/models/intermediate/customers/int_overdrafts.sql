@@ -15,16 +15,16 @@ accounts as (
 
 closings as (
     select
-        days.client_id,
-        days.account_id,
-        days.closing_balance as balance_after,
-        days.balance_date,
+        closed.client_id,
+        closed.account_id,
+        closed.closing_balance as balance_after,
+        closed.balance_date,
         cast({{ dbt.dateadd('day', 1, 'horizon.as_of_date') }} as date) as known_to
-    from {{ ref('int_account_days') }} as days
+    from {{ ref('int_account_days') }} as closed
     inner join {{ ref('stg_clients') }} as clients
-        on days.client_id = clients.client_id and days.currency = clients.base_currency
-    inner join horizon on days.client_id = horizon.client_id and days.balance_date <= horizon.as_of_date
-    where days.closing_balance is not null
+        on closed.client_id = clients.client_id and closed.currency = clients.base_currency
+    inner join horizon on closed.client_id = horizon.client_id and closed.balance_date <= horizon.as_of_date
+    where closed.closing_balance is not null
 ),
 
 -- The others have no overdraft, and need not be followed day by day.
@@ -44,7 +44,13 @@ carried as (
             lead(balance_date) over (partition by client_id, account_id order by balance_date), known_to
         ) as next_date
     from closings
-    inner join overdrawn using (client_id, account_id)
+    where
+        (client_id, account_id) in (
+            select
+                overdrawn.client_id,
+                overdrawn.account_id
+            from overdrawn
+        )
 ),
 
 changes as (

@@ -36,11 +36,15 @@ booked as (
         movements._load_id,
         movements._record
     from {{ ref('int_movements') }} as movements
-    {%- if is_incremental() %}
-    inner join {{ ref('int_reopened_bookings') }} as reopened
-        on movements.client_id = reopened.client_id and movements.booking_date >= reopened.reopened_from
-    {%- endif %}
-    where movements.valid_to is null and coalesce(movements.status, 'posted') <> 'pending'
+    where
+        movements.valid_to is null
+        and coalesce(movements.status, 'posted') <> 'pending'
+        {%- if is_incremental() %}
+        and exists (
+            select 1 from {{ ref('int_reopened_bookings') }} as reopened
+            where movements.client_id = reopened.client_id and movements.booking_date >= reopened.reopened_from
+        )
+        {%- endif %}
 ),
 
 -- Statements run from the oldest row to the newest or the other way, and dates alone do not tell which.
