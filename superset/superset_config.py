@@ -99,7 +99,8 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = _settings.address.startswith("https")
 
-# Nothing is asked of the Internet: no telemetry, fonts or map tiles.
+# Nothing is asked of the Internet: no telemetry, fonts or map tiles; no page of it may read answers.
+ENABLE_CORS = False
 TALISMAN_CONFIG = {
     **_TALISMAN,
     "content_security_policy": {

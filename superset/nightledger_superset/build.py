@@ -257,22 +257,15 @@ class _Maker:
         header = self.header
         if header and "header" in stated:  # pages of all clients have a row of each
             header = replace(header, height=int(stated["header"]))
-        own = {
-            f"{slug}/{item.chart.key}": item.uuid
-            for tab in tabs
-            for row in tab.rows
-            for item in row
-            if isinstance(item, layout.Place)
-        }
+        places = [item for tab in tabs for row in tab.rows for item in row if isinstance(item, layout.Place)]
+        own = {f"{slug}/{item.chart.key}": item.uuid for item in places}
         alone = {
             item.chart.listed("metrics")[0]
-            for tab in tabs
-            for row in tab.rows
-            for item in row
-            if isinstance(item, layout.Place)
-            and len(item.chart.listed("metrics")) == 1
-            and not item.chart.listed("by")
+            for item in places
+            if len(item.chart.listed("metrics")) == 1 and not item.chart.listed("by")
         }
+        position = layout.position(stated["title"], tabs, header)
+        numbered = layout.numbered(position, [*([header] if header else []), *places])
         self.dashboards[slug] = DashboardInfo(
             uuid_of("dashboard", slug), stated["title"], stated["roles"], own
         )
@@ -283,8 +276,8 @@ class _Maker:
             "slug": slug,
             "uuid": str(uuid_of("dashboard", slug)),
             "published": True,
-            "position": layout.position(stated["title"], tabs, header),
-            "metadata": layout.metadata(self.look, self._filters(path, stated), alone),
+            "position": position,
+            "metadata": layout.metadata(self.look, self._filters(path, stated, numbered), alone),
             "version": "1.0.0",
         }
         self.write(f"dashboards/{slug}.yaml", content)
@@ -373,7 +366,9 @@ class _Maker:
         self.write(f"charts/{slug}.{chart.key}.yaml", content)
         return uuid
 
-    def _filters(self, path: Path, stated: dict[str, Any]) -> list[dict[str, Any]]:
+    def _filters(
+        self, path: Path, stated: dict[str, Any], numbered: dict[int, Chart]
+    ) -> list[dict[str, Any]]:
         names = stated.get("filters", [])
         made = []
         for name in names:
@@ -385,7 +380,9 @@ class _Maker:
                 raise DefinitionError(f"filters.yml: {name}: from: there is no datasets/{source}.yml.")
             above = [parent for parent in filter_.get("within", []) if parent in names]
             made.append(
-                layout.native_filter(name, filter_, self.datasets[source], uuid_of("dataset", source), above)
+                layout.native_filter(
+                    name, filter_, self.datasets[source], uuid_of("dataset", source), above, numbered
+                )
             )
         return made
 

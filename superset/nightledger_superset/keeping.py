@@ -14,16 +14,20 @@ UNKNOWN_FOR = 60
 
 
 def keep(_app: object) -> None:
-    """Have Superset look once for the currency of an answer's rows, and for the tables that SQL reads.
+    """Have Superset look once for the currency of an answer's rows, and for the tables that SQL reads, and
+    never for the name of DuckDB's default schema.
 
-    It does both for every answer, also where the answer itself comes from the cache: the one is a query of
-    its own in the warehouse, the other parses the SQL. Together they cost more than all else.
+    It does all that for every answer, also where the answer itself comes from the cache: the first is a query
+    of its own in the warehouse, the second parses the SQL, the third opens the warehouse to ask for a
+    constant. Together they cost more than all else.
     """
     from superset.common import query_actions
+    from superset.db_engine_specs.duckdb import DuckDBEngineSpec
     from superset.utils import rls
 
     query_actions.detect_currency = kept_currency(query_actions.detect_currency)
     rls.collect_rls_predicates_for_sql = predicates
+    DuckDBEngineSpec.get_default_schema = staticmethod(default_schema)
 
 
 def kept_currency(detect: Callable[..., str | None]) -> Callable[..., str | None]:
@@ -46,6 +50,11 @@ def kept_currency(detect: Callable[..., str | None]) -> Callable[..., str | None
         return known["currency"]
 
     return currency
+
+
+def default_schema(_database: Any, _catalog: str | None) -> str:
+    """Superset's `get_default_schema`: DuckDB has no other."""
+    return "main"
 
 
 def predicates(sql: str, database: Any, catalog: str | None, schema: str) -> list[str]:

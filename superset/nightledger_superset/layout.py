@@ -103,6 +103,16 @@ def position(title: str, tabs: list[Tab], header: Place | None) -> dict[str, Any
     return tree.nodes
 
 
+def numbered(position: dict[str, Any], places: list[Place]) -> dict[int, Chart]:
+    """The charts by the number that the position tree gives them; an import puts its own in its place."""
+    charts = {str(item.uuid): item.chart for item in places}
+    return {
+        node["meta"]["chartId"]: charts[node["meta"]["uuid"]]
+        for node in position.values()
+        if isinstance(node, dict) and node["type"] == "CHART"
+    }
+
+
 class _Tree:
     """The nodes by id; a node that is added becomes its last parent's child."""
 
@@ -148,9 +158,17 @@ def header_place(chart: Chart, uuid: UUID) -> Place:
 
 
 def native_filter(
-    name: str, stated: dict[str, Any], dataset: Dataset, uuid: UUID, above: list[str]
+    name: str,
+    stated: dict[str, Any],
+    dataset: Dataset,
+    uuid: UUID,
+    above: list[str],
+    charts: dict[int, Chart],
 ) -> dict[str, Any]:
     """One entry of a dashboard's filter bar; `above` are the filters that narrow its choice.
+
+    It is not sent to charts (by number) whose data set has no such column: Superset would ignore it, but ask
+    them anew with each choice, and never keep an answer whose filters were all ignored.
 
     `filters.yml`: `title`, `column` and `from` (the data set whose values are
     offered), `single` (one value at a time), `required` (begins with the first value; money of two
@@ -180,7 +198,10 @@ def native_filter(
         },
         "sortMetric": largest,
         "defaultDataMask": {"extraFormData": {}, "filterState": {}, "ownState": {}},
-        "scope": {"rootPath": ["ROOT_ID"], "excluded": []},
+        "scope": {
+            "rootPath": ["ROOT_ID"],
+            "excluded": [number for number, chart in charts.items() if column not in chart.dataset.columns],
+        },
         "cascadeParentIds": [f"NATIVE_FILTER-{parent}" for parent in above],
         "description": stated.get("description", ""),
     }

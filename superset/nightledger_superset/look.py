@@ -67,6 +67,8 @@ def _theme(look: Look, *, dark: bool) -> dict[str, Any]:
     shade = look.theme["dark" if dark else "light"]
     return {
         "algorithm": "dark" if dark else "default",
+        # Charts stand at once: growing into place costs a browser without a graphics card more than drawing.
+        "echartsOptionsOverrides": {"animation": False},
         # Superset writes on a treemap's fields in the page's own colour of text, whatever the fields have.
         "echartsOptionsOverridesByChartType": {
             "treemap_v2": {"series": {"label": {"color": look.theme["on_colour"]}}},

@@ -127,6 +127,21 @@ def test_the_currency_of_an_answer_is_looked_up_once_for_each_reader(
     assert ask("Analyst · demo_bank", "demo_wallet") == (None, 1), "it may have been a question that failed"
 
 
+def test_the_default_schema_is_the_one_that_duckdb_names(app: Any) -> None:
+    """Catches a kept name that is another one, with which a virtual data set's rules would find no table."""
+    from nightledger_superset.keeping import default_schema
+
+    with app.app_context():
+        from superset.models.core import Database
+
+        from superset import db
+
+        database = db.session.query(Database).filter_by(database_name="Nightledger").one()
+        with database.get_inspector() as inspector:
+            assert inspector.default_schema_name == default_schema(database, None)
+        assert database.get_default_schema(None) == default_schema(database, None)
+
+
 def test_one_request_reads_one_publication(home: Path, app: Any) -> None:
     """Catches an answer of the new publication that is kept under the key of the old one."""
     from nightledger_superset import reading

@@ -128,6 +128,27 @@ def test_charts_are_numbered_anew_inside_their_queries(app: Any, ids: dict[str, 
                 assert json.loads(chart.query_context)["datasource"]["id"] == chart.datasource_id
 
 
+def test_a_filter_is_sent_to_the_charts_that_have_its_column(app: Any, bundle: Any) -> None:
+    """Catches a chart that is asked past the cache for a filter it ignores, and one that misses a filter."""
+    seen = set()
+    with app.app_context():
+        from superset.models.dashboard import Dashboard
+
+        from superset import db
+
+        for page in db.session.query(Dashboard).filter(Dashboard.slug.in_(bundle.dashboards)):
+            for filter_ in json.loads(page.json_metadata)["native_filter_configuration"]:
+                column = filter_["targets"][0]["column"]["name"]
+                without = {
+                    chart.id
+                    for chart in page.slices
+                    if column not in {each.column_name for each in chart.datasource.columns}
+                }
+                assert set(filter_["scope"]["excluded"]) == without, f"{page.slug}: {filter_['name']}"
+                seen.add(bool(without))
+    assert seen == {True, False}
+
+
 def test_a_role_that_no_file_has_is_refused(app: Any, bundle: Any) -> None:
     """Catches a slip of the pen in a dashboard's roles, which would hide it from everybody."""
     from nightledger_superset import access

@@ -135,7 +135,9 @@ def refresh(settings: Settings, seconds: float | None = None) -> str:
             only waits a little longer.
     """
     if not PYTHON.exists() or not _prepared(settings):
-        return "Superset is not set up in this home: nothing to warm"
+        nothing = "Superset is not set up in this home: nothing to warm"
+        _tell(nothing)
+        return nothing
     return _command(settings, "refresh", seconds=seconds)
 
 
