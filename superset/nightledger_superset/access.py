@@ -81,6 +81,7 @@ EMBEDDED = {
     "Chart": "can_read",
     "Dataset": "can_read",
     "EmbeddedDashboard": "can_read",
+    "CurrentUserRestApi": "can_read",
     "Theme": "can_read",
     "DashboardFilterStateRestApi": "can_read can_write",
     "DashboardPermalinkRestApi": "can_read can_write",

@@ -68,6 +68,20 @@ def test_every_data_set_with_clients_is_confined(
     assert answered
 
 
+def test_no_row_of_a_data_set_names_another_client(
+    analyst: Person, bundle: Any, ids: dict[str, dict[str, int]]
+) -> None:
+    """Catches figures of one client's own model, named after it, that are repeated for every client."""
+    answered = 0
+    for name in bundle.datasets:
+        whole = {"columns": [], "metrics": [], "row_limit": 10_000}
+        answer = analyst.data(ids["datasets"][name], whole, result_type="samples")
+        if answer.status == 200:
+            assert OTHER not in json.dumps(answer.rows), name
+            answered += 1
+    assert answered
+
+
 ALTERED: dict[str, dict[str, Any]] = {
     "a filter on the other client": {"filters": [{"col": "client_id", "op": "==", "val": OTHER}]},
     "a filter on both": {"filters": [{"col": "client_id", "op": "IN", "val": [MINE, OTHER]}]},
