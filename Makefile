@@ -82,8 +82,8 @@ harvest-superset: $(VENV)/.installed-dev ## Write what the browser asks for each
 	@PYTHONPATH=superset $(RUN) -m nightledger_superset.browser harvest $(PAGES)
 
 .PHONY: screenshots-superset
-screenshots-superset: $(VENV)/.installed-dev ## Pictures of every tab, on a running server: [PAGES="segments spend"] [WIDTHS=1440,1920] [FOLDER=docs/images]
-	@PYTHONPATH=superset $(RUN) -m nightledger_superset.browser screenshots $(PAGES) --widths $(or $(WIDTHS),1440) --folder $(or $(FOLDER),docs/images)
+screenshots-superset: $(VENV)/.installed-dev ## Pictures of every tab, on a running server: [PAGES="segments spend"] [WIDTHS=1440,1920; 1440 by default] [DARK=yes] [FOLDER=docs/images]
+	@PYTHONPATH=superset $(RUN) -m nightledger_superset.browser screenshots $(PAGES) --widths $(or $(WIDTHS),1440) $(if $(DARK),--dark) --folder $(or $(FOLDER),docs/images)
 
 .PHONY: superset-refresh
 superset-refresh: $(VENV)/.installed .venv-superset/.installed ## Compute the answers of all dashboards on the newest publication

@@ -76,6 +76,41 @@ _CUT = """narrow => [...document.querySelectorAll('.dashboard-component-chart-ho
             .map(p => [p.scrollWidth - p.clientWidth, p.scrollHeight - p.clientHeight, p.innerText])
             .map(([wide, tall, text]) => [title, 'cut off', `${wide} × ${tall} px: ${text.slice(0, 40)}`]);
     })"""
+_CUT_LABELS = """() => {
+    // The picture's own object is only held by the React component that drew it.
+    const drawing = holder => {
+        let node = holder[Object.keys(holder).find(name => name.startsWith('__reactFiber$'))];
+        for (let above = 0; node && above < 6; above++, node = node.return)
+            for (let hook = node.memoizedState; hook?.next !== undefined; hook = hook.next)
+                if (hook?.memoizedState?.current?.getZr) return hook.memoizedState.current.getZr();
+    };
+    // What a legend of several pages has on another page is clipped.
+    const clipped = part => part && (part.getClipPath() || clipped(part.parent || part.__hostTarget));
+    return [...document.querySelectorAll('[_echarts_instance_]')].filter(e => e.offsetParent).flatMap(e => {
+        const chart = e.closest('.dashboard-component-chart-holder');
+        const title = chart?.querySelector('[data-test="editable-title"], .header-title')?.innerText || '?';
+        const drawn = drawing(e);
+        if (!drawn) return [[title, 'cut off', 'not known: its picture was not found']];
+        const labels = new Set();
+        const collect = part => {
+            if (part.ignore || part.invisible) return;
+            if (part.type === 'text' && part.style.text) labels.add(part);
+            if (part.getTextContent?.()) collect(part.getTextContent());
+            part.children?.().forEach(collect);
+        };
+        drawn.storage.getRoots().forEach(collect);
+        const cut = [...labels].filter(label => {
+            if (label.isTruncated) return true;
+            const box = label.getBoundingRect().clone();
+            if (label.transform) box.applyTransform(label.transform);
+            const beyond = Math.max(
+                -box.x, -box.y, box.x + box.width - drawn.getWidth(), box.y + box.height - drawn.getHeight());
+            return beyond > 2 && !clipped(label);
+        });
+        const told = cut.slice(0, 3).map(label => label.style.text).join(' | ');
+        return cut.length ? [[title, 'cut off', `${cut.length} labels: ${told.slice(0, 80)}`]] : [];
+    });
+}"""
 
 _BROKEN = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')]
     .filter(e => e.offsetParent)
@@ -204,10 +239,14 @@ class Visitor:
         return told.value.path().read_bytes()
 
     def cut(self, *, narrow: bool = False) -> list[tuple[str, str, str]]:
-        """What is shown and does not fit: titles, numbers, texts, tables. In a narrow window a box may
-        scroll, but no title may break within a word, and no chart be narrower than the window.
+        """What is shown and does not fit: titles, numbers, texts and tables of the page, and in the pictures
+        that ECharts draws the labels that it shortened or that reach over the edge. In a narrow window a box
+        may scroll and a label be shortened, but no title may break within a word, and no chart be narrower
+        than the window.
+
+        Not seen: labels that lie over each other, and those that ECharts left out for want of room.
         """
-        found = self.page.evaluate(_CUT, narrow) + (self.page.evaluate(_BROKEN) if narrow else [])
+        found = self.page.evaluate(_CUT, narrow) + self.page.evaluate(_BROKEN if narrow else _CUT_LABELS)
         return [(title, kind, said) for title, kind, said in found]
 
     def charts_of(self, slug: str) -> dict[int, str]:
@@ -372,7 +411,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="nightledger_superset.browser", description=__doc__)
     parser.add_argument("command", choices=["harvest", "screenshots"])
     parser.add_argument("slugs", nargs="*", help="dashboards; all when none is named")
-    parser.add_argument("--widths", default="1440,1920")
+    parser.add_argument("--widths", default=str(LEAST_WIDTH))
     parser.add_argument("--folder", type=Path, default=PROJECT / "docs" / "images")
     parser.add_argument("--dark", action="store_true")
     arguments = parser.parse_args()
