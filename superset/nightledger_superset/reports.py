@@ -24,6 +24,10 @@ KINDS = {"pdf": "application/pdf", "csv": "text/csv"}
 KEYS = {"description", "at", "send", "client", "format", "to", "sql", "when", "active"}
 COMPARED = ("<", "<=", ">", ">=", "==")
 WARM_MINUTES = 5
+PATIENCE = 180
+"""Seconds that a report's browser waits for a page: a cold one on a busy machine took more than Superset's
+60. Well under `working_timeout`, after which Superset gives a report up.
+"""
 
 
 def are_sent(settings: Settings) -> bool:
@@ -66,6 +70,7 @@ def config(settings: Settings) -> dict[str, Any]:
         "ALERT_REPORTS_EXECUTORS": [FixedExecutor(ADMIN)],
         "WEBDRIVER_OPTION_ARGS": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
         "WEBDRIVER_WINDOW": {"dashboard": (1440, 2000), "slice": (1440, 900), "pixel_density": 1},
+        "SCREENSHOT_PLAYWRIGHT_DEFAULT_TIMEOUT": PATIENCE * 1000,
         # Drawn in tiles, a page is as tall as its charts and not as the window.
         "SCREENSHOT_TILED_CHART_THRESHOLD": 1,
         "SCREENSHOT_TILED_VIEWPORT_HEIGHT": 600,
