@@ -70,8 +70,11 @@ def _theme(look: Look, *, dark: bool) -> dict[str, Any]:
         # Charts stand at once: growing into place costs a browser without a graphics card more than drawing.
         "echartsOptionsOverrides": {"animation": False},
         # Superset writes on a treemap's fields in the page's own colour of text, whatever the fields have.
+        # Without breaks a label of two words is cut.
         "echartsOptionsOverridesByChartType": {
-            "treemap_v2": {"series": {"label": {"color": look.theme["on_colour"]}}},
+            "treemap_v2": {
+                "series": {"label": {"color": look.theme["on_colour"], "overflow": "break", "lineHeight": 13}}
+            },
             "heatmap_v2": {"visualMap": {"textStyle": {"color": shade["text"]}}},
         },
         "token": {

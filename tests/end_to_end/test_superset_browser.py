@@ -61,7 +61,7 @@ EMPTY: dict[str, dict[str, list[str]]] = {
             "How many customers each segment has",
             "What a customer of each segment brings in a year",
             "What the customers of each segment have in common",
-            "Who went where since the last month-end",
+            "Who went where since the last month-end: left then, right now",
             "Stayed where they were",
             "Customers of each segment by date",
             "What each segment spends more on than others",

@@ -142,6 +142,36 @@ def test_the_default_schema_is_the_one_that_duckdb_names(app: Any) -> None:
         assert database.get_default_schema(None) == default_schema(database, None)
 
 
+def test_an_answer_survives_an_error_in_its_key(
+    people: Callable[..., Person], ids: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a page that fails because the key of its answer could not be made."""
+    from nightledger_superset import keeping
+
+    def fails(sql: str, engine: str) -> frozenset[Any]:
+        raise RuntimeError(sql + engine)
+
+    monkeypatch.setattr(keeping, "_tables", fails)
+    answer = people("Analyst").data(ids["datasets"]["merchant_spend"])
+    assert answer.status == 200, answer.text
+
+
+def test_merchants_are_shown_with_all_their_payments_and_without_names_of_persons(
+    home: Path, answers: dict[str, Answer]
+) -> None:
+    """Catches spend beside a count of other rows, and landlords by name on a page of all analysts."""
+    rows = answers["merchants/top"].content["result"][0]["data"]
+    with duckdb.connect(str(home / "builds" / "current" / "warehouse.duckdb"), read_only=True) as connection:
+        rent = "select distinct merchant from marts.fct_transactions where movement = 'rent'"
+        landlords = {name for (name,) in connection.execute(rent).fetchall()}
+    assert landlords
+    assert "Landlords" in {row["merchant"] for row in rows}
+    assert landlords.isdisjoint(row["merchant"] for row in rows)
+    paid = [row for row in rows if row["spend"] > 0]
+    assert paid
+    assert all(row["payments"] >= row["customers"] and row["mean_payment"] > 0 for row in paid)
+
+
 def test_one_request_reads_one_publication(home: Path, app: Any) -> None:
     """Catches an answer of the new publication that is kept under the key of the old one."""
     from nightledger_superset import reading
