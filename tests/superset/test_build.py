@@ -262,3 +262,13 @@ def test_colours_can_be_told_from_both_backgrounds() -> None:
         assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, colour  # words, on a field of it
     light, dark = themes(look)
     assert light["token"].keys() == dark["token"].keys()
+
+
+def test_no_data_set_of_clients_reads_facts_of_the_whole_platform(bundle: Bundle) -> None:
+    """Superset applies a reader's rules within the SQL too: who is of one client would get no row of these."""
+    stated = {
+        name: yaml.safe_load((SUPERSET / "datasets" / f"{name}.yml").read_text()) for name in bundle.datasets
+    }
+    whole = {said["relation"] for said in stated.values() if said.get("shared") and "relation" in said}
+    for name, info in bundle.datasets.items():
+        assert info.shared or not whole & set(info.reads), name
