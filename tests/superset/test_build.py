@@ -265,7 +265,7 @@ def test_colours_can_be_told_from_both_backgrounds() -> None:
 
 
 def test_no_data_set_of_clients_reads_facts_of_the_whole_platform(bundle: Bundle) -> None:
-    """Superset applies a reader's rules within the SQL too: who is of one client would get no row of these."""
+    """The rules of rows hold within SQL too: who is of one client would get no row of these."""
     stated = {
         name: yaml.safe_load((SUPERSET / "datasets" / f"{name}.yml").read_text()) for name in bundle.datasets
     }
