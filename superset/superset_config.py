@@ -63,7 +63,14 @@ CACHE_CONFIG = {**_cache, "CACHE_KEY_PREFIX": "nightledger_", "CACHE_DEFAULT_TIM
 DATA_CACHE_CONFIG = CACHE_CONFIG
 FILTER_STATE_CACHE_CONFIG = CACHE_CONFIG
 EXPLORE_FORM_DATA_CACHE_CONFIG = CACHE_CONFIG
-FLASK_APP_MUTATOR = keeping.keep
+
+
+def FLASK_APP_MUTATOR(app: object) -> None:
+    """What Superset has no setting for."""
+    keeping.keep(app)
+    reading.share_saved_queries(app)
+
+
 RESULTS_BACKEND = FileSystemCache(
     str(_settings.state / "results"), threshold=1_000, default_timeout=CACHE_DEFAULT_TIMEOUT
 )

@@ -1,6 +1,6 @@
 """Keeps what Superset works out anew for every answer though it cannot have changed.
 
-`superset_config.py` hands `keep` to Superset as FLASK_APP_MUTATOR.
+`superset_config.py` has Superset call `keep` when it starts (FLASK_APP_MUTATOR).
 """
 
 import hashlib

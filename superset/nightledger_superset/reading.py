@@ -1,19 +1,21 @@
 """How Superset reads: the newest publication, one for a whole request, and never anybody else's rows.
 
 `superset_config.py` hands these to Superset: `mutate` as DB_CONNECTION_MUTATOR, `SecurityManager` as
-CUSTOM_SECURITY_MANAGER and `is_guest_confined` as GUEST_TOKEN_VALIDATOR_HOOK.
+CUSTOM_SECURITY_MANAGER, `is_guest_confined` as GUEST_TOKEN_VALIDATOR_HOOK; and it calls
+`share_saved_queries` when Superset starts.
 """
 
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flask import g, has_app_context, has_request_context
+from flask import g, has_app_context, has_request_context, request
+from sqlalchemy import or_
 from sqlalchemy.engine.url import URL
 from superset.security import SupersetSecurityManager
 
 from nightledger_superset import roles
-from nightledger_superset.settings import Settings
+from nightledger_superset.settings import ADMIN, Settings
 
 WAREHOUSE = "warehouse.duckdb"
 """Its stem is the catalog that views name, as `nightledger.warehouse` has it."""
@@ -138,3 +140,20 @@ def is_guest_confined(token: dict[str, Any]) -> bool:
     rules = token.get("rls") or []
     clauses = {rule.get("clause", "") for rule in rules if not rule.get("dataset")}
     return len(rules) == 1 and len(clauses) == 1 and all(CLIENT_CLAUSE.fullmatch(c) for c in clauses)
+
+
+def share_saved_queries(_app: object) -> None:
+    """Show the saved queries of git to everybody who has SQL Lab: Superset shows each reader its own only.
+
+    To read; whoever wants another one saves it under a name of their own.
+    """
+    from superset.models.sql_lab import SavedQuery
+    from superset.queries.saved_queries.filters import SavedQueryFilter
+
+    def apply(_self: object, query: Any, _value: object) -> Any:
+        own = SavedQuery.created_by == g.user
+        if request.method != "GET":
+            return query.filter(own)
+        return query.filter(or_(own, SavedQuery.created_by.has(username=ADMIN)))
+
+    SavedQueryFilter.apply = apply

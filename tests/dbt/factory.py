@@ -50,6 +50,7 @@ _TABLES = {
     " recorded_at timestamp",
     "operations.publications": "action varchar, publication_id varchar, run_id varchar, as_of_date date,"
     " recorded_at timestamp",
+    "operations.runs": "run_id varchar, kind varchar, as_of_date date, opened_at timestamp",
     "operations.model_metrics": "model varchar, version varchar, client_id varchar, dataset varchar,"
     " window_label varchar, metric varchar, baseline varchar, value double, lo double, hi double, n bigint,"
     " base_rate double, known_at timestamp, recorded_at timestamp",

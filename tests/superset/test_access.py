@@ -258,6 +258,17 @@ def test_nobody_of_a_client_has_sql_lab(
         assert is_refused(person.ask("GET", "/api/v1/saved_query/"))
 
 
+def test_an_analyst_reads_the_saved_queries_and_changes_none(cleared: Person) -> None:
+    """Catches questions in git that only the admin who imported them can see, or that anybody can rewrite."""
+    found = cleared.ask("GET", "/api/v1/saved_query/").content["result"]
+    assert {query["label"] for query in found} >= {"The 100 riskiest borrowers"}
+    path = f"/api/v1/saved_query/{found[0]['id']}"
+    assert cleared.ask("GET", path).content["result"]["sql"]
+    for method, body in (("PUT", {"sql": "select 1"}), ("DELETE", None)):
+        assert is_refused(cleared.ask(method, path, body))
+    assert cleared.ask("GET", path).content["result"]["sql"] != "select 1"
+
+
 @pytest.mark.parametrize(
     "statement",
     [
