@@ -1,5 +1,4 @@
-{{ config(materialized='table') }}
-
+-- A view: which days a night touches is no part of what it publishes, and a replay may touch others.
 with
 
 touched as (
