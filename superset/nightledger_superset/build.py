@@ -409,7 +409,7 @@ def _dataset_yaml(dataset: Dataset, look: Look) -> dict[str, Any]:
             {
                 "column_name": column.name,
                 "verbose_name": column.label,
-                "type": column.type.upper(),
+                "type": "VARCHAR" if column.type == "boolean" else column.type.upper(),  # yes or no
                 "is_dttm": column.is_time,
                 "groupby": True,
                 "filterable": True,

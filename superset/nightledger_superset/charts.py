@@ -250,11 +250,11 @@ def _table(chart: Chart, look: Look) -> dict[str, Any]:
     units = {name: chart.dataset.columns[name] for name in [*columns, *by]}
     config: dict[str, Any] = {}
     for name, column in units.items():
-        if column.unit:
-            config[name] = _column_config(chart, look.units[column.unit])
-        elif column.is_time:
+        if column.is_time:
             exact = column.type.startswith("timestamp")
-            config[name] = {"d3TimeFormat": look.dates["time" if exact else "day"]}
+            config[name] = {"d3TimeFormat": look.dates[column.unit or ("time" if exact else "day")]}
+        elif column.unit:
+            config[name] = _column_config(chart, look.units[column.unit])
     for name in metrics:
         config[name] = _column_config(chart, look.units[chart.dataset.metrics[name].unit])
     for name, own in chart.stated.get("labels", {}).items():
@@ -406,23 +406,11 @@ def _histogram(chart: Chart, look: Look) -> dict[str, Any]:
         "cumulative": False,
         "show_legend": bool(chart.listed("by")),
         "show_value": False,
-        "x_axis_title": column.label,
+        # The picture knows no currency.
+        "x_axis_title": f"{column.label}, in the client's currency" if unit.get("currency") else column.label,
         "y_axis_title": "",
         "x_axis_format": unit["format"],
         "y_axis_format": look.units["count"]["format"],
-    }
-
-
-def _box(chart: Chart, look: Look) -> dict[str, Any]:
-    unit = _unit(chart, look)
-    return {
-        "columns": chart.listed("columns"),
-        "groupby": chart.listed("by"),
-        "metrics": chart.listed("metrics"),
-        "whiskerOptions": "2/98 percentiles",
-        "x_ticks_layout": "auto",
-        "number_format": unit["format"],
-        "show_legend": False,
     }
 
 
@@ -465,6 +453,5 @@ _KINDS: dict[str, tuple[str, Callable[[Chart, Look], dict[str, Any]]]] = {
     "sankey": ("sankey_v2", _sankey),
     "pie": ("pie", _pie),
     "histogram": ("histogram_v2", _histogram),
-    "box": ("box_plot", _box),
     "bubble": ("bubble_v2", _bubble),
 }

@@ -5,6 +5,7 @@ Every column
 that its SQL or its metrics name must exist there, so a rename in dbt fails here, naming file and column.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
 from nightledger_superset.described import Relation
-from nightledger_superset.look import Look
+from nightledger_superset.look import Look, in_words
 
 _KEYS = {"relation", "sql", "title", "description", "time", "columns", "metrics", "shared", "hidden"}
 
@@ -28,8 +29,8 @@ class DefinitionError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """A column as charts see it. `unit` names a number format of `look.yml`, or is empty. `words` are what
-    people read in place of its codes, or None where it has none.
+    """A column as charts see it. `unit` names a number format of `look.yml`, of times one of its `dates`, or is
+    empty. `words` are what people read in place of its codes, or None where it has none.
     """
 
     name: str
@@ -46,7 +47,9 @@ class Column:
 
     @property
     def expression(self) -> str | None:
-        """SQL that says the codes in words, as `in_words` does; None for other columns."""
+        """SQL that says codes, and what is true or not, in words, as `in_words` does; None for other columns."""
+        if self.type == "boolean":
+            return f"case when {self.name} then 'yes' when not {self.name} then 'no' end"
         if self.words is None:
             return None
         plain = f"replace(replace({self.name}, '_', ' '), '.', ', ')"
@@ -56,10 +59,11 @@ class Column:
 
     def in_words(self, value: Any) -> Any:
         """What charts show for a value of this column: `emi_loans` is Loan instalments."""
+        if self.type == "boolean" and isinstance(value, bool):
+            return "yes" if value else "no"
         if self.words is None or not isinstance(value, str):
             return value
-        plain = value.replace("_", " ").replace(".", ", ")
-        return self.words.get(value, plain[:1].upper() + plain[1:])
+        return in_words(value, self.words)
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,8 @@ def _column(path: Path, name: str, kind: str, description: str, own: dict[str, A
         unit = "number"
     elif not unit and kind in ("integer", "bigint", "int", "hugeint", "smallint"):
         unit = "count"
-    _known_unit(path, f"columns: {name}", unit, look)
+    formats = look.dates if kind.startswith(("date", "timestamp")) else look.units
+    _known_unit(path, f"columns: {name}", unit, formats)
     codes = own.get("words", look.worded.get(name, ""))
     if codes and codes not in look.words:
         raise DefinitionError(f"{path.name}: columns: {name}: look.yml has no words of {codes}.")
@@ -253,13 +258,11 @@ def _metric(path: Path, name: str, stated: dict[str, Any], columns: dict[str, Co
         raise DefinitionError(f"{path.name}: {where}: {error}") from error
     if missing := sorted(named - set(columns)):
         raise DefinitionError(f"{path.name}: {where}: there is no column {missing[0]}.")
-    _known_unit(path, where, stated["unit"], look)
+    _known_unit(path, where, stated["unit"], look.units)
     label = stated.get("label", label_of(name))
     return Metric(name, label, stated["sql"], stated["unit"], stated.get("description", ""))
 
 
-def _known_unit(path: Path, where: str, unit: str, look: Look) -> None:
-    if unit and unit not in look.units:
-        raise DefinitionError(
-            f"{path.name}: {where}: unknown unit {unit}; known are {', '.join(look.units)}."
-        )
+def _known_unit(path: Path, where: str, unit: str, known: Mapping[str, Any]) -> None:
+    if unit and unit not in known:
+        raise DefinitionError(f"{path.name}: {where}: unknown unit {unit}; known are {', '.join(known)}.")

@@ -22,8 +22,8 @@ _LOGO = (
 
 @dataclass(frozen=True)
 class Look:
-    """The file's content: `units` by name, `colours` by meaning, `others`, the `words` of codes by kind, the
-    kind of codes of each `worded` column, and the themes' settings.
+    """The file's content: `units` by name, `colours` by meaning, `others`, those of `categories` of spend, the
+    `words` of codes by kind, the kind of codes of each `worded` column, and the themes' settings.
     """
 
     units: dict[str, dict[str, Any]]
@@ -34,6 +34,7 @@ class Look:
     alarming: list[str]
     meanings: dict[str, list[str]]
     shades: dict[str, str]
+    categories: dict[str, str]
     words: dict[str, dict[str, str]]
     worded: dict[str, str]
     theme: dict[str, Any]
@@ -41,7 +42,14 @@ class Look:
     def label_colours(self) -> dict[str, str]:
         """The colour of each value that means something, for a dashboard's metadata."""
         named = {v: self.colours[meaning] for meaning, values in self.meanings.items() for v in values}
-        return {**named, **self.shades}
+        categories = {in_words(v, self.words["categories"]): colour for v, colour in self.categories.items()}
+        return {**named, **self.shades, **categories}
+
+
+def in_words(code: str, words: dict[str, str]) -> str:
+    """What people read for a code: the word that it has, or the code without underscores."""
+    plain = code.replace("_", " ").replace(".", ", ")
+    return words.get(code, plain[:1].upper() + plain[1:])
 
 
 def read_look(folder: Path) -> Look:

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from ml.promotion import PROMOTED
+from nightledger.governance import promotion
 from nightledger.servers import superset_pages
 from nightledger.settings import PROJECT, Settings
+from tests.helpers.steps import LAST, run_night, settings_of
 
 sys.path.append(str(PROJECT / "superset"))
 
@@ -119,12 +122,34 @@ EMPTY: dict[str, dict[str, list[str]]] = {
 """What one client's small bank has nothing for: why, on which page, which charts."""
 
 
+MODELS = ("forecast_revenue", "forecast_spend", "lifetime_value", "segments_rfm", "segments_spend")
+"""Besides churn: those that learn enough from a small bank, and quickly."""
+
+
 @pytest.fixture(scope="module")
-def settings(undisturbed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def modelled_home(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first home with these models, promoted however weak, and the last night, which they score."""
+    from ml import training
+
+    home = tmp_path_factory.mktemp("modelled") / "home"
+    shutil.copytree(first_home, home, symlinks=True)
+    settings = settings_of(home)
+    for model in training.members(settings):
+        if model.partition(".")[0] in MODELS:
+            outcome = training.train(settings, model).as_dict()
+            if outcome["version"]:
+                outcome["verdict"] = PROMOTED
+            promotion.record_training(settings, outcome, f"train/{model}")
+    assert run_night(settings, "nightly/modelled", LAST, tests=False)
+    return home
+
+
+@pytest.fixture(scope="module")
+def settings(modelled_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A server of its own on the publication of the last night."""
     home = tmp_path_factory.mktemp("pages") / "home"
     (home / "builds").mkdir(parents=True)
-    publication = (undisturbed_home / "builds" / "current").resolve(strict=True)
+    publication = (modelled_home / "builds" / "current").resolve(strict=True)
     (home / "builds" / publication.name).symlink_to(publication)
     (home / "builds" / "current").symlink_to(publication.name)
     with socket.socket() as found:

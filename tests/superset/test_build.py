@@ -239,6 +239,22 @@ def test_codes_are_said_in_words(small: Path) -> None:
     (small / "datasets" / "mart_portfolio.yml").write_text(yaml.safe_dump(stated))
     asked = yaml.safe_load(build(small, DBT, URI).files["charts/page.active.yaml"])["params"]["adhoc_filters"]
     assert [one["comparator"] for one in asked if one["subject"] == "client_id"] == ["Demo bank"]
+    told = Column("is_complete", "boolean", "Complete", "", "")
+    with duckdb.connect() as connection:
+        truths = connection.execute(
+            f"select is_complete, {told.expression} from (values (true), (false), (null)) as rows(is_complete)"
+        ).fetchall()
+    assert truths == [(truth, told.in_words(truth)) for truth in (True, False, None)]
+    assert [said for _, said in truths] == ["yes", "no", None]
+
+
+def test_a_category_has_its_own_colour_on_every_page() -> None:
+    """Catches a category that was given other words: its colour would be left behind."""
+    look = read_look(SUPERSET)
+    colours = look.label_colours()
+    spent = Column("category", "varchar", "Category", "", "", look.words["categories"])
+    assert {code: colours[spent.in_words(code)] for code in look.categories} == look.categories
+    assert set(look.words["categories"]) <= set(look.categories)
 
 
 def test_colours_can_be_told_from_both_backgrounds() -> None:
