@@ -29,8 +29,8 @@ class DefinitionError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """A column as charts see it. `unit` names a number format of `look.yml`, of times one of its `dates`, or is
-    empty. `words` are what people read in place of its codes, or None where it has none.
+    """A column as charts see it. `unit` names a number format of `look.yml`, of times one of its `dates`, or
+    is empty. `words` are what people read in place of its codes, or None where it has none.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Column:
 
     @property
     def expression(self) -> str | None:
-        """SQL that says codes, and what is true or not, in words, as `in_words` does; None for other columns."""
+        """SQL that says codes and what is true in words, as `in_words` does; None for other columns."""
         if self.type == "boolean":
             return f"case when {self.name} then 'yes' when not {self.name} then 'no' end"
         if self.words is None:

@@ -22,8 +22,8 @@ _LOGO = (
 
 @dataclass(frozen=True)
 class Look:
-    """The file's content: `units` by name, `colours` by meaning, `others`, those of `categories` of spend, the
-    `words` of codes by kind, the kind of codes of each `worded` column, and the themes' settings.
+    """The file's content: `units` by name, `colours` by meaning, `others`, those of `categories` of spend,
+    the `words` of codes by kind, the kind of codes of each `worded` column, and the themes' settings.
     """
 
     units: dict[str, dict[str, Any]]

@@ -242,7 +242,7 @@ def test_codes_are_said_in_words(small: Path) -> None:
     told = Column("is_complete", "boolean", "Complete", "", "")
     with duckdb.connect() as connection:
         truths = connection.execute(
-            f"select is_complete, {told.expression} from (values (true), (false), (null)) as rows(is_complete)"
+            f"select is_complete, {told.expression} from (select unnest([true, false, null]) as is_complete)"
         ).fetchall()
     assert truths == [(truth, told.in_words(truth)) for truth in (True, False, None)]
     assert [said for _, said in truths] == ["yes", "no", None]
