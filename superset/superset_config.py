@@ -32,6 +32,7 @@ WEBDRIVER_BASEURL_USER_FRIENDLY = f"{_settings.address}/"
 # Reading
 DB_CONNECTION_MUTATOR = reading.mutate
 CUSTOM_SECURITY_MANAGER = reading.SecurityManager
+EXTRA_RELATED_QUERY_FILTERS = reading.CHOICES
 PREVENT_UNSAFE_DB_CONNECTIONS = True
 ROW_LIMIT = 10_000
 SQL_MAX_ROW = 100_000
@@ -69,6 +70,7 @@ def FLASK_APP_MUTATOR(app: object) -> None:
     """What Superset has no setting for."""
     keeping.keep(app)
     reading.share_saved_queries(app)
+    reading.name_own_roles(app)
 
 
 RESULTS_BACKEND = FileSystemCache(

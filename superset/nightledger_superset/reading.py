@@ -1,8 +1,8 @@
 """How Superset reads: the newest publication, one for a whole request, and never anybody else's rows.
 
 `superset_config.py` hands these to Superset: `mutate` as DB_CONNECTION_MUTATOR, `SecurityManager` as
-CUSTOM_SECURITY_MANAGER, `is_guest_confined` as GUEST_TOKEN_VALIDATOR_HOOK; and it calls
-`share_saved_queries` when Superset starts.
+CUSTOM_SECURITY_MANAGER, `is_guest_confined` as GUEST_TOKEN_VALIDATOR_HOOK, `CHOICES` as
+EXTRA_RELATED_QUERY_FILTERS; and it calls `share_saved_queries` and `name_own_roles` when Superset starts.
 """
 
 import re
@@ -125,6 +125,10 @@ class SecurityManager(SupersetSecurityManager):  # type: ignore[misc]
         """What an answer depends on besides its query: the user's rules and the publication."""
         return [*super().get_rls_cache_key(datasource), f"publication {publication().name}"]
 
+    def roles_told(self) -> set[str] | None:
+        """Names of the roles that the user may be told of, which have those of clients in them; None: all."""
+        return None if self._sees_all_clients() else {role.name for role in self.get_user_roles(g.user)}
+
     def _sees_all_clients(self) -> bool:
         """Whether `roles.yml` clears the user for all clients; the command line, without a user, is."""
         if getattr(g, "user", None) is None:
@@ -157,3 +161,48 @@ def share_saved_queries(_app: object) -> None:
         return query.filter(or_(own, SavedQuery.created_by.has(username=ADMIN)))
 
     SavedQueryFilter.apply = apply
+
+
+def name_own_roles(_app: object) -> None:
+    """Tell whoever is confined to a client which of their own roles a dashboard names, and of no others."""
+    from marshmallow import post_dump
+    from superset.dashboards.api import DashboardRestApi
+    from superset.dashboards.schemas import DashboardGetResponseSchema
+    from superset.extensions import security_manager
+
+    def leave_own(dashboard: dict[str, Any]) -> dict[str, Any]:
+        if (told := security_manager.roles_told()) is not None and "roles" in dashboard:
+            dashboard["roles"] = [role for role in dashboard["roles"] if role["name"] in told]
+        return dashboard
+
+    whole = DashboardGetResponseSchema.post_dump
+
+    @post_dump
+    def of_one(schema: object, dashboard: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return leave_own(whole(schema, dashboard, **more))
+
+    def of_list(_api: object, answer: dict[str, Any]) -> None:
+        answer["result"] = [leave_own(dashboard) for dashboard in answer["result"]]
+
+    DashboardGetResponseSchema.post_dump = of_one
+    DashboardRestApi.pre_get_list = of_list
+
+
+def _own_roles(query: Any) -> Any:
+    from superset.extensions import security_manager
+
+    told = security_manager.roles_told()
+    return query if told is None else query.filter(security_manager.role_model.name.in_(told))
+
+
+def _colleagues(query: Any) -> Any:
+    from superset.extensions import security_manager
+
+    told = security_manager.roles_told()
+    if told is None:
+        return query
+    return query.filter(security_manager.user_model.roles.any(security_manager.role_model.name.in_(told)))
+
+
+CHOICES = {"role": _own_roles, "user": _colleagues}
+"""Whom somebody may give an own dashboard to: who is confined to a client, to people with the same roles."""

@@ -434,6 +434,38 @@ def test_what_a_client_may_change_is_little(
         assert is_refused(analyst.ask(method, path, {} if method in ("PUT", "POST") else None)), path
 
 
+def test_the_confined_are_told_of_no_other_client_s_roles_and_people(
+    analyst: Person, cleared: Person, people: People, ids: dict[str, dict[str, int]]
+) -> None:
+    """Catches the ids of all clients in the names of the roles that a page is for, and who works for them."""
+    mine, other = f"Analyst · {MINE}", f"Analyst · {OTHER}"
+    people(other)
+    page = f"/api/v1/dashboard/{ids['dashboards']['executive']}"
+    pages = "/api/v1/dashboard/?q=(page_size:100)"
+    for path in (page, f"{page}?q=(columns:!(id,roles))", pages):
+        whole, told = cleared.ask("GET", path), analyst.ask("GET", path)
+        assert (whole.status, told.status) == (200, 200), path
+        assert other in _names(whole), path
+        assert {name for name in _names(told) if MINE in name} == {mine}, path
+        assert OTHER not in told.text, path
+    roles = "/api/v1/dashboard/related/roles?q=(page_size:100)"
+    choices = [row["text"] for row in analyst.ask("GET", roles).content["result"]]
+    assert choices == [mine]
+    assert other in [row["text"] for row in cleared.ask("GET", roles).content["result"]]
+    owners = "/api/v1/dashboard/related/owners?q=(page_size:100)"
+    few, many = (person.ask("GET", owners).content["count"] for person in (analyst, cleared))
+    assert 1 <= few < many
+    for path in ("/api/v1/dashboard/_info", "/api/v1/chart/_info", "/api/v1/me/roles/", "/api/v1/menu/"):
+        assert OTHER not in analyst.ask("GET", path).text, path
+
+
+def _names(answer: Answer) -> set[str]:
+    found = answer.content["result"]
+    return {
+        role["name"] for page in (found if isinstance(found, list) else [found]) for role in page["roles"]
+    }
+
+
 def test_compliance_reads_who_did_what(people: People) -> None:
     """Catches the log going missing for those who must see it."""
     assert people("Compliance").ask("GET", "/api/v1/log/").status == 200
@@ -511,6 +543,8 @@ def test_a_guest_sees_one_client(
     guest = Person(app, token=token)
     assert guest.ask("GET", "/api/v1/me/roles/").status == 200, "the page asks this before it shows anything"
     dashboard = ids["dashboards"]["executive"]
+    for path in (f"/api/v1/dashboard/{dashboard}", "/api/v1/dashboard/"):
+        assert OTHER not in guest.ask("GET", path).text, "a name of a role"
     differing = 0
     asking = _charts_on_clients(app, dashboard)
     for chart, _, question in asking:
