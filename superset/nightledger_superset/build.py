@@ -32,6 +32,7 @@ _LOOKS = {
     *("include_search", "label_type", "server_page_length", "subtitle", "subtitle_font_size"),
     *("value_bounds", "x_axis_time_format", "xAxisLabelRotation", "x_axis_title_margin", "y_axis_format"),
     *("allow_render_html", "color_by_primary_axis", "x_axis_title", "y_axis_title", "y_axis_title_margin"),
+    *("number_format", "xAxisFormat", "tooltipSizeFormat"),
 }
 
 

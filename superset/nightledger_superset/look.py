@@ -20,6 +20,14 @@ _LOGO = (
 )
 
 
+# Room around each label of the axis: ECharts leaves out what overlaps, and would let the others touch. Only
+# what has a background takes room. The legend itself hides and shows: buttons All and Inv say nothing.
+_SERIES = {
+    "xAxis": {"axisLabel": {"padding": [0, 4], "backgroundColor": "transparent"}},
+    "legend": {"selector": False},
+}
+
+
 @dataclass(frozen=True)
 class Look:
     """The file's content: `units` by name, `colours` by meaning, `others`, those of `categories` of spend,
@@ -84,6 +92,8 @@ def _theme(look: Look, *, dark: bool) -> dict[str, Any]:
                 "series": {"label": {"color": look.theme["on_colour"], "overflow": "break", "lineHeight": 13}}
             },
             "heatmap_v2": {"visualMap": {"textStyle": {"color": shade["text"]}}},
+            **dict.fromkeys(("echarts_timeseries_line", "echarts_timeseries_bar", "echarts_area"), _SERIES),
+            "histogram_v2": {"xAxis": {"nameGap": 26}},
         },
         "token": {
             "brandLogoAlt": look.theme["name"],
