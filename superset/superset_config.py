@@ -5,7 +5,7 @@ import sys
 from datetime import timedelta
 
 from flask_caching.backends.filesystemcache import FileSystemCache
-from nightledger_superset import keeping, look, reading, reports
+from nightledger_superset import keeping, look, metadata, reading, reports
 from nightledger_superset.roles import GUEST
 from nightledger_superset.settings import FOLDER, Settings
 from superset.config import DISALLOWED_SQL_FUNCTIONS as _DISALLOWED
@@ -21,10 +21,7 @@ os.environ["TZ"] = "UTC"
 APP_NAME = _look.theme["name"]
 SECRET_KEY = _keys["secret_key"]
 SQLALCHEMY_DATABASE_URI = _settings.dsn
-# SQLite makes each request write its log line: waiting for a lock is better than an error page.
-SQLALCHEMY_ENGINE_OPTIONS = (
-    {"connect_args": {"timeout": 30}} if _settings.dsn.startswith("sqlite") else {"pool_pre_ping": True}
-)
+SQLALCHEMY_ENGINE_OPTIONS = metadata.engine_options(_settings.dsn)
 SQLALCHEMY_TRACK_MODIFICATIONS = False
 WEBDRIVER_BASEURL = f"{_settings.internal_address}/"
 WEBDRIVER_BASEURL_USER_FRIENDLY = f"{_settings.address}/"
