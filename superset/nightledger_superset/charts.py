@@ -344,7 +344,8 @@ def _heatmap(chart: Chart, look: Look) -> dict[str, Any]:
         "yscale_interval": 1,
         "xAxisLabelRotation": 45 if x.type.startswith("varchar") else 0,
         "legend_type": "continuous",
-        "show_legend": True,
+        # Values in the fields say more than a scale, whose ends nobody can read on a dark page.
+        "show_legend": not chart.stated.get("labels", False),
         "show_values": bool(chart.stated.get("labels", False)),
         "show_percentage": False,
         "value_bounds": [None, None],

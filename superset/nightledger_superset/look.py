@@ -91,7 +91,6 @@ def _theme(look: Look, *, dark: bool) -> dict[str, Any]:
             "treemap_v2": {
                 "series": {"label": {"color": look.theme["on_colour"], "overflow": "break", "lineHeight": 13}}
             },
-            "heatmap_v2": {"visualMap": {"textStyle": {"color": shade["text"]}}},
             **dict.fromkeys(("echarts_timeseries_line", "echarts_timeseries_bar", "echarts_area"), _SERIES),
             "histogram_v2": {"xAxis": {"nameGap": 26}},
         },
