@@ -59,52 +59,22 @@ EMPTY: dict[str, dict[str, list[str]]] = {
             "The model beside simpler scorecards",
         ],
     },
-    "no segmentation is trained": {
+    "segments are of one night, so nobody has moved": {
         "segments": [
-            "How many customers each segment has",
-            "What a customer of each segment brings in a year",
-            "What the customers of each segment have in common",
             "Who went where since the last month-end: left then, right now",
             "Stayed where they were",
-            "Customers of each segment by date",
-            "What each segment spends more on than others",
-            "How each segment's money is shared out",
-            "Spend of a year by segment and category",
-        ],
-        "campaigns": [
-            "Whom the actions reach",
         ],
     },
-    "no forecast is trained": {
+    "months are forecast at month-ends, and the night is none": {
         "spend": [
             "Expected in the next three months",
             "Where next month's money is expected to go",
             "The next months by category",
-            "The chosen segment by month with its forecast",
-            "Spend by segment and month",
             "The next months by segment",
-            "Error beside that of other methods (lower is better)",
-            "Outcomes inside their intervals",
             "Forecasts whose month is over beside what came",
         ],
         "revenue": [
             "Expected in the next three months",
-        ],
-        "models": [
-            "Scaled error of forecasts of a client's months (lower is better)",
-        ],
-    },
-    "no model of lifetime values is trained": {
-        "revenue": [
-            "Lifetime value of all",
-            "Mean lifetime value",
-            "What each tenth of the customers is worth together",
-            "Lifetime value by segment",
-            "How lifetime values are spread",
-            "The most valuable customers",
-        ],
-        "models": [
-            "Error of lifetime values (lower is better)",
         ],
     },
     "no campaign's window is over": {
