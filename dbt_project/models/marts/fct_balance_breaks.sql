@@ -4,15 +4,7 @@
         materialized='incremental',
         incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="
-            {% if is_incremental() %}
-            delete from {{ this }} as known
-            where exists (
-                select 1 from {{ ref('int_reopened_bookings') }} as reopened
-                where known.client_id = reopened.client_id and known.broken_date >= reopened.reopened_from
-            )
-            {% endif %}
-        ",
+        pre_hook="{{ delete_reopened('broken_date') }}",
     )
 }}
 
