@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('stg_touched_days') }}
 -- Each table of totals, at each level, is the money of the current transactions: to the cent, no row lost or repeated.
 {%- set tables = {
     'agg_daily': 'day', 'agg_weekly': 'week', 'agg_monthly': 'month', 'int_categories_monthly': 'month',
@@ -6,17 +7,54 @@
 
 with
 
+-- The ledgers are large, and read once: every period adds up days.
+reach as (
+    select
+        cast({{ dbt.dateadd('day', -31, 'min(business_date)') }} as date) as first_date,
+        cast({{ dbt.dateadd('day', 31, 'max(business_date)') }} as date) as last_date
+    from {{ ref('stg_touched_days') if not var('full_tests', true) else ref('fct_transactions') }}
+),
+
+money_by_day as (
+    select
+        client_id,
+        business_date,
+        count(*) as movements,
+        sum(spend_amount) as spend,
+        sum(income_amount) as income
+    from {{ ref('fct_transactions') }}
+    where
+        is_current
+        and has_base_amount
+        and business_date >= (select reach.first_date from reach)
+        and business_date <= (select reach.last_date from reach)
+    group by client_id, business_date
+),
+
+revenue_by_day as (
+    select
+        client_id,
+        business_date,
+        sum(revenue) as revenue
+    from {{ ref('int_revenue') }}
+    where
+        superseded_at is null
+        and business_date >= (select reach.first_date from reach)
+        and business_date <= (select reach.last_date from reach)
+    group by client_id, business_date
+),
+
 {%- for period in starts %}
 {%- set start = "cast(" ~ dbt.date_trunc(period, "business_date") ~ " as date)" %}
 
 ledger_by_{{ period }} as (
     select
         client_id,
-        count(*) as movements,
-        sum(spend_amount) as spend,
-        sum(income_amount) as income
-    from {{ ref('fct_transactions') }}
-    where is_current and has_base_amount and {{ night_scope('touched_' ~ period ~ 's', column=start) }}
+        sum(movements) as movements,
+        sum(spend) as spend,
+        sum(income) as income
+    from money_by_day
+    where {{ night_scope('touched_' ~ period ~ 's', column=start) }}
     group by client_id
 ),
 
@@ -24,8 +62,8 @@ earned_by_{{ period }} as (
     select
         client_id,
         sum(revenue) as revenue
-    from {{ ref('int_revenue') }}
-    where superseded_at is null and {{ night_scope('touched_' ~ period ~ 's', column=start) }}
+    from revenue_by_day
+    where {{ night_scope('touched_' ~ period ~ 's', column=start) }}
     group by client_id
 ),
 {%- endfor %}

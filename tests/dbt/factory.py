@@ -24,6 +24,8 @@ from nightledger.night import audit
 from nightledger.settings import PROJECT, Settings
 
 DBT_PROJECT = PROJECT / "dbt_project"
+RUN = "a run"
+"""The one that the audit's checks are asked about."""
 _TABLES = {
     "ops.as_of_dates": "client_id varchar, as_of_date date, cutoff_at timestamp, is_tonight boolean",
     "ops.horizon": "client_id varchar, as_of_date date, cutoff_at timestamp",
@@ -50,6 +52,7 @@ _TABLES = {
     " recorded_at timestamp",
     "operations.publications": "action varchar, publication_id varchar, run_id varchar, as_of_date date,"
     " recorded_at timestamp",
+    "operations.stages": "run_id varchar, detail varchar",
     "operations.runs": "run_id varchar, kind varchar, as_of_date date, opened_at timestamp",
     "operations.model_metrics": "model varchar, version varchar, client_id varchar, dataset varchar,"
     " window_label varchar, metric varchar, baseline varchar, value double, lo double, hi double, n bigint,"
@@ -105,7 +108,9 @@ class Warehouse:
     def violations(self, name: str) -> list[Any]:
         """What a check of the audit finds."""
         (check,) = (check for check in audit.load_checks() if check.name == name)
-        return self.frame(check.sql).values.tolist()
+        with self.connect() as connection:
+            audit.prepare(connection, RUN)
+            return connection.execute(check.sql).df().values.tolist()
 
     def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows by name; what a row does not mention is null."""

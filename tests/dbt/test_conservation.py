@@ -1,10 +1,12 @@
 """The laws of conservation hold on what dbt built, and find a row that is lost, doubled or without a type."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
-from tests.dbt.factory import Warehouse
+from nightledger.dbt.runner import WHOLE_TABLES
+from tests.dbt.factory import RUN, Warehouse
 
 CopyOf = Callable[[Warehouse], Warehouse]
 RETOLD = "transaction_key = (select min(transaction_key) from staging.stg_transactions_retold)"
@@ -23,6 +25,12 @@ FAULTS = {
         " select transaction_key, version, client_id, business_date, valid_from as row_from, movement,"
         " category, subcategory, category_tier, 'nobody' as paired_key, valid_from as known_at"
         " from intermediate.int_movements where movement = 'own_transfer' limit 1",
+    ],
+    "mart_says_what_the_files_told": [
+        "delete from intermediate.int_movements where transaction_key = 'uk000010'",
+        "update intermediate.int_movements set amount = amount + 0.01 where transaction_key = 'uk000010'",
+        "insert into intermediate.int_movements select * replace ('invented' as transaction_key)"
+        " from intermediate.int_movements where transaction_key = 'uk000010'",
     ],
     "balances_roll_forward": [
         "delete from marts.fct_balance_breaks; insert into marts.fct_balance_breaks by name"
@@ -45,4 +53,17 @@ def test_a_law_finds_what_breaks_it(built: Warehouse, copy_of: CopyOf, name: str
     """A law that can only hold: a sum compared with itself, a join that loses the broken row."""
     warehouse = copy_of(built)
     warehouse.execute(FAULTS[name][number])
+    assert len(warehouse.violations(name)) == 1
+
+
+def test_days_that_the_night_does_not_touch_are_audited_with_whole_tables_only(
+    built: Warehouse, copy_of: CopyOf
+) -> None:
+    """Catches an audit that reads all there is each night, and one that never reads it again."""
+    name, warehouse = "mart_says_what_the_files_told", copy_of(built)
+    for fault in ("delete from ops.touched_days", FAULTS[name][0]):
+        warehouse.execute(fault)
+    assert warehouse.violations(name) == []
+    detail = json.dumps({"selector": "marts", "tests": WHOLE_TABLES})
+    warehouse.insert("operations.stages", [{"run_id": RUN, "detail": detail}])
     assert len(warehouse.violations(name)) == 1

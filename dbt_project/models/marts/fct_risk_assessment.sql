@@ -66,7 +66,14 @@ owners as (
         min(customer_id) as customer_id,
         max(business_date) as business_date
     from {{ ref('fct_transactions') }}
-    where is_customer_initiated
+    where
+        is_customer_initiated
+        and (client_id, transaction_key) in (
+            select
+                suspected.client_id,
+                suspected.transaction_key
+            from suspected
+        )
     group by client_id, transaction_key
 ),
 

@@ -16,6 +16,8 @@ from nightledger.settings import Settings
 log = logging.getLogger(__name__)
 
 BROKEN = ("error", "skipped", "runtime error")
+WHOLE_TABLES = "whole tables"
+"""What a build says of its tests when they did not stop at what the night touches."""
 
 
 class TestsFailed(RuntimeError):
@@ -83,7 +85,7 @@ def build(
     return {
         "selector": selector,
         "nodes": counts,
-        "tests": "whole tables" if changed or full_tests else "what the night touched",
+        "tests": WHOLE_TABLES if changed or full_tests else "what the night touched",
         "rebuilt": sorted(changed & {n["unique_id"] for n in nodes}),
     }
 

@@ -120,7 +120,7 @@ def _count_transactions(connection: duckdb.DuckDBPyConnection) -> None:
     """Each transaction counts once, as it was told last; the fingerprint is of every telling."""
     connection.execute("""
         insert into recounted by name
-        with known as (
+        with known as not materialized (
             select t.client_id, t.source, t.business_date, t.currency, t.amount, t.known_at,
                    t.transaction_key, t._content_hash, t._load_id, t._record,
                    hash(t.transaction_key) as key_hash

@@ -10,6 +10,7 @@ import duckdb
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from nightledger.dbt.runner import WHOLE_TABLES
 from nightledger.ingestion.feeds import BY_SOURCE
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,7 @@ def run_checks(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[dict[
     Returns:
         One row a check: check, severity, status (`passed`, `failed`), violations, detail.
     """
-    connection.execute("set variable run_id = ?", [run_id])
-    _count_rows_of_sources(connection)
+    prepare(connection, run_id)
     results = []
     for check in load_checks():
         cursor = connection.execute(check.sql)
@@ -74,6 +74,30 @@ def run_checks(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[dict[
             logging.WARNING if failed else logging.INFO, "audit %s: %s", check.name, results[-1]["status"]
         )
     return results
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Make what the checks' SQL names and no step of the night has made."""
+    connection.execute("set variable run_id = ?", [run_id])
+    _list_audited_days(connection, run_id)
+    _count_rows_of_sources(connection)
+
+
+def _list_audited_days(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Make `audited_days` (client_id, business_date): all there are where dbt's tests read whole tables, else
+    those that the night touches; the others were audited when they were built."""
+    connection.execute(
+        """
+        create or replace temp table audited_days as
+        select client_id, business_date from ops.touched_days
+        union
+        select client_id, business_date from raw.transactions
+        where exists (
+            select 1 from operations.stages
+            where run_id = $run_id and json_extract_string(detail, '$.tests') = $whole)
+        """,
+        {"run_id": run_id, "whole": WHOLE_TABLES},
+    )
 
 
 def _count_rows_of_sources(connection: duckdb.DuckDBPyConnection) -> None:

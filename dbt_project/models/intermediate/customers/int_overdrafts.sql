@@ -36,12 +36,14 @@ overdrawn as (
     where balance_after < 0
 ),
 
--- A closing holds until the next one of the account.
+-- A closing holds until the next one of the account. To sort by one number costs half of sorting by two texts.
 carried as (
     select
         *,
         coalesce(
-            lead(balance_date) over (partition by client_id, account_id order by balance_date), known_to
+            lead(balance_date) over (
+                partition by {{ key_hash('client_id, account_id') }} order by balance_date
+            ), known_to
         ) as next_date
     from closings
     where
