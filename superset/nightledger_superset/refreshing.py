@@ -23,7 +23,7 @@ FILTER = "client_id"
 def warm(settings: Settings, *, force: bool = False) -> str:
     """Ask what every chart asks on its own, once for all clients and once for each.
 
-    That is what most pages ask when they open. Those that begin with another choice as well, as of a category,
+    That is what most pages ask when they open. Those that begin with another choice too, as of a category,
     compute these answers when somebody opens them first.
 
     Whoever is confined to a client has answers of their own, the same for all roles of that client: these
