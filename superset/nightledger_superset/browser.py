@@ -306,14 +306,13 @@ def visiting(
     settings: Settings, width: int = 1440, height: int = TALL, *, dark: bool = False
 ) -> Iterator[Visitor]:
     """A window of this size, logged in as the administrator."""
-    password = json.loads((settings.home / "secrets" / "superset-passwords.json").read_text())[ADMIN]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=settings.browser, args=_FLAGS)
         page = browser.new_page(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
         )
         visitor = Visitor(page, settings.internal_address)
-        visitor.log_in(ADMIN, password)
+        visitor.log_in(ADMIN, settings.password())
         yield visitor
         browser.close()
 

@@ -82,16 +82,19 @@ def up(settings: Settings) -> None:
     running = _read_state(settings)
     if running is not None and running.is_alive():
         if _prepared(settings) == before:
-            _tell(f"Superset is running already at {address(settings)}.")
+            _tell(f"Superset is running already at {address(settings)}. {_log_in(settings)}")
             return
         # Its code and settings may have changed as well, and these are read once.
         airflow_processes.stop([running], STOP_SECONDS)
     _refuse_taken_port(settings)
     _start(settings)
-    _tell(
-        f"Superset is running at {address(settings)}. Log in as admin; the password is in "
-        f"{settings.home / 'secrets' / 'superset-passwords.json'}"
-    )
+    _tell(f"Superset is running at {address(settings)}. {_log_in(settings)}")
+
+
+def _log_in(settings: Settings) -> str:
+    file = settings.home / "secrets" / "superset-passwords.json"
+    where = "NIGHTLEDGER_SUPERSET_ADMIN_PASSWORD" if _plain(settings.superset_admin_password) else str(file)
+    return f"Log in as admin; the password is in {where}"
 
 
 def down(settings: Settings) -> None:

@@ -75,6 +75,17 @@ def test_it_starts_once_and_stops_with_all_that_it_started(superset, capsys: pyt
     assert not superset_pages.status(superset)
 
 
+def test_it_names_the_setting_where_the_password_was_given(superset, capsys: pytest.CaptureFixture) -> None:
+    """Catches people who are sent to a file that nobody wrote."""
+    superset.superset_admin_password = SecretStr("given")
+    for _ in range(2):
+        superset_pages.up(superset)
+        said = capsys.readouterr().out
+        assert "NIGHTLEDGER_SUPERSET_ADMIN_PASSWORD" in said
+        assert "superset-passwords.json" not in said
+        assert "given" not in said
+
+
 def test_a_change_in_git_starts_it_again(superset) -> None:
     """Catches a server that goes on with the configuration of before."""
     superset_pages.up(superset)
