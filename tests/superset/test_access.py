@@ -186,6 +186,8 @@ def test_exports_are_confined_and_only_for_some(
         "/api/v1/assets/export/",
         "/api/v1/dataset/export/?q=!(1)",
         "/api/v1/database/export/?q=!(1)",
+        "/api/v1/chart/export/?q=!(1)",
+        "/api/v1/dashboard/export/?q=!(1)",
     ):
         assert is_refused(analyst.ask("GET", path)), path
 
