@@ -46,7 +46,9 @@ _READY = """() => {
         .filter(e => !e.closest('.dashboard-markdown'));
     const waits = '.loading, [data-test="loading-indicator"], .ant-spin-spinning';
     const stands = 'canvas, svg, table, .header-line, .ant-empty, [role="alert"], .missing-chart-container';
-    return shown.every(e => !e.querySelector(waits) && e.querySelector(stands));
+    // The title's menu is drawn with an icon, before there is a chart.
+    const drawn = e => [...e.querySelectorAll(stands)].some(part => !part.closest('[data-test="slice-header"]'));
+    return shown.every(e => !e.querySelector(waits) && drawn(e));
 }"""
 _WRONG = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')]
     .filter(e => e.offsetParent && !e.closest('.dashboard-markdown'))
@@ -237,7 +239,8 @@ class Visitor:
         self.page.locator('[data-test="actions-trigger"]').first.click()
         self.page.get_by_text("Download", exact=True).last.hover()
         with self.page.expect_download() as told:
-            self.page.get_by_text("Download as Image", exact=True).last.click()
+            # Without the pointer, as in `drill`.
+            self.page.get_by_text("Download as Image", exact=True).last.dispatch_event("click")
         return told.value.path().read_bytes()
 
     def cut(self, *, narrow: bool = False) -> list[tuple[str, str, str]]:
