@@ -18,7 +18,8 @@ from nightledger.settings import Settings
 BUILT = ("marts", "ml", "features", "as_of", "intermediate", "staging")
 """Schemas that dbt fills."""
 WRITES = re.compile(
-    r"\s*(?:/\*.*?\*/\s*)*(create|insert|copy|delete|update|drop|alter|truncate|comment)\b", re.S | re.I
+    r"\s*(?:/\*.*?\*/\s*)*(create|insert|copy|delete|update|drop|alter|truncate|comment|begin|commit)\b",
+    re.S | re.I,
 )
 MODELS = ("--resource-type", "model", "--resource-type", "seed")
 FEATURES = ("--select", "+features_customers")
@@ -44,7 +45,8 @@ def run_dbt(settings: Settings, build: Path, *arguments: str) -> None:
 
 
 def record(settings: Settings, build: Path, plan: Path, *arguments: str) -> int:
-    """Run dbt with one thread and write down each statement that changes the warehouse, in order.
+    """Run dbt with one thread and write down each statement that changes the warehouse, in order, and where
+    transactions begin and end.
 
     Returns:
         Number of statements.
@@ -67,14 +69,16 @@ def record(settings: Settings, build: Path, plan: Path, *arguments: str) -> int:
 
 
 def replay(connection: duckdb.DuckDBPyConnection, plan: Path) -> list[tuple[float, str]]:
-    """Run recorded statements; the seconds of each with its first words.
-
-    Each runs for itself: dbt's own transactions hold one statement or two.
-    """
+    """Run recorded statements in dbt's transactions; the seconds of each with its first words."""
     import time
 
-    taken = []
+    taken, is_open = [], False
     for sql, bindings in json.loads(plan.read_text()):
+        word = (found := WRITES.match(sql)) and found[1].lower()
+        if word in ("begin", "commit"):
+            if is_open is (word == "begin"):
+                continue  # Of dbt's other connection: it asks what there is, and changes nothing.
+            is_open = word == "begin"
         started = time.monotonic()
         connection.execute(sql, bindings) if bindings else connection.execute(sql)
         text = re.sub(r"/\*.*?\*/", "", sql, flags=re.S)
@@ -87,6 +91,7 @@ def open_build(settings: Settings, build: Path) -> duckdb.DuckDBPyConnection:
     """The warehouse as dbt opens it, with dbt's settings."""
     connection = warehouse.connect(build, read_only=False, settings=settings)
     connection.execute("set preserve_insertion_order = false")
+    connection.execute("set checkpoint_threshold = '1GB'")
     connection.execute("set file_search_path = ?", [str(build)])
     return connection
 

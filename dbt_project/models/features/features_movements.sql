@@ -36,7 +36,8 @@ new_in_time as (
     inner join days
         on transactions.client_id = days.client_id and transactions.business_date = days.business_date
     where
-        transactions.version_known_at < days.first_cutoff_at
+        days.has_news
+        and {{ after_join('transactions.version_known_at < days.first_cutoff_at') }}
         and (
             days.previous_as_of_date is null
             or transactions.business_date > days.previous_as_of_date
@@ -58,7 +59,9 @@ new_later as (
             transactions.client_id = dates.client_id
             and transactions.version_known_at >= dates.cutoff_before
             and transactions.version_known_at < dates.cutoff_at
-    where transactions.version_known_at >= days.first_cutoff_at
+    where
+        days.has_late_news
+        and {{ after_join('transactions.version_known_at >= days.first_cutoff_at') }}
 ),
 
 new as (

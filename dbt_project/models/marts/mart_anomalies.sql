@@ -67,9 +67,10 @@ paid as (
         on
             unusual.client_id = transactions.client_id
             and unusual.entity_id = transactions.transaction_key
-            and unusual.cutoff_at > transactions.known_at
-            and (transactions.superseded_at is null or unusual.cutoff_at <= transactions.superseded_at)
-    where unusual.entity = 'transaction'
+    where
+        unusual.entity = 'transaction'
+        and {{ after_join('unusual.cutoff_at > transactions.known_at') }}
+        and {{ after_join('transactions.superseded_at is null or unusual.cutoff_at <= transactions.superseded_at') }}
 ),
 
 -- Many share the highest score of all, 1: the margin tells them apart.

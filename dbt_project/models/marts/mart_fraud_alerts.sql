@@ -90,10 +90,10 @@ worth_an_alert as (
         on
             scores.client_id = transactions.client_id
             and scores.entity_id = transactions.transaction_key
-            and dates.cutoff_at > transactions.known_at
-            and (transactions.superseded_at is null or dates.cutoff_at <= transactions.superseded_at)
     where
-        scores.model = 'fraud'
+        {{ after_join('dates.cutoff_at > transactions.known_at') }}
+        and {{ after_join('transactions.superseded_at is null or dates.cutoff_at <= transactions.superseded_at') }}
+        and scores.model = 'fraud'
         and scores.role = 'champion'
         and scores.entity = 'transaction'
         and scores.expected_value > clients.alert_cost

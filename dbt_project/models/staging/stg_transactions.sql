@@ -63,8 +63,7 @@ versions as (
             and told._load_id = histories._load_id
             and told._record = histories._record
     where
-        -- As a condition of the join it would make DuckDB expect a handful of rows, and hash all of them later on.
-        coalesce(told.known_at < horizon.cutoff_at, false)
+        {{ after_join('told.known_at < horizon.cutoff_at') }}
         and coalesce(histories.is_new, true)
 )
 

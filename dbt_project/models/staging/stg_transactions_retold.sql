@@ -20,8 +20,7 @@
     )
 }}
 
-{#- As a condition of the join it would make DuckDB expect a handful of rows. -#}
-{%- set is_known = 'coalesce(raw_rows.known_at < horizon.cutoff_at, false)' %}
+{%- set is_known = after_join('raw_rows.known_at < horizon.cutoff_at') %}
 
 with
 

@@ -33,12 +33,14 @@ first_days as (
 ),
 
 days as (
-    select distinct
+    select
         transactions.client_id,
-        transactions.business_date
+        transactions.business_date,
+        max(transactions.version_known_at) as last_known_at
     from {{ ref('int_transactions') }} as transactions
     inner join first_days
         on transactions.client_id = first_days.client_id and transactions.business_date >= first_days.first_day
+    group by transactions.client_id, transactions.business_date
 ),
 
 -- A moved cutoff still comes before the next date's, so the first date has the first cutoff.
@@ -46,11 +48,12 @@ first_dates as (
     select
         days.client_id,
         days.business_date,
+        days.last_known_at,
         min(dates.as_of_date) as first_date,
         max(dates.cutoff_at) as last_cutoff_at
     from days
     inner join dates on days.client_id = dates.client_id and days.business_date <= dates.as_of_date
-    group by days.client_id, days.business_date
+    group by days.client_id, days.business_date, days.last_known_at
 ),
 
 in_order as (
@@ -63,6 +66,10 @@ in_order as (
         dates.previous_cutoff_at,
         first_dates.last_cutoff_at,
         dates.is_one_more,
+        dates.previous_as_of_date is null
+        or first_dates.business_date > dates.previous_as_of_date
+        or first_dates.last_known_at >= dates.previous_cutoff_at as has_news,
+        first_dates.last_known_at >= dates.cutoff_at as has_late_news,
         {{ local_midnight('first_dates.business_date', 'clients.timezone') }} as starts_at,
         {{ local_midnight("first_dates.business_date + interval '1' day", 'clients.timezone') }}
         - interval '1' microsecond as ends_at

@@ -45,7 +45,7 @@ counted as (
     inner join days
         on transactions.client_id = days.client_id and transactions.business_date = days.business_date
     where
-        transactions.known_at < days.last_cutoff_at
+        {{ after_join('transactions.known_at < days.last_cutoff_at') }}
         and (transactions.superseded_at is null or transactions.superseded_at >= days.first_cutoff_at)
 )
 

@@ -14,17 +14,11 @@ with
 
 dates as (
     select * from {{ ref('stg_as_of_dates') }}
-    {%- if is_incremental() %}
-    where is_tonight
-    {%- endif %}
+    {{- ' where is_tonight' if is_incremental() }}
 ),
 
 rules as (
     select * from {{ ref('life_event_rules') }}
-),
-
-clients as (
-    select * from {{ ref('stg_clients') }}
 ),
 
 changes as (
@@ -133,9 +127,23 @@ placed as (
         clients.base_currency as currency,
         dates.cutoff_at
     from ranked
-    inner join clients on ranked.client_id = clients.client_id
+    inner join {{ ref('stg_clients') }} as clients on ranked.client_id = clients.client_id
     inner join dates on ranked.client_id = dates.client_id and ranked.as_of_date = dates.as_of_date
     where ranked.place = 1
+),
+
+-- Of all there ever were, those of the days that a change can be of.
+paid as (
+    select * from {{ ref('int_transactions') }}
+    where
+        has_base_amount
+        and (client_id, business_date) in (
+            select
+                recent_days.client_id,
+                recent_days.business_date
+            from {{ ref('int_days_to_build') }} as recent_days
+            where recent_days.days_ago < 60
+        )
 ),
 
 -- The greatest payment stands for all of them.
@@ -148,7 +156,7 @@ payments as (
         {{ value_at_last('paid.transaction_key', ['paid.spend_amount', 'paid.transaction_key']) }} as transaction_key
     from placed
     inner join rules on placed.rule = rules.rule and rules.kind = 'more_spend'
-    inner join {{ ref('int_transactions') }} as paid
+    inner join paid
         on
             placed.client_id = paid.client_id
             and placed.customer_id = paid.customer_id
@@ -157,7 +165,7 @@ payments as (
             and placed.last_date >= paid.business_date
             and placed.cutoff_at > paid.known_at
             and (paid.superseded_at is null or placed.cutoff_at <= paid.superseded_at)
-    where paid.has_base_amount and (rules.subcategory is null or rules.subcategory = paid.subcategory)
+    where rules.subcategory is null or rules.subcategory = paid.subcategory
     group by placed.client_id, placed.customer_id, placed.rule, placed.as_of_date
 ),
 

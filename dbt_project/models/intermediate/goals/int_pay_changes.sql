@@ -23,7 +23,7 @@ salaries as (
             and paid.business_date > cast({{ dbt.dateadd('day', -365, 'dates.as_of_date') }} as date)
             and paid.known_from < dates.cutoff_at
             and paid.known_until >= dates.cutoff_at
-    where paid.subcategory = 'salary' and paid.income_amount > 0
+    where paid.first_days_ago < 365 and paid.subcategory = 'salary' and paid.income_amount > 0
     group by dates.as_of_date, paid.client_id, paid.customer_id, paid.merchant, paid.business_date
 ),
 

@@ -11,6 +11,18 @@
 {%- set order = ['booked_at', 'version_known_at', '_load_id', '_record'] %}
 
 with
+{%- if is_incremental() %}
+
+-- As a list, so that the scan of the movements passes over all other days.
+reopened_days as (
+    select distinct
+        movements.client_id,
+        movements.booking_date
+    from {{ ref('int_movements') }} as movements
+    inner join {{ ref('int_reopened_bookings') }} as reopened
+        on movements.client_id = reopened.client_id and movements.booking_date >= reopened.reopened_from
+),
+{%- endif %}
 
 -- A balance belongs to the day of booking, which for a card is often later than the purchase.
 booked as (
@@ -32,9 +44,11 @@ booked as (
         movements.valid_to is null
         and coalesce(movements.status, 'posted') <> 'pending'
         {%- if is_incremental() %}
-        and exists (
-            select 1 from {{ ref('int_reopened_bookings') }} as reopened
-            where movements.client_id = reopened.client_id and movements.booking_date >= reopened.reopened_from
+        and (movements.client_id, movements.booking_date) in (
+            select
+                reopened_days.client_id,
+                reopened_days.booking_date
+            from reopened_days
         )
         {%- endif %}
 ),

@@ -51,7 +51,7 @@ placed as (
             or transactions.movement = 'purchase'
             or transactions.spend_amount <> 0
         )
-        and transactions.known_at < days.last_cutoff_at
+        and {{ after_join('transactions.known_at < days.last_cutoff_at') }}
         and (
             transactions.superseded_at is null
             or (

@@ -1,0 +1,3 @@
+{% macro after_join(condition) -%}
+    coalesce({{ condition }}, false)
+{%- endmacro %}
