@@ -47,7 +47,8 @@ _READY = """() => {
     const waits = '.loading, [data-test="loading-indicator"], .ant-spin-spinning';
     const stands = 'canvas, svg, table, .header-line, .ant-empty, [role="alert"], .missing-chart-container';
     // The title's menu is drawn with an icon, before there is a chart.
-    const drawn = e => [...e.querySelectorAll(stands)].some(part => !part.closest('[data-test="slice-header"]'));
+    const outside = part => !part.closest('[data-test="slice-header"]');
+    const drawn = e => [...e.querySelectorAll(stands)].some(outside);
     return shown.every(e => !e.querySelector(waits) && drawn(e));
 }"""
 _WRONG = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')]

@@ -15,10 +15,6 @@
 
 with
 
-transactions as (
-    select * from {{ ref('int_transactions') }}
-),
-
 days as (
     select * from {{ ref('int_days_in_order') }}
 ),
@@ -32,7 +28,7 @@ new_in_time as (
         transactions.*,
         days.first_date as as_of_date,
         days.first_cutoff_at as cutoff_at
-    from transactions
+    from {{ ref('int_transactions') }} as transactions
     inner join days
         on transactions.client_id = days.client_id and transactions.business_date = days.business_date
     where
@@ -51,7 +47,7 @@ new_later as (
         transactions.*,
         dates.as_of_date,
         dates.cutoff_at
-    from transactions
+    from {{ ref('int_transactions') }} as transactions
     inner join days
         on transactions.client_id = days.client_id and transactions.business_date = days.business_date
     inner join dates
@@ -83,7 +79,7 @@ features as (
         ) as collected_amount,
         '{{ definition_hash() }}' as _definition_hash
     from new
-    where cutoff_at > known_at and (superseded_at is null or cutoff_at <= superseded_at)
+    where {{ after_join('cutoff_at > known_at and (superseded_at is null or cutoff_at <= superseded_at)') }}
 )
 
 select * from features

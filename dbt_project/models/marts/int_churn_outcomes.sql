@@ -34,18 +34,34 @@ active as (
     where features.days_since_last_transaction < {{ active_days }}
 ),
 
+told_days as (
+    select distinct
+        client_id,
+        business_date
+    from {{ ref('agg_daily') }}
+),
+
+-- The few days after each night, so that a customer's day is compared with two nights instead of with all.
+watched as (
+    select
+        nights.client_id,
+        nights.as_of_date,
+        told_days.business_date
+    from nights
+    inner join told_days
+        on
+            nights.client_id = told_days.client_id
+            and nights.as_of_date < told_days.business_date
+            and {{ days_between('nights.as_of_date', 'told_days.business_date') }} <= {{ horizon_days }}
+),
+
 stayed as (
     select distinct
-        active.client_id,
-        active.customer_id,
-        active.as_of_date
-    from active
-    inner join {{ ref('agg_daily') }} as daily
-        on
-            active.client_id = daily.client_id
-            and active.customer_id = daily.entity
-            and active.as_of_date < daily.business_date
-            and {{ days_between('active.as_of_date', 'daily.business_date') }} <= {{ horizon_days }}
+        daily.client_id,
+        daily.entity as customer_id,
+        watched.as_of_date
+    from {{ ref('agg_daily') }} as daily
+    inner join watched on daily.client_id = watched.client_id and daily.business_date = watched.business_date
     where daily.level = 'customer' and daily.transactions > 0
 ),
 

@@ -56,6 +56,7 @@ rules as (
 {% for model in vectors -%}
 {{ model }} as (
     select * from {{ ref(model) }}
+    where as_of_date in (select dates.as_of_date from dates)
 ),
 
 {% endfor -%}

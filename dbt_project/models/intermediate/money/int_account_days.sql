@@ -8,21 +8,14 @@
     )
 }}
 
+{#- A join, because DuckDB then reads the days from there on; asked whether such a row exists, it reads all of them. -#}
+{%- set reopened_only -%}
+inner join {{ ref('int_reopened_bookings') }} as reopened
+        on movements.client_id = reopened.client_id and movements.booking_date >= reopened.reopened_from
+{%- endset %}
 {%- set order = ['booked_at', 'version_known_at', '_load_id', '_record'] %}
 
 with
-{%- if is_incremental() %}
-
--- As a list, so that the scan of the movements passes over all other days.
-reopened_days as (
-    select distinct
-        movements.client_id,
-        movements.booking_date
-    from {{ ref('int_movements') }} as movements
-    inner join {{ ref('int_reopened_bookings') }} as reopened
-        on movements.client_id = reopened.client_id and movements.booking_date >= reopened.reopened_from
-),
-{%- endif %}
 
 -- A balance belongs to the day of booking, which for a card is often later than the purchase.
 booked as (
@@ -40,17 +33,8 @@ booked as (
         movements._load_id,
         movements._record
     from {{ ref('int_movements') }} as movements
-    where
-        movements.valid_to is null
-        and coalesce(movements.status, 'posted') <> 'pending'
-        {%- if is_incremental() %}
-        and (movements.client_id, movements.booking_date) in (
-            select
-                reopened_days.client_id,
-                reopened_days.booking_date
-            from reopened_days
-        )
-        {%- endif %}
+    {{ reopened_only if is_incremental() }}
+    where movements.valid_to is null and coalesce(movements.status, 'posted') <> 'pending'
 ),
 
 -- Statements run from the oldest row to the newest or the other way, and dates alone do not tell which.
