@@ -82,21 +82,21 @@ def measure(work: Path, rows: int, plans: Path) -> dict[str, Any]:
         make_files(work / "files", rows)
     if not (work / "plans").exists():
         (work / "plans").symlink_to(plans)
-    found: dict[str, Any] = {"history": run_side("history", work), "one_date": run_side("one_date", work)}
-    found["dbt_build"] = prepared(work, "dbt_build")
-    found["bare_build"] = prepared(work, "bare_build")
+    # What is compared with each other runs one after the other: a machine is not the same all hour.
+    found: dict[str, Any] = {name: run_side(name, work) for name in ("history", "nightly", "one_date")}
     found["features"] = prepared(work, "features", *sides.replay.BUILT, one_date=True)
-    found["from_file"] = prepared(work, "from_file", one_date=True)
-    found["in_polars"] = run_side("in_polars", work)
     if rows <= MOST_FOR_PANDAS:
         sides.export(work)
         found["in_pandas"] = run_side("in_pandas", work)
-        found["small"] = prepared(work, "small", one_date=True, rows=sides.SMALL)
+        found["differences"] = _differences(work)
         found["rolling"] = prepared(work, "rolling", *sides.replay.BUILT)
         found["rolling_in_pandas"] = run_side("rolling_in_pandas", work)
         found["rolling_in_polars"] = run_side("rolling_in_polars", work)
-        found["differences"] = _differences(work)
-    found["nightly"] = run_side("nightly", work)
+        found["small"] = prepared(work, "small", one_date=True, rows=sides.SMALL)
+    found["from_file"] = prepared(work, "from_file", one_date=True)
+    found["in_polars"] = run_side("in_polars", work)
+    found["dbt_build"] = prepared(work, "dbt_build")
+    found["bare_build"] = prepared(work, "bare_build")
     return found
 
 
