@@ -132,7 +132,7 @@ placed as (
     where ranked.place = 1
 ),
 
--- Of all there ever were, those of the days that a change can be of.
+-- Of all there ever were, those of the days of which int_category_changes tells a change.
 paid as (
     select * from {{ ref('int_transactions') }}
     where
