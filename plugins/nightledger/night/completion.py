@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -40,7 +42,6 @@ def complete(settings: Settings, night: Night, build: Path) -> None:
         checks = json.loads((build / "audit.json").read_text())["checks"]
         late = about.late_sources(connection, night.run)
         about.write(connection, night, checks, late, operations.clock())
-        content = warehouse.content_hash(connection)
         dates, models, loads, horizon = (
             connection.execute(query).fetchall()
             for query in (
@@ -52,6 +53,7 @@ def complete(settings: Settings, night: Night, build: Path) -> None:
             )
         )
         connection.execute("checkpoint warehouse")
+    content, checksum = _fingerprints(settings, build)
     description = {
         "id": night.publication_id,
         "as_of_date": horizon[0][0],
@@ -63,13 +65,23 @@ def complete(settings: Settings, night: Night, build: Path) -> None:
         "code_revision": night.code_revision,
         "duckdb": duckdb.__version__,
         "models": [dict(zip(("model", "as_of_date", "version", "role"), row, strict=True)) for row in models],
-        "warehouse_sha256": publications.checksum(build / warehouse.FILE),
+        "warehouse_sha256": checksum,
         "content_hash": content["hash"],
         "tables": content["tables"],
         "load_ids": [row[0] for row in loads],
     }
     (build / "publication.json").write_text(json.dumps(description, indent=1))
     archive_scores(settings, night.publication_id, build)
+
+
+def _fingerprints(settings: Settings, build: Path) -> tuple[dict[str, Any], str]:
+    """What the closed warehouse says (`warehouse.content_hash`) and its bytes' SHA-256, read side by side."""
+    with (
+        ThreadPoolExecutor(max_workers=1) as bytes_of_it,
+        warehouse.connect(build, settings=settings) as connection,
+    ):
+        checksum = bytes_of_it.submit(publications.checksum, build / warehouse.FILE)
+        return warehouse.content_hash(connection), checksum.result()
 
 
 def archive_scores(settings: Settings, publication_id: str, build: Path) -> None:
