@@ -31,6 +31,10 @@ FAULTS = {
         "update intermediate.int_movements set amount = amount + 0.01 where transaction_key = 'uk000010'",
         "insert into intermediate.int_movements select * replace ('invented' as transaction_key)"
         " from intermediate.int_movements where transaction_key = 'uk000010'",
+        # Faults that cancel in counts and sums: a cent moved between two rows, a row under another key.
+        "update intermediate.int_movements set amount = amount"
+        " + if(transaction_key = 'uk000010', 0.01, -0.01) where transaction_key in ('uk000010', 'uk000011')",
+        "update intermediate.int_movements set transaction_key = 'other' where transaction_key = 'uk000010'",
     ],
     "balances_roll_forward": [
         "delete from marts.fct_balance_breaks; insert into marts.fct_balance_breaks by name"

@@ -27,6 +27,26 @@ customers as (
     select * from {{ ref('int_customers') }}
 ),
 
+payments as (
+    select
+        client_id,
+        customer_id,
+        transaction_key,
+        version,
+        first_seen_on as as_of_date,
+        payment_mode,
+        city,
+        country,
+        place,
+        amount,
+        business_date,
+        event_at,
+        starts_at,
+        ends_at
+    from {{ ref('int_payments_seen') }}
+    where is_scored
+),
+
 windowed as (
     select * from {{ ref('int_patterns_windowed') }}
 ),
@@ -50,7 +70,7 @@ payment_modes as (
 -- Where a row was looked at one by one, all its patterns are those; an empty history is an answer too.
 patterns as (
     select
-        windowed.*,
+        payments.*,
         {%- for pattern in [
             'previous_at', 'transactions_24h', 'spend_24h', 'spend_90d', 'median_amount', 'deviation'
         ] %}
@@ -62,17 +82,22 @@ patterns as (
                 then windowed.earlier_visits + coalesce(visits_corrected.visits_more, 0)
             else recounted.earlier_visits
         end as known_earlier_visits
-    from windowed
+    from payments
+    inner join windowed
+        on
+            payments.client_id = windowed.client_id
+            and payments.transaction_key = windowed.transaction_key
+            and payments.as_of_date = windowed.as_of_date
     left join recounted
         on
-            windowed.client_id = recounted.client_id
-            and windowed.transaction_key = recounted.transaction_key
-            and windowed.as_of_date = recounted.as_of_date
+            payments.client_id = recounted.client_id
+            and payments.transaction_key = recounted.transaction_key
+            and payments.as_of_date = recounted.as_of_date
     left join visits_corrected
         on
-            windowed.client_id = visits_corrected.client_id
-            and windowed.transaction_key = visits_corrected.transaction_key
-            and windowed.as_of_date = visits_corrected.as_of_date
+            payments.client_id = visits_corrected.client_id
+            and payments.transaction_key = visits_corrected.transaction_key
+            and payments.as_of_date = visits_corrected.as_of_date
 ),
 
 homes as (

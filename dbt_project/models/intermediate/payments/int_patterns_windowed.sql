@@ -1,6 +1,6 @@
-{%- set customer = 'partition by client_id, customer_id order by stands_at' %}
-{%- set instrument = 'partition by client_id, customer_id, instrument order by stands_at' %}
-{%- set merchant = 'partition by client_id, customer_id, merchant order by stands_at' %}
+{%- set customer = 'partition by customer_number order by stands_at' %}
+{%- set instrument = 'partition by customer_number, instrument_number order by stands_at' %}
+{%- set merchant = 'partition by customer_number, merchant_number order by stands_at' %}
 {%- set frame = "range between interval '{}' preceding and interval '1 microsecond' preceding" %}
 
 with
@@ -11,21 +11,83 @@ payments as (
     where is_scored or (last_seen_on is null and not is_one_more)
 ),
 
+-- Windows are sorted by numbers and carry what they count: with names and places they took half as long again.
+{%- for name, of in [('customer', 'customer_id'), ('instrument', 'instrument'), ('merchant', 'merchant')] %}
+{{ name }}s as (
+    select
+        client_id,
+        {{ of }},
+        row_number() over (order by client_id, {{ of }}) as {{ name }}_number
+    from payments
+    group by client_id, {{ of }}
+),
+
+{% endfor -%}
+numbered as (
+    select
+        payments.client_id,
+        payments.transaction_key,
+        payments.first_seen_on,
+        customers.customer_number,
+        instruments.instrument_number,
+        -- What has no merchant has no number of one: those are one partition of the customer.
+        merchants.merchant_number,
+        payments.event_at,
+        payments.starts_at,
+        coalesce(payments.event_at, payments.ends_at) as stands_at,
+        payments.amount,
+        payments.spend_amount,
+        payments.is_customer_initiated,
+        payments.is_purchase,
+        payments.is_visit,
+        payments.is_scored,
+        payments.last_seen_on is null as counts
+    from payments
+    inner join customers
+        on payments.client_id = customers.client_id and payments.customer_id = customers.customer_id
+    left join instruments
+        on payments.client_id = instruments.client_id and payments.instrument = instruments.instrument
+    left join merchants
+        on payments.client_id = merchants.client_id and payments.merchant = merchants.merchant
+),
+
 -- What stands on a day only is over at its end and looks back from its beginning.
 entries as (
     select
-        *,
-        coalesce(event_at, ends_at) as stands_at,
-        last_seen_on is null as counts,
+        client_id,
+        transaction_key,
+        first_seen_on,
+        customer_number,
+        instrument_number,
+        merchant_number,
+        event_at,
+        stands_at,
+        amount,
+        spend_amount,
+        is_customer_initiated,
+        is_purchase,
+        is_visit,
+        counts,
         is_scored and event_at is not null as looks_back
-    from payments
+    from numbered
     union all
     select
-        *,
+        client_id,
+        transaction_key,
+        first_seen_on,
+        customer_number,
+        instrument_number,
+        merchant_number,
+        event_at,
         starts_at as stands_at,
+        amount,
+        spend_amount,
+        is_customer_initiated,
+        is_purchase,
+        is_visit,
         false as counts,
         true as looks_back
-    from payments
+    from numbered
     where is_scored and event_at is null
 ),
 
@@ -56,26 +118,15 @@ windowed as (
 patterns as (
     select
         client_id,
-        customer_id,
         transaction_key,
-        version,
         first_seen_on as as_of_date,
-        payment_mode,
-        city,
-        country,
-        place,
-        amount,
         previous_at,
         transactions_24h,
         spend_24h,
         spend_90d,
         median_amount,
         deviation,
-        earlier_visits,
-        business_date,
-        event_at,
-        starts_at,
-        ends_at
+        earlier_visits
     from windowed
     where looks_back
 )
