@@ -5,8 +5,14 @@
 
 with
 
+-- Read twice, as each reading leaves out what the other needs: the places, or all rows but those of the sample.
 told as (
     select * from {{ ref('int_feature_values') }}
+),
+
+sample as (
+    select * from {{ ref('int_feature_values') }}
+    where place <= {{ sampled }} and feature_value is not null
 ),
 
 ranked as (
@@ -14,8 +20,7 @@ ranked as (
         *,
         row_number() over (partition by client_id, entity, feature order by feature_value, entity_id) as value_rank,
         count(*) over (partition by client_id, entity, feature) as value_count
-    from told
-    where feature_value is not null and place <= {{ sampled }}
+    from sample
 ),
 
 described as (
