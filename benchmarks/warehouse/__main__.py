@@ -21,6 +21,7 @@ from benchmarks.warehouse.frames import differences
 
 RECORDED_WITH = 20_000
 """Transactions of the bank on which dbt's SQL is written down."""
+NIGHTS = ("history", "nightly", "one_date", "published_features")
 MOST_FOR_PANDAS = 2_000_000
 
 
@@ -83,7 +84,7 @@ def measure(work: Path, rows: int, plans: Path) -> dict[str, Any]:
     if not (work / "plans").exists():
         (work / "plans").symlink_to(plans)
     # What is compared with each other runs one after the other: a machine is not the same all hour.
-    found: dict[str, Any] = {name: run_side(name, work) for name in ("history", "nightly", "one_date")}
+    found: dict[str, Any] = {name: run_side(name, work) for name in NIGHTS}
     found["features"] = prepared(work, "features", *sides.replay.BUILT, one_date=True)
     if rows <= MOST_FOR_PANDAS:
         sides.export(work)

@@ -92,10 +92,13 @@ def goals(results: Results) -> list[tuple[str, float | None, Any, str]]:
          "{:.3f} (at most 0.10)"),
         ("growth of the history from 1 to 10 million", growth, lambda x: x <= 12,
          "{:.1f} times (at most 12)"),
-        (f"{large:,} raw rows to published features of one date, the whole night",
+        (f"{large:,} raw rows to the published 75 features of one date, without the rest of a night",
+         sum(ten["published_features"]["steps"].values()) if "published_features" in ten else None,
+         lambda x: x < 180, "{:.0f} s (under 180)"),
+        ("the same, the whole night with its tests, other models, marts and audit",
          sum(ten["one_date"]["steps"].values()) if "one_date" in ten else None, lambda x: x < 180,
          "{:.0f} s (under 180)"),
-        (f"the same of {ten['history']['dates']} dates", sum(steps.values()), lambda x: x < 180,
+        (f"the whole night, of {ten['history']['dates']} dates", sum(steps.values()), lambda x: x < 180,
          "{:.0f} s (under 180)"),
         ("publication of 2 GB, from the night's", publish, lambda x: x < 5, "{:.1f} s (under 5)"),
         ("87,617 raw transactions to features of one date, SQL",
@@ -107,6 +110,7 @@ def goals(results: Results) -> list[tuple[str, float | None, Any, str]]:
 LABELS = {
     "history": "history night: files to publication, features at 25 dates",
     "one_date": "the same files to publication, features of one date",
+    "published_features": "the same files to the published 75 features of one date, nothing else",
     "nightly": "one night more, scoped tests",
     "dbt_build": "dbt build of the whole project, without tests",
     "bare_build": "the same SQL by bare DuckDB",
@@ -133,12 +137,18 @@ def _sides(found: dict[str, Any]) -> str:
 def _steps(found: dict[str, Any]) -> str:
     names = list(found["history"]["steps"])
     rows = [f"| seconds | {' | '.join(names)} | sum |", "|---|" + "---:|" * (len(names) + 1)]
-    kinds = {"history": "history", "one_date": "one date", "nightly": "nightly"}
+    kinds = {
+        "history": "history",
+        "one_date": "one date",
+        "published_features": "75 features",
+        "nightly": "nightly",
+    }
     for kind, name_of_kind in kinds.items():
         if kind not in found:
             continue
         steps = found[kind]["steps"]
-        cells = [f"{steps[name]:.1f}" for name in names] + [f"{sum(steps.values()):.1f}"]
+        cells = [f"{steps[name]:.1f}" if name in steps else "" for name in names]
+        cells.append(f"{sum(steps.values()):.1f}")
         rows.append(f"| {name_of_kind} | {' | '.join(cells)} |")
     size = (
         f"The publication has {found['nightly']['gb']:.2f} GB and {found['history']['vectors']:,} vectors.\n"
@@ -171,9 +181,11 @@ NOTES = """## What is compared
 - **A night** is one day's file with a few late rows on the history's publication, on a Tuesday: tests read
   what the night touched. On Sundays they read whole tables, and the first night of a month rewrites the file.
   Scoring is left out on both sides, since it needs a trained model.
-- **One date**: "10 million raw rows to published features" names no number of as-of dates. A night on an
-  empty home has one; the history has all month-ends of two years. Both read the bank's files, check them,
-  build every mart, test whole tables, audit and publish.
+- **10 million raw rows to published features** is measured twice. The 75 features alone are the night's own
+  steps from the bank's files to a publication, with ingestion's checks, keys and tokens, merchants and all
+  models before `features_customers` and `features_transactions`, without tests and without what else a night
+  makes: the features of fraud and anomaly models, outcomes, marts, audit. The whole night has all of it, at
+  one date as on an empty home, or at all month-ends of two years.
 - **87,617 raw transactions** lie in `raw` already. What counts is the sum of the statements' own times: of
   all that dbt sends from there to the features of one date, its seeds and views with them, but not of dbt.
 - **Publication** is the step `publish` of that night: manifest and hash of the content, checksum, sync and

@@ -194,6 +194,7 @@ def rolling_in_polars(work: Path) -> dict[str, Any]:
 SIDES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "history": nights.history,
     "one_date": nights.one_date,
+    "published_features": nights.published_features,
     "nightly": nights.nightly,
     "record": record,
     "dbt_build": dbt_build,
