@@ -1,3 +1,6 @@
+-- A table: the features of transactions and of velocity read it.
+{{ config(materialized='table', schema='as_of') }}
+
 {#- A label needs 7 days to come: the days whose frauds are counted end so long before, however short they are. -#}
 {%- set due, week, month, quarter = "interval '7 days'", 7 + 6, 28 + 6, 90 + 6 %}
 {%- set place = 'partition by client_id, place order by business_date' %}
