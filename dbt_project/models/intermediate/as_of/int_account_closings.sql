@@ -59,16 +59,27 @@ in_reach as (
     where carried.balance_date is null or seen.balance_date >= carried.balance_date
 ),
 
--- Of what every date knows only the last row of a day can be the closing.
+-- Of what every date knows only the last row of a day can be the closing. By a window, which can leave memory.
 settled as (
     select
         client_id,
         account_id,
-        {{ value_at_last('balance_after', order) }} as balance_after,
+        balance_after,
         balance_date
-    from in_reach
-    where {{ always }}
-    group by client_id, account_id, balance_date
+    from (
+        select
+            client_id,
+            account_id,
+            balance_after,
+            balance_date,
+            row_number() over (
+                partition by client_id, account_id, balance_date
+                order by {{ order | join(' desc, ') }} desc
+            ) as place_from_last
+        from in_reach
+        where {{ always }}
+    ) as with_place
+    where place_from_last = 1
 ),
 
 unsettled_days as (

@@ -37,17 +37,32 @@ booked as (
     where movements.valid_to is null and coalesce(movements.status, 'posted') <> 'pending'
 ),
 
+-- Windows instead of an aggregate of the last value: that one cannot leave memory, and fifty million rows do not fit.
+placed as (
+    select
+        *,
+        row_number() over (
+            partition by client_id, account_id, currency, balance_date
+            order by case when balance_after is null then 1 else 0 end, {{ order | join(', ') }}
+        ) as place,
+        count(balance_after) over account_day as balances,
+        sum(amount) over account_day as moved
+    from booked
+    window account_day as (partition by client_id, account_id, currency, balance_date)
+),
+
 -- Statements run from the oldest row to the newest or the other way, and dates alone do not tell which.
 days as (
     select
         client_id,
         account_id,
         currency,
-        cast(sum(amount) as decimal(18, 4)) as moved,
-        {{ value_at_last('balance_after', order) }} as closing_balance,
-        {{ value_at_first('balance_after', order) }} as closing_if_reversed,
+        cast(max(moved) as decimal(18, 4)) as moved,
+        max(case when place = balances then balance_after end) as closing_balance,
+        max(case when place = 1 then balance_after end) as closing_if_reversed,
         balance_date
-    from booked
+    from placed
+    where place in (1, balances)
     group by client_id, account_id, currency, balance_date
 )
 
