@@ -111,21 +111,29 @@ class Judge:
             update transactions_rows set error = struct_pack(
                 column_name := $column::varchar, reason := $reason::varchar, shape := null::varchar)
             from (
-                with candidates as (
+                -- By a hash, as keys are long and nearly all differ: a false one is compared and found to say the same.
+                with repeated as (
+                    select hash(transaction_key) as key_hash from transactions_rows where error is null
+                    group by 1 having count(*) > 1
+                ),
+                told_before as materialized (
+                    select transaction_key, _content_hash, known_at, _load_id, _record
+                    from raw.transactions
+                    where client_id = $client and source = $source
+                      and transaction_key in (select transaction_key from transactions_rows where error is null)
+                      and not list_contains($replaced::varchar[], _load_id)
+                ),
+                candidates as materialized (
                     select _row, file_index, _record, known_at, transaction_key, _content_hash
                     from typed_transactions
                     where error is null and not list_contains($refused::integer[], file_index)
+                      and hash(transaction_key) in (
+                          from repeated union all select hash(transaction_key) from told_before)
                 ),
                 told as (
-                    select transaction_key, _content_hash, known_at, _load_id, _record, -1 as file_index
-                    from raw.transactions
-                    where client_id = $client and source = $source
-                      and transaction_key in (select transaction_key from candidates)
-                      and not list_contains($replaced::varchar[], _load_id)
-                    union all
-                    select transaction_key, _content_hash, known_at, '', _record, file_index from candidates
-                    where transaction_key in (
-                        select transaction_key from candidates group by 1 having count(*) > 1)
+                    select *, -1 as file_index from told_before
+                    union all by name
+                    select * exclude (_row), '' as _load_id from candidates
                 ),
                 -- What is in raw was told before, whatever its time.
                 first_told as (

@@ -3,21 +3,6 @@
 
 with
 
-visits as (
-    select
-        client_id,
-        transaction_key,
-        merchant,
-        terminal_id,
-        is_scored,
-        first_seen_on,
-        coalesce(last_seen_on, cast('9999-12-31' as date)) as last_seen_on,
-        cast(event_at as date) as event_day,
-        event_at
-    from {{ ref('int_payments_seen') }}
-    where is_visit and event_at is not null
-),
-
 first_reports as (
     select
         client_id,
@@ -27,6 +12,22 @@ first_reports as (
 ),
 
 -- Payments of all customers are read where frauds are reported only.
+visits as (
+    select
+        seen.client_id,
+        seen.transaction_key,
+        seen.merchant,
+        seen.terminal_id,
+        seen.is_scored,
+        seen.first_seen_on,
+        coalesce(seen.last_seen_on, cast('9999-12-31' as date)) as last_seen_on,
+        cast(seen.event_at as date) as event_day,
+        seen.event_at
+    from {{ ref('int_payments_seen') }} as seen
+    inner join first_reports on seen.client_id = first_reports.client_id
+    where seen.is_visit and seen.event_at is not null
+),
+
 reporting_dates as (
     select
         dates.client_id,

@@ -1,21 +1,5 @@
+-- Both sides are read from the table: to keep all payments as a CTE fills memory, then the disk.
 with
-
-visits as (
-    select
-        client_id,
-        customer_id,
-        transaction_key,
-        instrument,
-        nullif(merchant, 'unknown') as merchant,
-        amount,
-        is_scored,
-        first_seen_on,
-        coalesce(last_seen_on, cast('9999-12-31' as date)) as last_seen_on,
-        cast(event_at as date) as event_day,
-        event_at
-    from {{ ref('int_payments_seen') }}
-    where is_visit and event_at is not null
-),
 
 days as (
     select 0 as days_ago
@@ -26,11 +10,31 @@ days as (
 -- Whatever happened in 24 hours happened on the same day (of UTC) or the one before: a join by day compares few rows.
 described as (
     select
-        visits.*,
-        cast({{ dbt.dateadd('day', 'days.days_ago', 'visits.event_day') }} as date) as looked_at_day
-    from visits
+        visits.client_id,
+        visits.customer_id,
+        visits.transaction_key,
+        visits.instrument,
+        visits.first_seen_on,
+        visits.event_at,
+        cast({{ dbt.dateadd('day', 'days.days_ago', 'cast(visits.event_at as date)') }} as date) as looked_at_day
+    from {{ ref('int_payments_seen') }} as visits
     cross join days
-    where visits.is_scored
+    where visits.is_visit and visits.is_scored and visits.event_at is not null
+),
+
+earlier as (
+    select
+        client_id,
+        customer_id,
+        instrument,
+        nullif(merchant, 'unknown') as merchant,
+        amount,
+        first_seen_on,
+        coalesce(last_seen_on, cast('9999-12-31' as date)) as last_seen_on,
+        cast(event_at as date) as event_day,
+        event_at
+    from {{ ref('int_payments_seen') }}
+    where is_visit and event_at is not null
 ),
 
 pairs as (
@@ -43,7 +47,7 @@ pairs as (
         described.instrument = earlier.instrument as is_same_card,
         earlier.event_at >= described.event_at - interval '1 hour' as is_of_hour
     from described
-    inner join visits as earlier
+    inner join earlier
         on
             described.client_id = earlier.client_id
             and described.customer_id = earlier.customer_id
