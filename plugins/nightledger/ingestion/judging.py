@@ -111,7 +111,7 @@ class Judge:
             update transactions_rows set error = struct_pack(
                 column_name := $column::varchar, reason := $reason::varchar, shape := null::varchar)
             from (
-                -- By a hash, as keys are long and nearly all differ: a false one is compared and found to say the same.
+                -- By a hash, as keys are long and nearly all differ: a false candidate says what it said.
                 with repeated as (
                     select hash(transaction_key) as key_hash from transactions_rows where error is null
                     group by 1 having count(*) > 1
@@ -120,7 +120,8 @@ class Judge:
                     select transaction_key, _content_hash, known_at, _load_id, _record
                     from raw.transactions
                     where client_id = $client and source = $source
-                      and transaction_key in (select transaction_key from transactions_rows where error is null)
+                      and transaction_key in (
+                          select transaction_key from transactions_rows where error is null)
                       and not list_contains($replaced::varchar[], _load_id)
                 ),
                 candidates as materialized (
