@@ -1,4 +1,7 @@
-"""What the machine does to a night: a full disk, a locked database. Told in words, with what to do."""
+"""What the machine does to a night: a full disk, too little memory, a locked database.
+
+Told in words, with what to do.
+"""
 
 import errno
 import shutil
@@ -14,6 +17,7 @@ _FULL = (
     "file too large",
     "failed to offload",  # DuckDB: the spill directory has reached its limit
 )
+_MEMORY = ("out of memory error",)  # DuckDB, also where dbt quotes it
 _LOCKED = ("database is locked", "database table is locked")
 _FULL_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -36,8 +40,15 @@ def explain(settings: Settings, error: BaseException) -> MachineTrouble | None:
         if getattr(cause, "errno", None) in _FULL_NUMBERS or any(words in text for words in _FULL):
             free = shutil.disk_usage(settings.home).free / 1e6
             return MachineTrouble(
-                f"the disk is full: {free:,.0f} MB are free under {settings.home}. Make room: what "
-                f"dead runs left, {settings.builds / 'abandoned'}, may go first. {_SAFE}"
+                f"the disk is full: {free:,.0f} MB are free under {settings.home} now; what queries had "
+                f"spilled is freed already. Make room: what dead runs left, {settings.builds / 'abandoned'}, "
+                f"may go first. NIGHTLEDGER_DBT_THREADS=1 takes less: one model is built at a time. {_SAFE}"
+            )
+        if isinstance(cause, MemoryError) or any(words in text for words in _MEMORY):
+            return MachineTrouble(
+                f"memory ran out; queries may use {settings.memory_limit}. Set NIGHTLEDGER_DBT_THREADS=1, so "
+                "that one model is built at a time; if that is not enough, raise NIGHTLEDGER_MEMORY_LIMIT as "
+                f"far as the machine allows, or lower NIGHTLEDGER_THREADS. {_SAFE}"
             )
         if any(words in text for words in _LOCKED):
             where = settings.operations_dsn.partition("///")[2] or "the operational database"

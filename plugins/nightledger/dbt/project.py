@@ -149,6 +149,7 @@ def _point_at(settings: Settings, build: Path) -> None:
         NIGHTLEDGER_BUILD=str(build),
         NIGHTLEDGER_THREADS=str(settings.threads),
         NIGHTLEDGER_MEMORY_LIMIT=settings.memory_limit,
+        NIGHTLEDGER_DBT_THREADS=str(settings.dbt_threads),
         DBT_SEND_ANONYMOUS_USAGE_STATS="false",
         DO_NOT_TRACK="1",
     )

@@ -32,6 +32,17 @@ def test_every_home_shows_dbt_the_same_profile(tmp_path: Path, monkeypatch: pyte
     assert seen[0] == seen[1]
 
 
+def test_dbts_profile_sees_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a setting of `.env` that dbt never sees: only the process's own variables reach its profile."""
+    profile = (PROJECT / "dbt_project" / "profiles.yml").read_text()
+    names = set(re.findall(r"env_var\('NIGHTLEDGER_(\w+)'", profile)) - {"BUILD"}
+    monkeypatch.setattr(os, "environ", {})
+    given: dict[str, Any] = {"threads": 3, "memory_limit": "5GB", "dbt_threads": 1}
+    project._point_at(Settings(home=tmp_path, _env_file=None, **given), tmp_path)
+    seen = {name.lower(): os.environ[f"NIGHTLEDGER_{name}"] for name in names}
+    assert seen == {name: str(value) for name, value in given.items()}
+
+
 class Parsed(project.DbtProject):
     """A project that is not asked for its files, and says what dbt is told."""
 

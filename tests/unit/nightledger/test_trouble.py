@@ -1,4 +1,4 @@
-"""A full disk or a locked database is told in words a person can act on."""
+"""A full disk, too little memory or a locked database is told in words a person can act on."""
 
 import errno
 import sqlite3
@@ -35,6 +35,18 @@ def test_a_full_disk_is_told_with_what_to_do(settings, break_):
     with told, operations.stage(settings, "nightly/a", "ingest"):
         break_(settings)
     assert operations.last_stages(settings) == []
+
+
+def test_too_little_memory_is_told_with_what_to_do(settings):
+    """Catches a model that outgrew the memory and whose words name a block size; DuckDB's wording is real."""
+    small = duckdb.connect(config={"memory_limit": "20MB", "temp_directory": "", "threads": 1})
+    told = pytest.raises(MachineTrouble, match=r"memory ran out.*4GB.*NIGHTLEDGER_DBT_THREADS=1.*clear the")
+    with told, operations.stage(settings, "nightly/a", "dbt_features"):
+        try:
+            small.execute("create table t as select range as i, repeat('x', 100) from range(10000000)")
+        except duckdb.Error as error:
+            raise RuntimeError(f"Runtime Error in model a\n  {error}") from None
+    assert "NIGHTLEDGER_MEMORY_LIMIT" in str(trouble.explain(settings, MemoryError()))
 
 
 def test_other_errors_stay_what_they_are(settings):
