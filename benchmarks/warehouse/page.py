@@ -188,6 +188,7 @@ NOTES = """## What is compared
   one date as on an empty home, or at all month-ends of two years.
 - **87,617 raw transactions** lie in `raw` already. What counts is the sum of the statements' own times: of
   all that dbt sends from there to the features of one date, its seeds and views with them, but not of dbt.
+- **50 million** transactions have [a page of their own](fifty-million.md): by hand, once.
 - **Publication** is the step `publish` of that night: manifest and hash of the content, checksum, sync and
   pointer, in proportion to 2 GB.
 """

@@ -61,7 +61,9 @@ class Settings(BaseSettings):
     registry_uri: str = Field("", description="MLflow tracking URI; default: SQLite under <home>/registry")
     threads: int = Field(2, ge=1, description="threads of DuckDB and of the models")
     memory_limit: str = Field("4GB", description="memory limit of one DuckDB connection")
-    dbt_threads: int = Field(2, ge=1, description="dbt models built at once; they share memory_limit")
+    dbt_threads: int | None = Field(
+        None, ge=1, description="dbt models built at once; default: two, one in a large warehouse"
+    )
     keep_publications: int = Field(7, ge=1, description="publications kept besides the month-ends")
     min_free_share: float = Field(0.05, ge=0, lt=1, description="refuse a night on a fuller disk")
     airflow_port: int = Field(8080, description="port of the Airflow UI on 127.0.0.1")
@@ -104,6 +106,7 @@ class Settings(BaseSettings):
     @field_validator(
         *(
             "inbox",
+            "dbt_threads",
             "metrics_token",
             "token_key",
             "openlineage_key",

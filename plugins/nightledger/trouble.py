@@ -42,13 +42,13 @@ def explain(settings: Settings, error: BaseException) -> MachineTrouble | None:
             return MachineTrouble(
                 f"the disk is full: {free:,.0f} MB are free under {settings.home} now; what queries had "
                 f"spilled is freed already. Make room: what dead runs left, {settings.builds / 'abandoned'}, "
-                f"may go first. NIGHTLEDGER_DBT_THREADS=1 takes less: one model is built at a time. {_SAFE}"
+                f"may go first. {_SAFE}"
             )
         if isinstance(cause, MemoryError) or any(words in text for words in _MEMORY):
             return MachineTrouble(
-                f"memory ran out; queries may use {settings.memory_limit}. Set NIGHTLEDGER_DBT_THREADS=1, so "
-                "that one model is built at a time; if that is not enough, raise NIGHTLEDGER_MEMORY_LIMIT as "
-                f"far as the machine allows, or lower NIGHTLEDGER_THREADS. {_SAFE}"
+                f"memory ran out; queries may use {settings.memory_limit}. Raise NIGHTLEDGER_MEMORY_LIMIT "
+                "as far as the machine allows, or set NIGHTLEDGER_DBT_THREADS=1, so that one model is built "
+                f"at a time; if that is not enough, lower NIGHTLEDGER_THREADS. {_SAFE}"
             )
         if any(words in text for words in _LOCKED):
             where = settings.operations_dsn.partition("///")[2] or "the operational database"

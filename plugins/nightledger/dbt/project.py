@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nightledger.settings import Settings
+from nightledger.warehouse import FILE
 
 WARNINGS = ("--log-level", "warn")
 QUIET = ("--quiet", "--log-level", "none")
@@ -17,6 +18,9 @@ CHOSEN = "chosen_for_this_command"
 """Tag of the nodes that a command is to run."""
 NOT_BUILT = ("source", "exposure", "unit_test")
 """Unit tests judge the code, not the night's data: CI runs them. Exposures have nothing to build."""
+
+LARGE = 500_000_000
+"""Bytes of a warehouse from which on its models are built one after the other."""
 
 
 class DbtFailed(RuntimeError):
@@ -110,7 +114,7 @@ class DbtProject:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.artifacts.schemas.run import RunExecutionResult
 
-        _point_at(self._settings, self.build)
+        _point_at(self._settings, self.build, _models_at_once(self._settings, self.build))
         results = self.target / "run_results.json"
         results.unlink(missing_ok=True)
         try:
@@ -133,7 +137,7 @@ def parse(settings: Settings, flags: Sequence[str] = WARNINGS) -> Parsed:
         kept.mkdir(parents=True, exist_ok=True)
         # The same path whatever home and build are meant: dbt parses everything again where its profile has
         # changed, in a restored home too.
-        _point_at(settings, Path("parsed"))
+        _point_at(settings, Path("parsed"), 1)
         done = _invoke(settings, kept, [*flags, "parse"])
         if not done.success:
             raise DbtFailed(f"dbt cannot read its project: {done.exception}")
@@ -143,13 +147,25 @@ def parse(settings: Settings, flags: Sequence[str] = WARNINGS) -> Parsed:
     return _parsed[signature]
 
 
-def _point_at(settings: Settings, build: Path) -> None:
+def _models_at_once(settings: Settings, build: Path) -> int:
+    """Models, and tests, that dbt runs side by side.
+
+    Two keep both cores busy while small statements begin and end. A large statement uses them alone, and two
+    of these share the memory, so that they spill (docs/reference/fifty-million.md).
+    """
+    if settings.dbt_threads:
+        return settings.dbt_threads
+    warehouse = build / FILE
+    return 1 if warehouse.exists() and warehouse.stat().st_size > LARGE else 2
+
+
+def _point_at(settings: Settings, build: Path, models_at_once: int) -> None:
     """Tell dbt's profile, which reads the environment, on which warehouse it works."""
     os.environ.update(
         NIGHTLEDGER_BUILD=str(build),
         NIGHTLEDGER_THREADS=str(settings.threads),
         NIGHTLEDGER_MEMORY_LIMIT=settings.memory_limit,
-        NIGHTLEDGER_DBT_THREADS=str(settings.dbt_threads),
+        NIGHTLEDGER_MODELS_AT_ONCE=str(models_at_once),
         DBT_SEND_ANONYMOUS_USAGE_STATS="false",
         DO_NOT_TRACK="1",
     )

@@ -32,15 +32,32 @@ def test_every_home_shows_dbt_the_same_profile(tmp_path: Path, monkeypatch: pyte
     assert seen[0] == seen[1]
 
 
+def profile(monkeypatch: pytest.MonkeyPatch, build: Path, **given: Any) -> dict[str, str]:
+    """What the profile of a dbt command on this build reads, where nothing else is in the environment."""
+    monkeypatch.setattr(os, "environ", {})
+    settings = Settings(home=build, _env_file=None, **given)
+    project._point_at(settings, build, project._models_at_once(settings, build))
+    text = (PROJECT / "dbt_project" / "profiles.yml").read_text()
+    names = re.findall(r"env_var\('NIGHTLEDGER_(\w+)'", text)
+    return {name.lower(): os.environ[f"NIGHTLEDGER_{name}"] for name in names}
+
+
 def test_dbts_profile_sees_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a setting of `.env` that dbt never sees: only the process's own variables reach its profile."""
-    profile = (PROJECT / "dbt_project" / "profiles.yml").read_text()
-    names = set(re.findall(r"env_var\('NIGHTLEDGER_(\w+)'", profile)) - {"BUILD"}
-    monkeypatch.setattr(os, "environ", {})
-    given: dict[str, Any] = {"threads": 3, "memory_limit": "5GB", "dbt_threads": 1}
-    project._point_at(Settings(home=tmp_path, _env_file=None, **given), tmp_path)
-    seen = {name.lower(): os.environ[f"NIGHTLEDGER_{name}"] for name in names}
-    assert seen == {name: str(value) for name, value in given.items()}
+    seen = profile(monkeypatch, tmp_path, threads=3, memory_limit="5GB", dbt_threads=4)
+    told = {"build": str(tmp_path), "threads": "3", "memory_limit": "5GB", "models_at_once": "4"}
+    assert seen == told
+
+
+def test_a_large_warehouse_is_built_one_model_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches two models that spill side by side until the disk is full, unless somebody wants it so."""
+    assert profile(monkeypatch, tmp_path)["models_at_once"] == "2"
+    with (tmp_path / "warehouse.duckdb").open("wb") as file:
+        file.truncate(project.LARGE + 1)
+    assert profile(monkeypatch, tmp_path)["models_at_once"] == "1"
+    assert profile(monkeypatch, tmp_path, dbt_threads=2)["models_at_once"] == "2"
 
 
 class Parsed(project.DbtProject):
