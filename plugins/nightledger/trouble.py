@@ -44,7 +44,12 @@ def explain(settings: Settings, error: BaseException) -> MachineTrouble | None:
                 f"spilled is freed already. Make room: what dead runs left, {settings.builds / 'abandoned'}, "
                 f"may go first. {_SAFE}"
             )
-        if isinstance(cause, MemoryError) or any(words in text for words in _MEMORY):
+        if isinstance(cause, MemoryError):
+            return MachineTrouble(
+                "the machine has no more memory. Lower NIGHTLEDGER_MEMORY_LIMIT or NIGHTLEDGER_THREADS, or "
+                f"end what else runs there. {_SAFE}"
+            )
+        if any(words in text for words in _MEMORY):
             return MachineTrouble(
                 f"memory ran out; queries may use {settings.memory_limit}. Raise NIGHTLEDGER_MEMORY_LIMIT "
                 "as far as the machine allows, or set NIGHTLEDGER_DBT_THREADS=1, so that one model is built "

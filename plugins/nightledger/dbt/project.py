@@ -20,7 +20,7 @@ NOT_BUILT = ("source", "exposure", "unit_test")
 """Unit tests judge the code, not the night's data: CI runs them. Exposures have nothing to build."""
 
 LARGE = 500_000_000
-"""Bytes of a warehouse from which on its models are built one after the other."""
+"""A warehouse of more bytes when dbt begins is built one model at a time."""
 
 
 class DbtFailed(RuntimeError):

@@ -46,7 +46,7 @@ def test_too_little_memory_is_told_with_what_to_do(settings):
             small.execute("create table t as select range as i, repeat('x', 100) from range(10000000)")
         except duckdb.Error as error:
             raise RuntimeError(f"Runtime Error in model a\n  {error}") from None
-    assert "NIGHTLEDGER_MEMORY_LIMIT" in str(trouble.explain(settings, MemoryError()))
+    assert "Lower NIGHTLEDGER_MEMORY_LIMIT" in str(trouble.explain(settings, MemoryError()))
 
 
 def test_other_errors_stay_what_they_are(settings):
