@@ -40,9 +40,9 @@ def explain(settings: Settings, error: BaseException) -> MachineTrouble | None:
         if getattr(cause, "errno", None) in _FULL_NUMBERS or any(words in text for words in _FULL):
             free = shutil.disk_usage(settings.home).free / 1e6
             return MachineTrouble(
-                f"the disk is full: {free:,.0f} MB are free under {settings.home} now; what queries had "
-                f"spilled is freed already. Make room: what dead runs left, {settings.builds / 'abandoned'}, "
-                f"may go first. {_SAFE}"
+                f"the disk is full: {free:,.0f} MB are free under {settings.home}, now that the step "
+                f"has ended. Make room: what dead runs left, {settings.builds / 'abandoned'}, may go first. "
+                f"{_SAFE}"
             )
         if isinstance(cause, MemoryError):
             return MachineTrouble(
