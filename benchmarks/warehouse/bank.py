@@ -115,6 +115,7 @@ def settings_for(home: Path) -> Settings:
         token_key="benchmark",  # noqa: S106 - no secret
         threads=2,
         memory_limit="4GB",
+        dbt_threads=None,
         min_free_share=0,
         _env_file=None,
     )
