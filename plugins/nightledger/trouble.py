@@ -15,8 +15,8 @@ _FULL = (
     "disk is full",
     "disk quota exceeded",
     "file too large",
-    "failed to offload",  # DuckDB: the spill directory has reached its limit
 )
+_SPILLED = ("failed to offload",)  # DuckDB: its spill has reached the free disk, by default, or its own limit
 _MEMORY = ("out of memory error",)  # DuckDB, also where dbt quotes it
 _LOCKED = ("database is locked", "database table is locked")
 _FULL_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -37,12 +37,19 @@ def explain(settings: Settings, error: BaseException) -> MachineTrouble | None:
         text = str(cause).lower()
         if isinstance(cause, MachineTrouble):
             return None
-        if getattr(cause, "errno", None) in _FULL_NUMBERS or any(words in text for words in _FULL):
-            free = shutil.disk_usage(settings.home).free / 1e6
+        if any(words in text for words in _SPILLED):
             return MachineTrouble(
-                f"the disk is full: {free:,.0f} MB are free under {settings.home}, now that the step "
-                f"has ended. Make room: what dead runs left, {settings.builds / 'abandoned'}, may go first. "
+                f"a query needed more than {settings.memory_limit} of memory, and the disk had no room for "
+                f"the rest of what it works on: {_free(settings):,.0f} MB are free under {settings.home}, "
+                "now that the step has ended. Make room, set NIGHTLEDGER_DBT_THREADS=1, so that one model is "
+                "built at a time, or raise NIGHTLEDGER_MEMORY_LIMIT as far as the machine allows. "
                 f"{_SAFE}"
+            )
+        if getattr(cause, "errno", None) in _FULL_NUMBERS or any(words in text for words in _FULL):
+            return MachineTrouble(
+                f"the disk is full: {_free(settings):,.0f} MB are free under {settings.home}, now that the "
+                f"step has ended. Make room: what dead runs left, {settings.builds / 'abandoned'}, may go "
+                f"first. {_SAFE}"
             )
         if isinstance(cause, MemoryError):
             return MachineTrouble(
@@ -74,6 +81,11 @@ def explained(settings: Settings) -> Iterator[None]:
         if problem is None:
             raise
         raise problem from error
+
+
+def _free(settings: Settings) -> float:
+    """Free disk of the home (MB)."""
+    return shutil.disk_usage(settings.home).free / 1e6
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -155,7 +155,7 @@ def stage(settings: Settings, run_id: str, name: str) -> Iterator[dict[str, Any]
     """Record how long one stage of a run took and how it ended; the yielded dict becomes its detail.
 
     Raises:
-        nightledger.trouble.MachineTrouble: in place of an error that a full disk or a locked database caused.
+        nightledger.trouble.MachineTrouble: in place of an error that the machine is to blame for.
     """
     started, began = time.monotonic(), _used()
     detail: dict[str, Any] = {}

@@ -49,6 +49,20 @@ def test_too_little_memory_is_told_with_what_to_do(settings):
     assert "Lower NIGHTLEDGER_MEMORY_LIMIT" in str(trouble.explain(settings, MemoryError()))
 
 
+def test_a_spill_that_found_no_room_is_told_with_what_to_do(settings, tmp_path):
+    """Catches a query's spill that is told as a full disk, where nothing is full now; DuckDB's wording is
+    real.
+    """
+    settings.home.mkdir()
+    small = duckdb.connect(config={"memory_limit": "20MB", "temp_directory": str(tmp_path), "threads": 1})
+    small.execute("set max_temp_directory_size = '1MB'")
+    told = pytest.raises(
+        MachineTrouble, match=r"more than 4GB of memory.*had no room.*NIGHTLEDGER_DBT_THREADS=1"
+    )
+    with told, operations.stage(settings, "nightly/a", "dbt_features"):
+        small.execute("create table t as select range as i, md5(range::varchar) as t from range(2000000)")
+
+
 def test_other_errors_stay_what_they_are(settings):
     """Catches a mistake in a model that is blamed on the machine, and retried for ever."""
     with pytest.raises(ValueError, match="mine"), operations.stage(settings, "nightly/a", "ingest"):
