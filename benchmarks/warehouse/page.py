@@ -13,7 +13,7 @@ LARGE = 10_000_000
 
 def render(results: Results) -> str:
     """The whole page in Markdown."""
-    parts = [_head(results), _goals(results), "## Each side\n"]
+    parts = [_head(results), _goals(results), _faster(results), "## Each side\n"]
     for found in results.values():
         parts.append(f"### {found['history']['rows']:,} transactions\n\n{_sides(found)}\n{_steps(found)}")
         parts.append(_slowest(found))
@@ -123,6 +123,39 @@ LABELS = {
     "rolling_in_polars": "the same in Polars",
     "small": "87,617 raw transactions to features of one date: ours",
 }
+
+
+OTHERS = (
+    ("features", "in_pandas", "pandas"),
+    ("rolling", "rolling_in_pandas", "pandas"),
+    ("rolling", "rolling_in_polars", "Polars"),
+    ("from_file", "in_polars", "Polars"),
+)
+"""(our side, another's, its name)."""
+
+
+def _faster(results: Results) -> str:
+    """Where another takes less wall time than we do, and what ours does meanwhile that it does not."""
+    lines = []
+    for found in results.values():
+        for ours, theirs, name in OTHERS:
+            if theirs not in found or found[theirs]["seconds"] >= found[ours]["seconds"]:
+                continue
+            took = f"{found[theirs]['seconds']:.2f} s beside our {found[ours]['seconds']:.2f}"
+            what = f"{found['history']['rows']:,} transactions, {LABELS[ours].removesuffix(': ours')}"
+            line = f"- {name}, {what}: {took}."
+            lines.append(line + (_kept(found[ours]) if ours == "from_file" else ""))
+    return "## Where another is faster\n\n" + ("\n".join(lines) or "Nowhere.") + "\n"
+
+
+def _kept(ours: dict[str, Any]) -> str:
+    """What of the whole way goes to the warehouse's file; frames keep nothing."""
+    written = next(seconds for seconds, text in ours["slowest"] if '"int_movements"' in text)
+    return (
+        f" Of these, {ours['reading']:.1f} s fill `raw` from the file and {written:.1f} s find and write"
+        " understood transactions (`int_movements`); both stay in the warehouse. Polars writes no"
+        " transactions."
+    )
 
 
 def _sides(found: dict[str, Any]) -> str:
